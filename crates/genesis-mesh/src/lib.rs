@@ -1,0 +1,1 @@
+//! Genesis Mesh Agent Framework: the facade library and the one binary.

@@ -1,0 +1,1 @@
+//! Derives for mesh-graph: sugar over its public traits.

@@ -1,0 +1,1 @@
+//! The graph engine: typed state, supersteps, checkpoints, streams.

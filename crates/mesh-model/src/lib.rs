@@ -1,0 +1,1 @@
+//! Talking to models: messages, content blocks, the ChatModel trait, streaming.

@@ -1,0 +1,1 @@
+//! Model providers behind the ChatModel trait of mesh-model.

@@ -1,0 +1,1 @@
+//! SQLite behind the storage traits of mesh-graph.

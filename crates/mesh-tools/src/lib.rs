@@ -1,0 +1,1 @@
+//! Tools for agents: web search, guarded fetch, page to Markdown, files.
