@@ -1,1 +1,14 @@
-//! Genesis Mesh Agent Framework: the facade library and the one binary.
+//! Genesis Mesh Agent Framework: the front door.
+//!
+//! The one crate that wires the others together. [`settings`] turns flags, environment and
+//! files into one typed value that knows where each part came from; [`cli`] is the grammar of
+//! the command line. Neither opens a port, a database or a connection.
+
+pub mod cli;
+pub mod settings;
+
+/// The product's name as people read it; the only place it is written in code.
+pub const PRODUCT: &str = "Genesis Mesh Agent Framework";
+
+/// The workspace version, the same for the command line, the wire and the user agent.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,2 +1,107 @@
-//! The one binary.
-fn main() {}
+//! The one binary: parses the command line, loads the settings, starts the log, dispatches.
+//!
+//! Results go to stdout, everything else (log, warnings, errors) to stderr. Exit codes are
+//! decided in [`main`] alone: 0 done, 1 failed while running, 2 wrong usage or configuration.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow};
+use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
+use tracing_subscriber::EnvFilter;
+
+/// Why the program ends early; each has its exit code.
+enum Failure {
+    /// The command line is wrong, or only asks for help or the version.
+    Usage(clap::Error),
+    /// The configuration is wrong.
+    Configuration(LoadError),
+    /// Something failed while running.
+    Run(Box<dyn Error + Send + Sync>),
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Run(Box::new(error))
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            // Help and version go to stdout with code 0; a closed pipe changes neither.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+        Err(Failure::Configuration(error)) => {
+            for problem in &error.problems {
+                complain("error", problem);
+            }
+            ExitCode::from(2)
+        }
+        Err(Failure::Run(error)) => {
+            complain("error", &error);
+            let mut source = error.source();
+            while let Some(cause) = source {
+                complain("  caused by", &cause);
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let cli = Cli::parse_from_args(std::env::args_os()).map_err(Failure::Usage)?;
+    let surroundings = Surroundings::of_process(cli.flags())?;
+    let settings = Settings::load(&surroundings).map_err(Failure::Configuration)?;
+    start_log(&settings);
+    let serves = cli.command.is_none();
+    for warning in &settings.warnings {
+        if serves || !warning.concerns_serving_only() {
+            complain("warning", warning);
+        }
+    }
+    match cli.command {
+        Some(Command::Config(ConfigCommand::Show(options))) => show(&settings, &options),
+        // WIRING: `blog new` and serving are connected here, with the runtime they need. All
+        // they take is `settings` and the options of the command.
+        Some(Command::Blog(BlogCommand::New(_))) => {
+            Err(Failure::Run("this build cannot write posts".into()))
+        }
+        None => Err(Failure::Run("this build cannot serve".into())),
+    }
+}
+
+/// Prints the settings on stdout.
+fn show(settings: &Settings, options: &ConfigShow) -> Result<(), Failure> {
+    let text =
+        if options.json { format!("{:#}\n", settings.to_json()) } else { settings.to_table() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `config show | head` is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Starts the log on stderr. Colours only where a person is looking and has not declined them.
+fn start_log(settings: &Settings) {
+    let filter = EnvFilter::builder().parse_lossy(&settings.log.filter);
+    let colours =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours);
+    match settings.log.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// One line on stderr, where a failure to write is nobody's to hear.
+fn complain(kind: &str, what: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{kind}: {what}");
+}

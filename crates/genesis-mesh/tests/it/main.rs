@@ -1,0 +1,6 @@
+//! The real binary, run in a clean environment and a folder of its own; and the handbook's table
+//! of settings.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may be blunt")]
+
+mod command_line;
+mod handbook;
