@@ -21,12 +21,6 @@ enum Failure {
     Run(Box<dyn Error + Send + Sync>),
 }
 
-impl<E: Error + Send + Sync + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Run(Box::new(error))
-    }
-}
-
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,7 +49,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let cli = Cli::parse_from_args(std::env::args_os()).map_err(Failure::Usage)?;
-    let surroundings = Surroundings::of_process(cli.flags())?;
+    let surroundings = Surroundings::of_process(cli.flags())
+        .map_err(|error| during("cannot read the working directory", error))?;
     let settings = Settings::load(&surroundings).map_err(Failure::Configuration)?;
     start_log(&settings);
     let serves = cli.command.is_none();
@@ -82,8 +77,13 @@ fn show(settings: &Settings, options: &ConfigShow) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // `config show | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        result => result.map_err(|error| during("cannot write to stdout", error)),
     }
+}
+
+/// A failure of the system, with what was being done.
+fn during(what: &str, error: io::Error) -> Failure {
+    Failure::Run(format!("{what}: {error}").into())
 }
 
 /// Starts the log on stderr. Colours only where a person is looking and has not declined them.
