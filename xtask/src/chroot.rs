@@ -16,6 +16,9 @@ use crate::dockerfile::{self, Instruction};
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 
+/// Where the host's certificates lie in the root, if the host names any.
+const HOST_CERTIFICATES: &str = "/etc/host-certificates.crt";
+
 /// Makes `root` and runs every instruction of the Dockerfile of `repository` in it.
 pub(crate) fn build(repository: &Path, root: &Path) -> anyhow::Result<()> {
     ensure!(!root.exists(), "{} exists; name a directory that does not", root.display());
@@ -62,15 +65,21 @@ struct Place {
 }
 
 impl Place {
-    fn bootstrap(&self, image: &str) -> anyhow::Result<()> {
+    fn bootstrap(&mut self, image: &str) -> anyhow::Result<()> {
         let suite = suite(image).with_context(|| format!("no Debian release in `{image}`"))?;
         run(Command::new("debootstrap")
             .args(["--variant=minbase", suite])
             .arg(&self.root)
             .arg(MIRROR))?;
-        // Names are resolved as on the host, and nothing else of the host is visible inside.
+        // Names are resolved as on the host, and a host that names its own certificates (behind a
+        // proxy that inspects TLS) shares that file. Nothing else of the host is visible inside.
         fs::copy("/etc/resolv.conf", self.root.join("etc/resolv.conf"))
             .context("cannot copy resolv.conf")?;
+        if let Some(bundle) = std::env::var_os("SSL_CERT_FILE") {
+            fs::copy(&bundle, self.root.join(HOST_CERTIFICATES.trim_start_matches('/')))
+                .with_context(|| format!("cannot copy {}", bundle.display()))?;
+            self.env.push(("SSL_CERT_FILE".to_owned(), HOST_CERTIFICATES.to_owned()));
+        }
         Ok(())
     }
 
@@ -91,8 +100,12 @@ impl Place {
     /// Runs `command` in the root as an image build would: `/bin/sh -c`, with a small environment.
     fn as_user(&self, user: &str, command: &str) -> anyhow::Result<()> {
         let home = if user == "root" { "/root".to_owned() } else { format!("/home/{user}") };
-        let mut chroot = Command::new("chroot");
-        chroot.arg(format!("--userspec={user}")).arg(&self.root).env_clear();
+        // Namespaces of its own, as an engine would give it: the root sees its own processes in its
+        // own /proc, and both are gone when the command ends.
+        let mut chroot = Command::new("unshare");
+        chroot.args(["--pid", "--fork", "--kill-child"]);
+        chroot.arg(format!("--mount-proc={}", self.root.join("proc").display()));
+        chroot.args(["chroot", &format!("--userspec={user}")]).arg(&self.root).env_clear();
         chroot.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         chroot.env("HOME", home).envs(proxies());
         for (name, value) in &self.env {
