@@ -1,1 +1,52 @@
 //! The graph engine: typed state, supersteps, checkpoints, streams.
+//!
+//! A [`Graph`] is built from async functions over a state that `#[derive(State)]` describes,
+//! compiled, given its dependencies as an [`App`], and run. All tasks of a superstep see the same
+//! snapshot; what they return is applied at once, in an order that does not depend on timing.
+//!
+//! This crate knows no models, no HTTP, no SQL. Time and ids come from an [`env::Env`].
+
+mod app;
+pub mod channel;
+pub mod checkpoint;
+pub mod checkpointer;
+mod command;
+mod context;
+pub mod env;
+pub mod error;
+mod graph;
+mod interrupt;
+mod live;
+mod mount;
+mod names;
+mod node;
+pub mod reducer;
+mod run;
+mod snapshot;
+mod state;
+mod stream;
+mod superstep;
+mod update;
+pub mod value;
+
+pub use mesh_graph_macros::State;
+
+pub use app::{App, Command, Outcome, Patch, Run, RunHandle, Untyped};
+pub use checkpoint::{CheckpointId, TaskId};
+pub use checkpointer::{Checkpointer, MemoryCheckpointer};
+pub use command::{Goto, IntoStep, Route, Send, Step};
+pub use context::{Ctx, Info};
+pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};
+pub use graph::{Compiled, FanOut, Graph, Lint, NodeOptions, RouteOptions};
+pub use interrupt::{Interrupt, InterruptId, Resume};
+pub use names::{COPY, END, INPUT, INTERRUPT, START};
+pub use node::{Arg, Handler, Named, Node, NodeInput, StepOutput, TaskInput};
+pub use run::{
+    Breakpoints, CANCEL_GRACE, Durability, RECURSION_LIMIT, SIBLING_GRACE, Status, Warning,
+};
+pub use snapshot::{StateSnapshot, TaskSnapshot};
+pub use state::{Reader, Shared, State, Update, View};
+pub use stream::{EVENT_BUFFER, Event, Mode, Modes, UnknownStreamMode};
+
+// The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.
+extern crate self as mesh_graph;

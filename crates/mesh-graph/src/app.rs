@@ -1,0 +1,676 @@
+//! A graph ready to run: with its dependencies, its checkpointer and its clock.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    marker::PhantomData,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value as Json;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    channel::{Channel, KeyError, Schema, Values},
+    checkpoint::{CheckpointId, Place},
+    checkpointer::{Checkpointer, Filter},
+    command::Goto,
+    env::{Env, SystemEnv},
+    error::{Error, Failure},
+    graph::{Compiled, Core, Leads, Lint},
+    interrupt::{Interrupt, Resume},
+    live::StartInput,
+    names::INTERRUPT,
+    run::{
+        self, Breakpoints, Durability, Finished, Limits, RECURSION_LIMIT, Request, RunShared,
+        Status, Warning,
+    },
+    snapshot::{self, StateSnapshot},
+    state::{State, Update, View},
+    stream::{Event, Mode, Modes, Sink},
+    update::{self, StateUpdate},
+};
+
+/// The state of a graph whose Rust type is not known here; values are JSON.
+pub enum Untyped {}
+
+/// A graph with everything it needs to run. Cloning is cheap.
+///
+/// ```
+/// # use mesh_graph::{Ctx, Graph, NodeResult, State, View, START, END};
+/// # #[derive(State)] struct Count { #[state(add)] n: i64 }
+/// # async fn one(_: View<Count>, _: Ctx) -> NodeResult<CountUpdate> { Ok(Count::update().n(1)) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut graph = Graph::<Count>::new("count");
+/// # graph.node("one", one); graph.edge(START, "one");
+/// let app = graph.compile()?.app(());
+/// let outcome = app.run(Count::update().n(41)).invoke().await?;
+/// assert_eq!(outcome.state().n, 42);
+/// # Ok(()) }
+/// ```
+pub struct App<S = Untyped> {
+    inner: Arc<Inner>,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for App<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), state: PhantomData }
+    }
+}
+
+impl<S> std::fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("graph", &self.inner.core.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+struct Inner {
+    core: Arc<Core>,
+    deps: Arc<dyn Any + Send + Sync>,
+    env: Arc<dyn Env>,
+    checkpointer: Option<Arc<dyn Checkpointer>>,
+    before: Breakpoints,
+    after: Breakpoints,
+}
+
+impl<S: State, D: Send + Sync + 'static> Compiled<S, D> {
+    /// Makes the graph ready to run with these dependencies.
+    pub fn app(&self, deps: D) -> App<S> {
+        App {
+            inner: Arc::new(Inner {
+                core: self.core(),
+                deps: Arc::new(deps),
+                env: Arc::new(SystemEnv),
+                checkpointer: None,
+                before: Breakpoints::None,
+                after: Breakpoints::None,
+            }),
+            state: PhantomData,
+        }
+    }
+}
+
+impl<S> App<S> {
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+
+    /// Keeps the checkpoints of all runs here.
+    pub fn checkpointer(self, checkpointer: Arc<dyn Checkpointer>) -> Self {
+        self.change(|inner| inner.checkpointer = Some(checkpointer))
+    }
+
+    /// Takes time and ids from here instead of from the machine.
+    pub fn env(self, env: Arc<dyn Env>) -> Self {
+        self.change(|inner| inner.env = env)
+    }
+
+    /// Stops every run before these nodes, unless the run says otherwise.
+    ///
+    /// # Errors
+    /// [`Failure`] names a node that the graph does not have.
+    pub fn break_before(self, at: Breakpoints) -> Result<Self, Failure> {
+        self.check_breakpoints(&at)?;
+        Ok(self.change(|inner| inner.before = at))
+    }
+
+    /// Stops every run after these nodes, unless the run says otherwise.
+    ///
+    /// # Errors
+    /// [`Failure`] names a node that the graph does not have.
+    pub fn break_after(self, at: Breakpoints) -> Result<Self, Failure> {
+        self.check_breakpoints(&at)?;
+        Ok(self.change(|inner| inner.after = at))
+    }
+
+    fn check_breakpoints(&self, at: &Breakpoints) -> Result<(), Failure> {
+        match at {
+            Breakpoints::At(names) => {
+                match names.iter().find(|name| self.inner.core.find(name).is_none()) {
+                    Some(name) => Err(Failure::unknown_target(name)),
+                    None => Ok(()),
+                }
+            }
+            Breakpoints::None | Breakpoints::All => Ok(()),
+        }
+    }
+
+    /// The graph's name.
+    pub fn name(&self) -> &str {
+        &self.inner.core.name
+    }
+
+    /// What may be wrong with the graph although it compiles.
+    pub fn lint(&self) -> Vec<Lint> {
+        self.inner.core.lint()
+    }
+
+    /// JSON Schema of the input.
+    pub fn input_schema(&self) -> Json {
+        self.inner.core.schema.input_schema()
+    }
+
+    /// JSON Schema of the output.
+    pub fn output_schema(&self) -> Json {
+        self.inner.core.schema.output_schema()
+    }
+
+    /// The same graph without its Rust type, as a server holds it: JSON in, JSON out.
+    pub fn untyped(&self) -> App<Untyped> {
+        App { inner: Arc::clone(&self.inner), state: PhantomData }
+    }
+
+    fn request(&self, request: Asked) -> Run<S> {
+        Run {
+            inner: Arc::clone(&self.inner),
+            request,
+            thread: None,
+            at: None,
+            modes: Modes::NONE,
+            subgraphs: false,
+            limits: Limits {
+                recursion: RECURSION_LIMIT,
+                durability: Durability::default(),
+                before: self.inner.before.clone(),
+                after: self.inner.after.clone(),
+            },
+            concurrency: None,
+            run_id: None,
+            cancel: CancellationToken::new(),
+            metadata: BTreeMap::new(),
+            state: PhantomData,
+        }
+    }
+
+    /// A run with an input in JSON: an object of input keys.
+    pub fn run_json(&self, input: Json) -> Run<S> {
+        self.request(Asked::Json(input))
+    }
+
+    /// A run that goes on with what the thread left unfinished.
+    pub fn resume(&self) -> Run<S> {
+        self.request(Asked::Continue)
+    }
+
+    /// A run that answers the thread's questions.
+    pub fn answer(&self, resume: Resume) -> Run<S> {
+        self.request(Asked::Command(Command { resume: Some(resume), ..Command::default() }))
+    }
+
+    /// A run that begins with a command.
+    pub fn command(&self, command: Command) -> Run<S> {
+        self.request(Asked::Command(command))
+    }
+
+    fn shared(&self, thread: &str) -> Result<Arc<RunShared>, Error> {
+        if self.inner.checkpointer.is_none() {
+            return Err(Error::NoCheckpointer);
+        }
+        let run = self.request(Asked::Continue).thread(thread);
+        run.shared(Sink::default())
+    }
+
+    /// The thread now: its newest checkpoint with what its unfinished superstep has given already.
+    /// A thread that does not exist gives an empty snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpointer`], or what reading the checkpoint reports.
+    pub async fn state(&self, thread: &str) -> Result<StateSnapshot<S>, Error> {
+        self.state_in(thread, "", None).await
+    }
+
+    /// The thread as it was at the start of the superstep after `checkpoint`.
+    ///
+    /// # Errors
+    /// As [`App::state`].
+    pub async fn state_at(
+        &self,
+        thread: &str,
+        checkpoint: CheckpointId,
+    ) -> Result<StateSnapshot<S>, Error> {
+        self.state_in(thread, "", Some(checkpoint)).await
+    }
+
+    async fn state_in(
+        &self,
+        thread: &str,
+        ns: &str,
+        at: Option<CheckpointId>,
+    ) -> Result<StateSnapshot<S>, Error> {
+        let place = Place { thread: thread.to_owned(), ns: ns.to_owned() };
+        let checkpointer = self.inner.checkpointer.as_ref().ok_or(Error::NoCheckpointer)?;
+        match checkpointer.load(&place, at).await? {
+            Some(loaded) => snapshot::of(&self.inner.core, &place, &loaded, at.is_none()),
+            None => Ok(snapshot::empty(&self.inner.core)),
+        }
+    }
+
+    /// The thread's checkpoints, newest first, all branches mixed; `parent` tells the tree.
+    ///
+    /// # Errors
+    /// As [`App::state`].
+    pub async fn history(
+        &self,
+        thread: &str,
+        filter: &Filter,
+    ) -> Result<Vec<StateSnapshot<S>>, Error> {
+        let place = Place { thread: thread.to_owned(), ns: String::new() };
+        let checkpointer = self.inner.checkpointer.as_ref().ok_or(Error::NoCheckpointer)?;
+        let loaded = checkpointer.list(&place, filter).await?;
+        loaded.iter().map(|loaded| snapshot::of(&self.inner.core, &place, loaded, false)).collect()
+    }
+
+    /// Applies JSON values to a thread as if a node had returned them, with its edges and routers,
+    /// and returns the new checkpoint. See [`Patch`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidStateUpdate`] names what does not fit; [`Error::AmbiguousUpdate`] when no
+    /// node is named and several ran last.
+    pub async fn update_state(&self, thread: &str, patch: Patch) -> Result<CheckpointId, Error> {
+        let at = patch.at;
+        self.bulk_update(thread, at, vec![vec![patch]]).await
+    }
+
+    /// Applies several supersteps of updates, one inner list per superstep, on top of `at` or of
+    /// the newest checkpoint.
+    ///
+    /// # Errors
+    /// As [`App::update_state`].
+    pub async fn bulk_update(
+        &self,
+        thread: &str,
+        at: Option<CheckpointId>,
+        supersteps: Vec<Vec<Patch>>,
+    ) -> Result<CheckpointId, Error> {
+        let schema = &self.inner.core.schema;
+        let mut typed = Vec::with_capacity(supersteps.len());
+        for superstep in supersteps {
+            let mut updates = Vec::with_capacity(superstep.len());
+            for patch in superstep {
+                let values = match patch.values {
+                    Some(json) => Some(
+                        Update::from_json(schema, json, |_| true)
+                            .map_err(Error::InvalidStateUpdate)?,
+                    ),
+                    None => None,
+                };
+                updates.push(StateUpdate { values, as_node: patch.as_node });
+            }
+            typed.push(updates);
+        }
+        update::bulk_update(self.shared(thread)?, at, typed).await
+    }
+}
+
+impl<S: State> App<S> {
+    /// A run with an input.
+    pub fn run(&self, input: S::Update) -> Run<S> {
+        self.request(Asked::Update(input.into()))
+    }
+}
+
+/// A change to a thread's state from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    values: Option<Json>,
+    as_node: Option<String>,
+    at: Option<CheckpointId>,
+}
+
+impl Patch {
+    /// These values.
+    pub fn values(json: Json) -> Self {
+        Self { values: Some(json), ..Self::default() }
+    }
+
+    /// No values: only the node's edges are followed.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// As the result of this node. By default the one that ran last.
+    pub fn as_node(mut self, node: &str) -> Self {
+        self.as_node = Some(node.to_owned());
+        self
+    }
+
+    /// On top of this checkpoint instead of the newest.
+    pub fn at(mut self, checkpoint: CheckpointId) -> Self {
+        self.at = Some(checkpoint);
+        self
+    }
+}
+
+/// Update, goto and answers, as one input.
+#[derive(Debug, Default)]
+pub struct Command {
+    /// Answers to open questions.
+    pub resume: Option<Resume>,
+    /// A JSON object of state keys to write first.
+    pub update: Option<Json>,
+    /// Where to go besides.
+    pub goto: Vec<Goto>,
+}
+
+enum Asked {
+    Update(Update),
+    Json(Json),
+    Continue,
+    Command(Command),
+}
+
+/// A run that was described and not started yet.
+#[must_use = "a run starts with `invoke` or `start`"]
+pub struct Run<S> {
+    inner: Arc<Inner>,
+    request: Asked,
+    thread: Option<String>,
+    at: Option<CheckpointId>,
+    modes: Modes,
+    subgraphs: bool,
+    limits: Limits,
+    concurrency: Option<usize>,
+    run_id: Option<String>,
+    cancel: CancellationToken,
+    metadata: BTreeMap<String, Json>,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S> Run<S> {
+    /// On this thread.
+    pub fn thread(mut self, thread: &str) -> Self {
+        self.thread = Some(thread.to_owned());
+        self
+    }
+
+    /// From this checkpoint of the thread: a branch, unless it is an unstarted fork.
+    pub fn at(mut self, checkpoint: CheckpointId) -> Self {
+        self.at = Some(checkpoint);
+        self
+    }
+
+    /// Streams these modes.
+    pub fn stream(mut self, modes: impl IntoIterator<Item = Mode>) -> Self {
+        self.modes = modes.into_iter().collect();
+        self
+    }
+
+    /// Streams what mounted graphs do, too.
+    pub fn subgraphs(mut self) -> Self {
+        self.subgraphs = true;
+        self
+    }
+
+    /// At most this many node supersteps; at least 1.
+    pub fn recursion_limit(mut self, limit: u32) -> Self {
+        self.limits.recursion = limit;
+        self
+    }
+
+    /// When checkpoints have to be durable.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.limits.durability = durability;
+        self
+    }
+
+    /// At most this many nodes at once, over all mounted graphs; they start in task order. A mount
+    /// that waits for its graph does not count.
+    pub fn max_concurrency(mut self, nodes: usize) -> Self {
+        self.concurrency = Some(nodes);
+        self
+    }
+
+    /// Stops before these nodes, instead of where the app says.
+    pub fn break_before(mut self, at: Breakpoints) -> Self {
+        self.limits.before = at;
+        self
+    }
+
+    /// Stops after these nodes, instead of where the app says.
+    pub fn break_after(mut self, at: Breakpoints) -> Self {
+        self.limits.after = at;
+        self
+    }
+
+    /// The run's id. The same id sent again on an unfinished run resumes it.
+    pub fn run_id(mut self, id: &str) -> Self {
+        self.run_id = Some(id.to_owned());
+        self
+    }
+
+    /// Ends the run when this token fires.
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    /// An entry for the metadata of the run's checkpoints.
+    pub fn metadata(mut self, key: &str, value: Json) -> Self {
+        self.metadata.insert(key.to_owned(), value);
+        self
+    }
+
+    fn shared(&self, sink: Sink) -> Result<Arc<RunShared>, Error> {
+        let inner = &self.inner;
+        if self.limits.recursion == 0 {
+            return Err(Error::InvalidOption { option: "recursion_limit", expected: "at least 1" });
+        }
+        if self.concurrency == Some(0) {
+            return Err(Error::InvalidOption { option: "max_concurrency", expected: "at least 1" });
+        }
+        let place = match (&inner.checkpointer, &self.thread) {
+            (Some(_), Some(thread)) => Some(Place { thread: thread.clone(), ns: String::new() }),
+            (Some(_), None) => return Err(Error::MissingThreadId),
+            (None, _) => None,
+        };
+        let run_id = match &self.run_id {
+            Some(id) => Arc::from(id.as_str()),
+            None => Arc::from(uuid::Uuid::from_u128(inner.env.new_id()).to_string()),
+        };
+        Ok(Arc::new(RunShared {
+            core: Arc::clone(&inner.core),
+            deps: Arc::clone(&inner.deps),
+            env: Arc::clone(&inner.env),
+            checkpointer: inner.checkpointer.clone(),
+            place,
+            ns: Arc::from([]),
+            ns_text: Arc::from(""),
+            run_id,
+            unsaved: CheckpointId(inner.env.new_id()),
+            sink,
+            cancel: self.cancel.clone(),
+            slots: self.concurrency.map(|nodes| Arc::new(Semaphore::new(nodes))),
+            limits: self.limits.clone(),
+            answers: Mutex::default(),
+            parents: BTreeMap::new(),
+            metadata: self.metadata.clone(),
+            warnings: Arc::default(),
+        }))
+    }
+
+    fn ask(&mut self) -> Result<Request, Error> {
+        let core = &self.inner.core;
+        Ok(match std::mem::replace(&mut self.request, Asked::Continue) {
+            Asked::Update(update) => Request::Input(StartInput { update, leads: Leads::default() }),
+            Asked::Json(json) => {
+                let update =
+                    Update::from_json(&core.schema, json, |channel: &Channel| channel.input)
+                        .map_err(Error::InvalidInput)?;
+                Request::Input(StartInput { update, leads: Leads::default() })
+            }
+            Asked::Continue => Request::Continue,
+            Asked::Command(command) => {
+                let update = match command.update {
+                    Some(json) => Update::from_json(&core.schema, json, |_| true)
+                        .map_err(Error::InvalidInput)?,
+                    None => Update::default(),
+                };
+                let mut leads = Leads::default();
+                for goto in command.goto {
+                    core.resolve(goto, &mut leads).map_err(Error::InvalidInput)?;
+                }
+                Request::Command { resume: command.resume, start: StartInput { update, leads } }
+            }
+        })
+    }
+
+    /// Runs to the end, without a stream.
+    ///
+    /// # Errors
+    /// [`Error`] says why the run could not go on; the thread stays as its last checkpoint.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the running nodes; finished work is kept.
+    pub async fn invoke(mut self) -> Result<Outcome<S>, Error> {
+        let shared = self.shared(Sink::default())?;
+        let request = self.ask()?;
+        let warnings = Arc::clone(&shared.warnings);
+        let schema = Arc::clone(&shared.core.schema);
+        let finished = run::drive(shared, request, self.at).await?;
+        Ok(Outcome::new(schema, finished, &warnings))
+    }
+
+    /// Starts the run beside the caller, who reads its events from the handle.
+    ///
+    /// # Errors
+    /// What can be refused before anything runs; see [`Error`].
+    pub fn start(mut self) -> Result<RunHandle<S>, Error> {
+        let (sink, events) = Sink::new(self.modes, self.subgraphs);
+        let shared = self.shared(sink)?;
+        let request = self.ask()?;
+        let mut handle = RunHandle {
+            run_id: Arc::clone(&shared.run_id),
+            warnings: Arc::clone(&shared.warnings),
+            schema: Arc::clone(&shared.core.schema),
+            cancel: self.cancel.clone(),
+            events,
+            seq: 0,
+            task: JoinSet::new(),
+            state: PhantomData,
+        };
+        handle.task.spawn(run::drive(shared, request, self.at));
+        Ok(handle)
+    }
+}
+
+/// A run that was started. Dropping it drops the running nodes; finished work is kept.
+pub struct RunHandle<S> {
+    run_id: Arc<str>,
+    warnings: Arc<Mutex<Vec<Warning>>>,
+    schema: Arc<Schema>,
+    cancel: CancellationToken,
+    events: mpsc::Receiver<Event>,
+    seq: u64,
+    task: JoinSet<Result<Finished, Error>>,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S> RunHandle<S> {
+    /// The run's id.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// The next event, or none when the run has ended.
+    ///
+    /// # Cancel safety
+    /// No event is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Event> {
+        let mut event = self.events.recv().await?;
+        self.seq += 1;
+        event.seq = self.seq;
+        Some(event)
+    }
+
+    /// Asks the run to end; nodes have [`run::CANCEL_GRACE`] to finish by themselves.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits for the end; events nobody read are let go.
+    ///
+    /// # Errors
+    /// [`Error`] says why the run could not go on.
+    pub async fn finish(mut self) -> Result<Outcome<S>, Error> {
+        while self.events.recv().await.is_some() {}
+        match self.task.join_next().await {
+            Some(Ok(finished)) => Ok(Outcome::new(self.schema, finished?, &self.warnings)),
+            // The driver catches what nodes do; a panic of its own is a bug, told as what it is.
+            Some(Err(panic)) => Err(Error::Task(crate::error::TaskFailure {
+                node: String::new(),
+                task_id: String::new(),
+                failure: Failure::new(crate::error::FailureKind::Panic, panic.to_string()),
+                inner: None,
+            })),
+            None => Err(Error::EmptyInput),
+        }
+    }
+}
+
+/// How a run ended, and with what state.
+pub struct Outcome<S> {
+    schema: Arc<Schema>,
+    values: Arc<Values>,
+    /// Done, interrupted or cancelled.
+    pub status: Status,
+    /// Open questions.
+    pub interrupts: Vec<Interrupt>,
+    /// What should be known besides.
+    pub warnings: Vec<Warning>,
+    /// The thread's newest checkpoint.
+    pub checkpoint: Option<CheckpointId>,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S> Outcome<S> {
+    fn new(schema: Arc<Schema>, finished: Finished, warnings: &Mutex<Vec<Warning>>) -> Self {
+        let mut warnings = warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self {
+            schema,
+            values: finished.values,
+            status: finished.status,
+            interrupts: finished.interrupts,
+            warnings: std::mem::take(&mut warnings),
+            checkpoint: finished.checkpoint,
+            state: PhantomData,
+        }
+    }
+
+    /// The output keys as a JSON object, with `__interrupt__` when questions are open.
+    ///
+    /// # Errors
+    /// When a value has no JSON form.
+    pub fn json(&self) -> Result<Json, KeyError> {
+        let mut json = self.schema.to_json(&self.values, true)?;
+        if let (Some(object), false) = (json.as_object_mut(), self.interrupts.is_empty()) {
+            let shown = self.interrupts.iter().map(Interrupt::to_json).collect();
+            object.insert(INTERRUPT.to_owned(), Json::Array(shown));
+        }
+        Ok(json)
+    }
+}
+
+impl<S: State> Outcome<S> {
+    /// The state, typed.
+    pub fn state(&self) -> View<S> {
+        View::new(&self.schema, &self.values)
+    }
+}
+
+impl<S> std::fmt::Debug for Outcome<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outcome")
+            .field("status", &self.status)
+            .field("interrupts", &self.interrupts)
+            .field("warnings", &self.warnings)
+            .field("checkpoint", &self.checkpoint)
+            .finish_non_exhaustive()
+    }
+}

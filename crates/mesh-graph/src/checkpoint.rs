@@ -1,0 +1,339 @@
+//! Checkpoints: what a thread is after a superstep. Written once, never edited.
+//!
+//! A checkpoint names the channels it changed; unchanged ones are found where they were written.
+//! Lists and other freely batching channels store only what was added, with a full value every
+//! [`SNAPSHOT_EVERY`] updates, so a checkpoint costs what the step changed.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{
+    error::Failure,
+    interrupt::{Interrupt, InterruptId},
+};
+
+/// Updates of a delta channel between two full values: bounds how much a load has to fold.
+pub const SNAPSHOT_EVERY: u32 = 100;
+
+/// Version of the checkpoint layout that this build writes and reads.
+pub const FORMAT: u16 = 1;
+
+/// Id of a checkpoint. Sorts by time within a thread; shown as a UUID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointId(pub u128);
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_uuid(self.0, f)
+    }
+}
+
+impl fmt::Debug for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for CheckpointId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(uuid::Uuid::parse_str(text)?.as_u128()))
+    }
+}
+
+/// Id of a task: a hash of where it stands, so the same checkpoint gives the same ids.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u128);
+
+impl TaskId {
+    /// The task that carries the writes of a command, not of a node.
+    pub const NULL: Self = Self(0);
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_uuid(self.0, f)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(uuid::Uuid::parse_str(text)?.as_u128()))
+    }
+}
+
+/// Ids are stored and sent as text, as people and other programs see them.
+macro_rules! serialize_as_text {
+    ($($id:ty),*) => {$(
+        impl Serialize for $id {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+pub(crate) use serialize_as_text;
+
+serialize_as_text!(CheckpointId, TaskId);
+
+fn fmt_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", uuid::Uuid::from_u128(id).hyphenated())
+}
+
+/// Where a checkpoint belongs: a thread, and the place of a graph inside its ancestors.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The thread.
+    pub thread: String,
+    /// The namespace: empty for a root graph, else `node:task`, joined by `|` per level.
+    pub ns: String,
+}
+
+/// Why a checkpoint was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A new input arrived.
+    Input,
+    /// A superstep was applied.
+    Loop,
+    /// The state was updated from outside.
+    Update,
+    /// A branch was started from an older checkpoint.
+    Fork,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "input",
+            Self::Loop => "loop",
+            Self::Update => "update",
+            Self::Fork => "fork",
+        })
+    }
+}
+
+/// The state of a thread after a superstep, without the values themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Layout version, [`FORMAT`].
+    pub v: u16,
+    /// Its id.
+    pub id: CheckpointId,
+    /// The checkpoint it was made from.
+    pub parent: Option<CheckpointId>,
+    /// When it was made, milliseconds since 1970 (UTC). For people; order comes from the id.
+    pub at_ms: i64,
+    /// First input −1, START 0, node supersteps from 1; later inputs go on counting.
+    pub step: i64,
+    /// Why it was written.
+    pub source: Source,
+    /// The run that wrote it.
+    pub run_id: Option<String>,
+    /// Version counter: every channel that a step changed has the step's number.
+    pub version: u64,
+    /// The channels that have a stored value.
+    pub channels: Vec<ChannelEntry>,
+    /// The keys that the step changed.
+    pub updated: Vec<String>,
+    /// The nodes that ran last, for state updates that do not say as whom.
+    pub ran: Vec<String>,
+    /// What the next superstep starts from.
+    pub pending: Pending,
+    /// Checkpoints of the ancestor graphs this one belongs to, by their namespace.
+    pub parents: BTreeMap<String, CheckpointId>,
+    /// The caller's own entries.
+    pub metadata: BTreeMap<String, Json>,
+}
+
+/// Where a channel's value is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelEntry {
+    /// The state key.
+    pub key: String,
+    /// Version of the value.
+    pub version: u64,
+    /// The checkpoint whose blob holds it (or its last part).
+    pub at: CheckpointId,
+    /// Updates that have to be folded onto the last full value.
+    pub depth: u32,
+}
+
+/// What a checkpoint waits to run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The input that START will apply: stored writes, and gotos beside its edges.
+    pub input: Option<PendingInput>,
+    /// Nodes triggered by an edge, a route or a goto.
+    pub nodes: Vec<String>,
+    /// Direct tasks, in order.
+    pub sends: Vec<PendingSend>,
+    /// Sources that have arrived at each join that is not empty.
+    pub joins: BTreeMap<String, Vec<String>>,
+    /// Deferred nodes that were asked for.
+    pub deferred: Vec<String>,
+}
+
+/// An input that was accepted and not applied yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PendingInput {
+    /// Its writes.
+    pub writes: Vec<StoredWrite>,
+    /// Nodes to go to besides the edges of START.
+    pub nodes: Vec<String>,
+    /// Direct tasks besides the edges of START.
+    pub sends: Vec<PendingSend>,
+}
+
+/// A direct task in storage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingSend {
+    /// The node.
+    pub node: String,
+    /// Its argument, encoded.
+    #[serde(with = "bytes")]
+    pub arg: Vec<u8>,
+}
+
+/// A write in storage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredWrite {
+    /// The state key.
+    pub key: String,
+    /// Replaces instead of reducing.
+    pub overwrite: bool,
+    /// The value, encoded.
+    #[serde(with = "bytes")]
+    pub value: Vec<u8>,
+}
+
+/// A stored part of a channel's value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Blob {
+    /// The whole value.
+    Full(#[serde(with = "bytes")] Vec<u8>),
+    /// Updates to fold, in order, onto the value that `base` holds, or onto the empty value.
+    Delta {
+        /// The checkpoint with the blob before this one.
+        base: Option<CheckpointId>,
+        /// Encoded updates.
+        updates: Vec<StoredUpdate>,
+    },
+}
+
+/// One encoded update of a delta.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredUpdate(#[serde(with = "bytes")] pub Vec<u8>);
+
+/// What is known of one task of a checkpoint's next superstep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The task.
+    pub id: TaskId,
+    /// Its node.
+    pub node: String,
+    /// Its place in apply order.
+    pub path: TaskPath,
+    /// All its writes and routing, once it has finished. The first commit stays.
+    pub commit: Option<TaskCommit>,
+    /// Every question it asked, answered or not.
+    pub interrupts: Vec<Interrupt>,
+    /// Answers by interrupt.
+    pub answers: BTreeMap<InterruptId, Json>,
+    /// What made its last attempt fail.
+    pub error: Option<Failure>,
+}
+
+impl TaskRecord {
+    /// A record of a task nothing is known of yet.
+    pub fn new(id: TaskId, node: &str, path: TaskPath) -> Self {
+        Self {
+            id,
+            node: node.to_owned(),
+            path,
+            commit: None,
+            interrupts: Vec::new(),
+            answers: BTreeMap::new(),
+            error: None,
+        }
+    }
+
+    /// The questions without an answer.
+    pub fn open_interrupts(&self) -> impl Iterator<Item = &Interrupt> {
+        self.interrupts.iter().filter(|interrupt| !self.answers.contains_key(&interrupt.id))
+    }
+}
+
+/// Where a task stands in apply order: nodes by name, then sends by index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPath {
+    /// Triggered by edges; sorts by node name.
+    Pull(String),
+    /// Made by the `Send` at this index.
+    Push(u32),
+}
+
+/// The atomic result of a task: all its writes and its routing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskCommit {
+    /// One list of writes per update the node returned.
+    pub updates: Vec<Vec<StoredWrite>>,
+    /// Nodes it leads to.
+    pub nodes: Vec<String>,
+    /// Joins it arrived at.
+    pub joins: Vec<String>,
+    /// Direct tasks it makes.
+    pub sends: Vec<PendingSend>,
+}
+
+/// Byte strings as byte strings, not as lists of numbers.
+mod bytes {
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl<'de> de::Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a byte string")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(4096));
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}

@@ -1,0 +1,303 @@
+//! Where checkpoints are kept: the trait, and an implementation in memory.
+//!
+//! Every operation is idempotent. A conformance suite for implementations is in `testing`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    checkpoint::{Blob, Checkpoint, CheckpointId, Place, TaskId, TaskRecord},
+    error::BoxError,
+};
+
+/// What a checkpointer reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The place's newest checkpoint is not the one the caller continued from.
+    #[error("thread {thread} was continued meanwhile")]
+    HeadMoved {
+        /// The thread.
+        thread: String,
+    },
+    /// A checkpoint has a layout that this build does not read.
+    #[error(
+        "checkpoint {id} has format {found}; this build reads format {}",
+        crate::checkpoint::FORMAT
+    )]
+    Format {
+        /// The checkpoint.
+        id: CheckpointId,
+        /// Its format.
+        found: u16,
+    },
+    /// Stored bytes are missing or damaged.
+    #[error("checkpoint {id} is damaged: {reason}")]
+    Damaged {
+        /// The checkpoint.
+        id: CheckpointId,
+        /// What is missing.
+        reason: String,
+    },
+    /// The storage itself failed.
+    #[error("storage failed")]
+    Storage(#[source] BoxError),
+}
+
+/// One checkpoint with all that has to become durable together with it.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The thread and namespace.
+    pub place: Place,
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The values it changed, by key.
+    pub blobs: Vec<(String, Blob)>,
+    /// Task records of its parent that were not stored before.
+    pub tasks: Vec<TaskRecord>,
+    /// What the place's newest checkpoint must be for this to be stored.
+    pub expected_head: Head,
+}
+
+/// A condition on the newest checkpoint of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// Must be this one, or none.
+    Is(Option<CheckpointId>),
+    /// Anything: the caller starts a branch from an older checkpoint.
+    Any,
+}
+
+/// A checkpoint with its values and the records of its tasks.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// For every channel entry, in the entries' order: blobs to fold, oldest first, beginning with
+    /// a full value or with a delta that has no base.
+    pub values: Vec<Vec<Blob>>,
+    /// Records of the tasks of the next superstep, in apply order.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// Which checkpoints to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only checkpoints older than this one.
+    pub before: Option<CheckpointId>,
+    /// At most this many.
+    pub limit: Option<usize>,
+    /// Only checkpoints whose metadata has all these entries (`source`, `step` and `run_id` are
+    /// entries too).
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+impl Filter {
+    /// Whether a checkpoint is one of those meant.
+    pub fn admits(&self, checkpoint: &Checkpoint) -> bool {
+        self.before.is_none_or(|before| checkpoint.id < before)
+            && self.metadata.iter().all(|(key, wanted)| match key.as_str() {
+                "source" => *wanted == checkpoint.source.to_string(),
+                "step" => *wanted == checkpoint.step,
+                "run_id" => wanted.as_str() == checkpoint.run_id.as_deref(),
+                _ => checkpoint.metadata.get(key) == Some(wanted),
+            })
+    }
+}
+
+/// Keeps the checkpoints of threads.
+///
+/// # Cancel safety
+/// A dropped `put` may or may not have taken effect; it is never half stored.
+#[async_trait]
+pub trait Checkpointer: Send + Sync {
+    /// Stores a checkpoint, its values and its parent's task records, all or nothing. Putting the
+    /// same checkpoint again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`] when the head is not as expected.
+    async fn put(&self, commit: Commit) -> Result<(), Error>;
+
+    /// Stores what is known of a task of the superstep after `checkpoint`. A commit that is
+    /// already stored stays; questions, answers and the error are replaced.
+    ///
+    /// # Errors
+    /// Only storage failures.
+    async fn put_task(
+        &self,
+        place: &Place,
+        checkpoint: CheckpointId,
+        record: TaskRecord,
+    ) -> Result<(), Error>;
+
+    /// The checkpoint with this id, or the newest one.
+    ///
+    /// # Errors
+    /// [`Error::Format`], [`Error::Damaged`] or a storage failure.
+    async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error>;
+
+    /// Checkpoints, newest id first, with their values and task records.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load`].
+    async fn list(&self, place: &Place, filter: &Filter) -> Result<Vec<Loaded>, Error>;
+
+    /// Forgets a thread with all its namespaces.
+    ///
+    /// # Errors
+    /// Only storage failures.
+    async fn delete_thread(&self, thread: &str) -> Result<(), Error>;
+}
+
+/// Checkpoints in memory, gone with the process.
+#[derive(Debug, Default)]
+pub struct MemoryCheckpointer {
+    places: Mutex<HashMap<Place, Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+    blobs: HashMap<(CheckpointId, String), Blob>,
+    tasks: HashMap<CheckpointId, BTreeMap<TaskId, TaskRecord>>,
+}
+
+/// Merges what is newly known of a task into what is stored: the first commit stays.
+pub fn merge_record(stored: &mut TaskRecord, new: TaskRecord) {
+    let commit = stored.commit.take().or(new.commit.clone());
+    *stored = TaskRecord { commit, ..new };
+}
+
+impl Shelf {
+    fn put_task(&mut self, checkpoint: CheckpointId, record: TaskRecord) {
+        let tasks = self.tasks.entry(checkpoint).or_default();
+        match tasks.entry(record.id) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(record);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                merge_record(entry.get_mut(), record);
+            }
+        }
+    }
+
+    fn loaded(&self, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
+        let mut values = Vec::with_capacity(checkpoint.channels.len());
+        for entry in &checkpoint.channels {
+            values.push(chain(checkpoint.id, entry.at, |at| {
+                self.blobs.get(&(at, entry.key.clone())).cloned()
+            })?);
+        }
+        let mut tasks: Vec<TaskRecord> = self
+            .tasks
+            .get(&checkpoint.id)
+            .map(|tasks| tasks.values().cloned().collect())
+            .unwrap_or_default();
+        tasks.sort_by(|a, b| a.path.cmp(&b.path).then(a.id.cmp(&b.id)));
+        Ok(Loaded { checkpoint: checkpoint.clone(), values, tasks })
+    }
+}
+
+/// Collects the blobs of one value, oldest first, given how to read the blob of a checkpoint.
+///
+/// # Errors
+/// [`Error::Damaged`] when a blob is missing.
+pub fn chain(
+    id: CheckpointId,
+    newest: CheckpointId,
+    mut blob: impl FnMut(CheckpointId) -> Option<Blob>,
+) -> Result<Vec<Blob>, Error> {
+    let mut blobs = Vec::new();
+    let mut next = Some(newest);
+    while let Some(at) = next {
+        let blob = blob(at).ok_or_else(|| Error::Damaged {
+            id,
+            reason: format!("a value written at {at} is missing"),
+        })?;
+        next = match &blob {
+            Blob::Full(_) => None,
+            Blob::Delta { base, .. } => *base,
+        };
+        blobs.push(blob);
+    }
+    blobs.reverse();
+    Ok(blobs)
+}
+
+impl MemoryCheckpointer {
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Shelf>> {
+        // A panic while the lock was held cannot leave a half-made entry: every change below is
+        // a few inserts of values that exist already.
+        self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Checkpointer for MemoryCheckpointer {
+    async fn put(&self, commit: Commit) -> Result<(), Error> {
+        let mut places = self.places();
+        let shelf = places.entry(commit.place.clone()).or_default();
+        let id = commit.checkpoint.id;
+        if shelf.checkpoints.contains_key(&id) {
+            return Ok(());
+        }
+        let head = shelf.checkpoints.keys().next_back().copied();
+        if let Head::Is(expected) = commit.expected_head
+            && head != expected
+        {
+            return Err(Error::HeadMoved { thread: commit.place.thread });
+        }
+        if let Some(parent) = commit.checkpoint.parent {
+            for record in commit.tasks {
+                shelf.put_task(parent, record);
+            }
+        }
+        for (key, blob) in commit.blobs {
+            shelf.blobs.insert((id, key), blob);
+        }
+        shelf.checkpoints.insert(id, commit.checkpoint);
+        Ok(())
+    }
+
+    async fn put_task(
+        &self,
+        place: &Place,
+        checkpoint: CheckpointId,
+        record: TaskRecord,
+    ) -> Result<(), Error> {
+        self.places().entry(place.clone()).or_default().put_task(checkpoint, record);
+        Ok(())
+    }
+
+    async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {
+        let places = self.places();
+        let Some(shelf) = places.get(place) else { return Ok(None) };
+        let found = match id {
+            Some(id) => shelf.checkpoints.get(&id),
+            None => shelf.checkpoints.values().next_back(),
+        };
+        found.map(|checkpoint| shelf.loaded(checkpoint)).transpose()
+    }
+
+    async fn list(&self, place: &Place, filter: &Filter) -> Result<Vec<Loaded>, Error> {
+        let places = self.places();
+        let Some(shelf) = places.get(place) else { return Ok(Vec::new()) };
+        shelf
+            .checkpoints
+            .values()
+            .rev()
+            .filter(|checkpoint| filter.admits(checkpoint))
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .map(|checkpoint| shelf.loaded(checkpoint))
+            .collect()
+    }
+
+    async fn delete_thread(&self, thread: &str) -> Result<(), Error> {
+        self.places().retain(|place, _| place.thread != thread);
+        Ok(())
+    }
+}

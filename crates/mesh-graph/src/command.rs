@@ -1,0 +1,183 @@
+//! Where to go next: gotos, sends, and what a node returns besides its update.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::{
+    error::Failure,
+    names::END,
+    node::Node,
+    state::{State, Update},
+    value::{Datum, Value},
+};
+
+/// A direct task of the next superstep: one node with an argument of its own.
+#[derive(Clone)]
+pub struct Send {
+    pub(crate) node: Arc<str>,
+    pub(crate) arg: Arg,
+}
+
+/// The argument of a [`Send`] before the target's codec has seen it.
+#[derive(Clone)]
+pub(crate) enum Arg {
+    Typed(Value),
+    State(Update),
+    Json(Json),
+}
+
+impl Send {
+    /// Runs `node` with `arg`, verbatim.
+    pub fn to<A: Datum>(node: &Node<A>, arg: A) -> Self {
+        Self { node: Arc::clone(&node.name), arg: Arg::Typed(Arc::new(arg)) }
+    }
+
+    /// Runs `node`, which reads state, on these keys and nothing else.
+    pub fn state<U: Into<Update>>(node: &str, update: U) -> Self {
+        Self { node: Arc::from(node), arg: Arg::State(update.into()) }
+    }
+
+    /// Runs `node` with an argument in JSON.
+    pub fn json(node: &str, arg: Json) -> Self {
+        Self { node: Arc::from(node), arg: Arg::Json(arg) }
+    }
+}
+
+impl std::fmt::Debug for Send {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Send(`{}`)", self.node)
+    }
+}
+
+/// One target of a route or of a goto.
+#[derive(Debug, Clone)]
+pub enum Goto {
+    /// A node, or END.
+    Node(Arc<str>),
+    /// A direct task.
+    Send(Send),
+}
+
+impl From<&str> for Goto {
+    fn from(name: &str) -> Self {
+        Self::Node(Arc::from(name))
+    }
+}
+
+impl From<String> for Goto {
+    fn from(name: String) -> Self {
+        Self::Node(Arc::from(name))
+    }
+}
+
+impl<A> From<&Node<A>> for Goto {
+    fn from(node: &Node<A>) -> Self {
+        Self::Node(Arc::clone(&node.name))
+    }
+}
+
+impl From<Send> for Goto {
+    fn from(send: Send) -> Self {
+        Self::Send(send)
+    }
+}
+
+/// What a router decides: where a branch goes on.
+#[derive(Debug, Clone)]
+pub struct Route(pub(crate) Result<Vec<Goto>, Failure>);
+
+impl Route {
+    /// The branch ends here.
+    pub fn end() -> Self {
+        Self(Ok(vec![Goto::from(END)]))
+    }
+}
+
+impl<G: Into<Goto>> From<G> for Route {
+    fn from(goto: G) -> Self {
+        Self(Ok(vec![goto.into()]))
+    }
+}
+
+impl<G: Into<Goto>> From<Vec<G>> for Route {
+    fn from(gotos: Vec<G>) -> Self {
+        Self(Ok(gotos.into_iter().map(Into::into).collect()))
+    }
+}
+
+impl<G: Into<Goto>> From<Option<G>> for Route {
+    fn from(goto: Option<G>) -> Self {
+        Self(match goto {
+            Some(goto) => Ok(vec![goto.into()]),
+            None => Err(Failure::invalid_route("the router returned no target")),
+        })
+    }
+}
+
+/// What one task gave: its updates in order, and where it asks to go.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) updates: Vec<Update>,
+    pub(crate) goto: Vec<Goto>,
+}
+
+/// A node's result with routing: updates, gotos, or both.
+///
+/// Most nodes return the update type of their state; this is for the others.
+pub struct Step<S: State> {
+    pub(crate) output: Output,
+    state: std::marker::PhantomData<fn() -> S>,
+}
+
+impl<S: State> Step<S> {
+    /// Neither an update nor a goto.
+    pub fn none() -> Self {
+        Self { output: Output::default(), state: std::marker::PhantomData }
+    }
+
+    /// This update.
+    pub fn update(update: S::Update) -> Self {
+        Self::none().and(update)
+    }
+
+    /// A further update of the same task, applied after those before it.
+    pub fn and(mut self, update: S::Update) -> Self {
+        self.output.updates.push(update.into());
+        self
+    }
+
+    /// Also goes to this node or makes this direct task. Static edges are followed as well.
+    pub fn goto(mut self, target: impl Into<Goto>) -> Self {
+        self.output.goto.push(target.into());
+        self
+    }
+
+    /// Also goes to all of these.
+    pub fn goto_all<G: Into<Goto>>(mut self, targets: impl IntoIterator<Item = G>) -> Self {
+        self.output.goto.extend(targets.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// What a node may return.
+#[diagnostic::on_unimplemented(
+    message = "a node of a graph over `{S}` cannot return `{Self}`",
+    note = "return the state's update (`{S}::update()…`), a `Step<{S}>` with routing, or `()`"
+)]
+pub trait IntoStep<S: State> {
+    /// The step this value stands for.
+    fn into_step(self) -> Step<S>;
+}
+
+impl<S: State> IntoStep<S> for Step<S> {
+    fn into_step(self) -> Step<S> {
+        self
+    }
+}
+
+impl<S: State> IntoStep<S> for () {
+    fn into_step(self) -> Step<S> {
+        Step::none()
+    }
+}

@@ -1,0 +1,305 @@
+//! What a node is given besides its input.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    marker::PhantomData,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkpoint::{CheckpointId, TaskId},
+    error::{NodeError, NodeErrorKind, NodeResult},
+    graph::NodeId,
+    interrupt::{Interrupt, InterruptId},
+    run::RunShared,
+    stream::{Body, Mode},
+    superstep::Cause,
+};
+
+/// A task's surroundings, as the driver makes them.
+#[derive(Clone)]
+pub(crate) struct TaskContext(pub(crate) Arc<TaskShared>);
+
+pub(crate) struct TaskShared {
+    pub(crate) run: Arc<RunShared>,
+    pub(crate) node: NodeId,
+    pub(crate) cause: Cause,
+    pub(crate) step: i64,
+    /// Supersteps left in this invocation, this one included.
+    pub(crate) remaining_steps: u32,
+    /// The checkpoint the task belongs to.
+    pub(crate) base: CheckpointId,
+    /// Hashing is put off until somebody asks for the id.
+    pub(crate) id: OnceLock<TaskId>,
+    pub(crate) cancel: CancellationToken,
+    /// Answers stored for this task.
+    pub(crate) answers: BTreeMap<InterruptId, Json>,
+    pub(crate) asked: Mutex<Asked>,
+}
+
+/// The questions a task has put so far in this execution.
+#[derive(Default)]
+pub(crate) struct Asked {
+    ordinal: usize,
+    pub(crate) keys: Vec<String>,
+    pub(crate) open: Vec<Interrupt>,
+    pub(crate) answered: Vec<Interrupt>,
+}
+
+impl TaskContext {
+    pub(crate) fn id(&self) -> TaskId {
+        let shared = &*self.0;
+        *shared.id.get_or_init(|| {
+            let run = &shared.run;
+            shared.cause.task_id(&run.core, shared.node, shared.base, &run.ns_text, shared.step)
+        })
+    }
+
+    pub(crate) fn node_name(&self) -> &Arc<str> {
+        &self.0.run.core.node(self.0.node).name
+    }
+
+    /// The namespace of what runs below this task: `ns|node:task`.
+    pub(crate) fn namespace(&self) -> Arc<[String]> {
+        let own = format!("{}:{}", self.node_name(), self.id());
+        self.0.run.ns.iter().cloned().chain([own]).collect()
+    }
+
+    pub(crate) fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the questions of a child graph as this task's own.
+    pub(crate) fn suspend_for(&self, interrupts: Vec<Interrupt>) -> NodeError {
+        self.asked().open.extend(interrupts);
+        NodeError(NodeErrorKind::Suspended)
+    }
+}
+
+/// What a node is given besides its input: dependencies, streams, questions, and the facts of the
+/// task. Cloning is cheap.
+pub struct Ctx<D = ()> {
+    task: TaskContext,
+    deps: Arc<D>,
+}
+
+impl<D> Clone for Ctx<D> {
+    fn clone(&self) -> Self {
+        Self { task: self.task.clone(), deps: Arc::clone(&self.deps) }
+    }
+}
+
+/// The facts of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// The thread, if the run has one.
+    pub thread_id: Option<String>,
+    /// The run.
+    pub run_id: String,
+    /// The node.
+    pub node: String,
+    /// The task's id.
+    pub task_id: TaskId,
+    /// The superstep it runs in: node supersteps count from 1.
+    pub step: i64,
+    /// Where its graph is mounted: empty for the root.
+    pub ns: Arc<[String]>,
+}
+
+impl<D: Send + Sync + 'static> Ctx<D> {
+    pub(crate) fn new(task: TaskContext) -> NodeResult<Self> {
+        let deps: Arc<dyn Any + Send + Sync> = Arc::clone(&task.0.run.deps);
+        match deps.downcast::<D>() {
+            Ok(deps) => Ok(Self { task, deps }),
+            Err(_) => Err(NodeError::msg("the graph was started with other dependencies")),
+        }
+    }
+
+    /// The dependencies that the graph was started with.
+    pub fn deps(&self) -> &D {
+        &self.deps
+    }
+
+    /// The dependencies by reference count, to hand them on.
+    pub fn share_deps(&self) -> Arc<D> {
+        Arc::clone(&self.deps)
+    }
+
+    /// The facts of this task.
+    pub fn info(&self) -> Info {
+        let shared = &self.task.0;
+        Info {
+            thread_id: shared.run.place.as_ref().map(|place| place.thread.clone()),
+            run_id: shared.run.run_id.to_string(),
+            node: self.task.node_name().to_string(),
+            task_id: self.task.id(),
+            step: shared.step,
+            ns: Arc::clone(&shared.run.ns),
+        }
+    }
+
+    /// Supersteps this invocation may still run, this one included: 1 in the last one before
+    /// [`crate::Error::RecursionLimit`].
+    pub fn remaining_steps(&self) -> u32 {
+        self.task.0.remaining_steps
+    }
+
+    /// Milliseconds since 1970 (UTC), from the run's own clock.
+    pub fn now_ms(&self) -> i64 {
+        self.task.0.run.env.now_ms()
+    }
+
+    /// Fires when the run is cancelled. After it a node has a short time to finish before it is
+    /// dropped.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.task.0.cancel
+    }
+
+    /// Sends `payload` on the `custom` stream. Waits while the reader is slower than the run.
+    ///
+    /// # Errors
+    /// When the payload has no JSON form.
+    pub async fn emit<T: Serialize + ?Sized>(&self, payload: &T) -> NodeResult<()> {
+        let shared = &self.task.0;
+        if shared.run.sink.wants(Mode::Custom) {
+            let body = Body::Json(serde_json::to_value(payload)?);
+            shared.run.sink.send(Mode::Custom, &shared.run.ns, shared.step, body).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a message or a part of one on the `messages` stream, as `[message, facts]`: the facts
+    /// say which node, step and task it comes from, and hold the entries of `metadata` besides.
+    ///
+    /// # Errors
+    /// When the message has no JSON form.
+    pub async fn message<T: Serialize + ?Sized>(
+        &self,
+        message: &T,
+        metadata: &serde_json::Map<String, Json>,
+    ) -> NodeResult<()> {
+        let shared = &self.task.0;
+        if !shared.run.sink.wants(Mode::Messages) {
+            return Ok(());
+        }
+        let ns = self.task.namespace();
+        let mut facts = json!({
+            "langgraph_step": shared.step,
+            "langgraph_node": &**self.task.node_name(),
+            "langgraph_triggers": shared.cause.triggers(&shared.run.core, shared.node),
+            "langgraph_path": match &shared.cause {
+                Cause::Push(index) => json!(["__pregel_push", index]),
+                _ => json!(["__pregel_pull", &**self.task.node_name()]),
+            },
+            "langgraph_checkpoint_ns": ns.join("|"),
+            "run_id": &*shared.run.run_id,
+        });
+        if let Some(facts) = facts.as_object_mut() {
+            facts.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+        }
+        let body = Body::Json(json!([serde_json::to_value(message)?, facts]));
+        shared.run.sink.send(Mode::Messages, &shared.run.ns, shared.step, body).await;
+        Ok(())
+    }
+
+    /// Whether anybody reads the `messages` stream.
+    pub fn wants_messages(&self) -> bool {
+        self.task.0.run.sink.wants(Mode::Messages)
+    }
+
+    /// Asks a question. Without an answer the task is suspended and the run ends as interrupted;
+    /// once answered, the node starts again from the top and gets the answer here.
+    ///
+    /// `key` names the question inside its node, so that a changed branch cannot put an answer in
+    /// another question. Everything before it has to bear being repeated.
+    ///
+    /// # Errors
+    /// The suspension itself, to be returned by `?`; or an answer that does not fit `A`, or a key
+    /// that was used before in this task.
+    pub fn interrupt<A: DeserializeOwned>(
+        &self,
+        key: &str,
+        question: &(impl Serialize + ?Sized),
+    ) -> NodeResult<A> {
+        let answer = self.ask(Some(key), question, None)?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// Asks a question whose answer has to fit the JSON Schema of `A`. It is checked before
+    /// anything runs; an answer that does not fit leaves the question pending.
+    ///
+    /// # Errors
+    /// As [`Ctx::interrupt`].
+    pub fn interrupt_checked<A: DeserializeOwned + JsonSchema>(
+        &self,
+        key: &str,
+        question: &(impl Serialize + ?Sized),
+    ) -> NodeResult<A> {
+        let schema = schemars::schema_for!(A).to_value();
+        let answer = self.ask(Some(key), question, Some(schema))?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// Asks a question known by its place alone: the first call without a key, the second, and so
+    /// on.
+    ///
+    /// # Errors
+    /// As [`Ctx::interrupt`].
+    pub fn interrupt_next(&self, question: &(impl Serialize + ?Sized)) -> NodeResult<Json> {
+        self.ask(None, question, None)
+    }
+
+    /// Asks several questions at once and returns all answers, in order, when all are there.
+    ///
+    /// # Errors
+    /// As [`Ctx::interrupt`].
+    pub fn interrupt_all<Q: Serialize>(&self, questions: &[(&str, Q)]) -> NodeResult<Vec<Json>> {
+        let asked: Vec<NodeResult<Json>> =
+            questions.iter().map(|(key, question)| self.ask(Some(key), question, None)).collect();
+        asked.into_iter().collect()
+    }
+
+    fn ask(
+        &self,
+        key: Option<&str>,
+        question: &(impl Serialize + ?Sized),
+        response_schema: Option<Json>,
+    ) -> NodeResult<Json> {
+        let value = serde_json::to_value(question)?;
+        let task_ns = self.task.namespace().join("|");
+        let mut asked = self.task.asked();
+        if let Some(key) = key {
+            if asked.keys.iter().any(|used| used == key) {
+                return Err(NodeError::msg(format!("the task asked `{key}` before")));
+            }
+            asked.keys.push(key.to_owned());
+        }
+        let id = InterruptId::of(&task_ns, key, asked.ordinal);
+        if key.is_none() {
+            asked.ordinal += 1;
+        }
+        let interrupt = Interrupt { value, id, response_schema, key: key.map(str::to_owned) };
+        if let Some(answer) = self.task.0.answers.get(&id) {
+            asked.answered.push(interrupt);
+            return Ok(answer.clone());
+        }
+        asked.open.push(interrupt);
+        Err(NodeError(NodeErrorKind::Suspended))
+    }
+}
+
+impl<D> std::fmt::Debug for Ctx<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ctx")
+            .field("node", self.task.node_name())
+            .field("step", &self.task.0.step)
+            .field("deps", &PhantomData::<D>)
+            .finish_non_exhaustive()
+    }
+}

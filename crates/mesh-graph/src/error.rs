@@ -1,0 +1,428 @@
+//! What can go wrong, sorted by what a caller can do about it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    channel::{KeyError, Schema},
+    checkpoint::CheckpointId,
+    checkpointer,
+    interrupt::InterruptId,
+    value::CodecError,
+};
+
+/// An error of any type, as sources keep it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A run could not go on. The thread stays as its last checkpoint says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is neither an input nor anything to resume.
+    #[error("nothing to run: the input is empty and the thread has no unfinished work")]
+    EmptyInput,
+    /// The input does not fit the graph's input schema.
+    #[error("invalid input: {0}")]
+    InvalidInput(Failure),
+    /// An option of the run has no meaning.
+    #[error("{option}: expected {expected}")]
+    InvalidOption {
+        /// The option by name.
+        option: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// A checkpointer needs to know the thread.
+    #[error("thread_id is missing: a graph with a checkpointer runs on a thread")]
+    MissingThreadId,
+    /// This needs stored state.
+    #[error("the graph has no checkpointer, so nothing was stored to continue from")]
+    NoCheckpointer,
+    /// An answer was given, but nothing asks.
+    #[error("nothing to resume: no interrupt is pending")]
+    NothingToResume,
+    /// One answer was given for several questions.
+    #[error("{} interrupts are pending: answer them by id", pending.len())]
+    AmbiguousResume {
+        /// The pending interrupts.
+        pending: Vec<InterruptId>,
+    },
+    /// An answer names an interrupt that is not pending.
+    #[error("interrupt {id} is not pending")]
+    UnknownInterrupt {
+        /// The id that was given; empty when the map of answers was empty.
+        id: String,
+        /// Why it was refused.
+        reason: UnknownInterrupt,
+        /// The pending interrupts.
+        pending: Vec<InterruptId>,
+    },
+    /// An answer does not fit the question's schema. The interrupt stays pending.
+    #[error("the answer to interrupt {id} does not fit its schema: {problem}")]
+    InvalidAnswer {
+        /// The interrupt.
+        id: InterruptId,
+        /// What does not fit, and where.
+        problem: String,
+    },
+    /// The addressed checkpoint does not exist.
+    #[error("thread {thread} has no checkpoint {checkpoint}")]
+    UnknownCheckpoint {
+        /// The thread.
+        thread: String,
+        /// The checkpoint that was asked for.
+        checkpoint: CheckpointId,
+    },
+    /// A stored checkpoint waits for a node that the graph no longer has.
+    #[error("checkpoint {checkpoint} waits for node `{node}`, which the graph does not have")]
+    UnknownStoredNode {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The node.
+        node: String,
+    },
+    /// A stored value no longer fits its channel.
+    #[error("checkpoint {checkpoint} cannot be read: {source}")]
+    UnreadableCheckpoint {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The key, and what was wrong.
+        #[source]
+        source: KeyError,
+    },
+    /// Node supersteps of this invocation are used up. State is saved; resuming counts anew.
+    #[error("recursion limit of {limit} supersteps reached without finishing")]
+    RecursionLimit {
+        /// The limit.
+        limit: u32,
+    },
+    /// A node failed after all that was allowed to save it.
+    #[error("node `{}` failed: {}", .0.node, .0.failure)]
+    Task(TaskFailure),
+    /// A state update names no node and several ran last.
+    #[error("several nodes ran last ({}): say as which node to update", nodes.join(", "))]
+    AmbiguousUpdate {
+        /// The candidates.
+        nodes: Vec<String>,
+    },
+    /// A state update is not allowed as given.
+    #[error("invalid state update: {0}")]
+    InvalidStateUpdate(Failure),
+    /// Another run moved the thread's head meanwhile.
+    #[error("another run continued thread {thread} meanwhile")]
+    HeadMoved {
+        /// The thread.
+        thread: String,
+    },
+    /// A checkpoint could not be saved or read; at most one further superstep has run.
+    #[error("checkpoint storage failed")]
+    CheckpointFailed(#[source] checkpointer::Error),
+}
+
+impl Error {
+    /// The innermost error: descends through the failed mounts to the graph where it began.
+    pub fn root_cause(&self) -> &Self {
+        match self {
+            Self::Task(TaskFailure { inner: Some(inner), .. }) => inner.root_cause(),
+            other => other,
+        }
+    }
+
+    /// The kind of failure, when a node failed.
+    pub fn failure_kind(&self) -> Option<&FailureKind> {
+        match self.root_cause() {
+            Self::Task(task) => Some(&task.failure.kind),
+            Self::InvalidInput(failure) | Self::InvalidStateUpdate(failure) => Some(&failure.kind),
+            _ => None,
+        }
+    }
+}
+
+impl From<checkpointer::Error> for Error {
+    fn from(error: checkpointer::Error) -> Self {
+        match error {
+            checkpointer::Error::HeadMoved { thread } => Self::HeadMoved { thread },
+            other => Self::CheckpointFailed(other),
+        }
+    }
+}
+
+/// Why an answer was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnknownInterrupt {
+    /// No such id on this thread.
+    Unknown,
+    /// It was answered before.
+    Answered,
+    /// The map of answers holds none.
+    EmptyMap,
+}
+
+/// A task that failed.
+#[derive(Debug)]
+pub struct TaskFailure {
+    /// The node.
+    pub node: String,
+    /// The task's id, in hex groups.
+    pub task_id: String,
+    /// What went wrong.
+    pub failure: Failure,
+    /// The child graph's own error, when the node is a mounted graph.
+    pub inner: Option<Box<Error>>,
+}
+
+/// A stored description of what went wrong: readable after a restart, by handlers and people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What a caller can tell apart.
+    pub kind: FailureKind,
+    /// What failed, in one sentence.
+    pub message: String,
+    /// Why, outermost cause first.
+    pub chain: Vec<String>,
+}
+
+/// Kinds of task failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The node's own error.
+    Node,
+    /// The node panicked.
+    Panic,
+    /// An edge, goto or `Send` names a node that does not exist.
+    UnknownTarget {
+        /// The name that was given.
+        target: String,
+    },
+    /// A router returned nothing, START, or a label outside its map.
+    InvalidRoute,
+    /// What was returned is no update of the state.
+    InvalidUpdate,
+    /// An update names a key outside the schema.
+    UnknownKey {
+        /// The key that was given.
+        key: String,
+    },
+    /// A value does not fit its key.
+    BadValue {
+        /// The key.
+        key: String,
+    },
+    /// A value cannot be stored.
+    Unserializable {
+        /// The key.
+        key: String,
+    },
+    /// Two tasks of one superstep wrote a key that takes one write.
+    ConcurrentUpdate {
+        /// The key.
+        key: String,
+        /// The nodes that wrote it, in apply order.
+        nodes: Vec<String>,
+    },
+    /// A reducer failed.
+    Reducer {
+        /// The key.
+        key: String,
+    },
+    /// A mounted graph failed; its error is beside this.
+    Child,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.chain {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), chain: Vec::new() }
+    }
+
+    pub(crate) fn invalid_update(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::InvalidUpdate, message)
+    }
+
+    pub(crate) fn invalid_route(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::InvalidRoute, message)
+    }
+
+    pub(crate) fn unknown_target(target: &str) -> Self {
+        Self::new(
+            FailureKind::UnknownTarget { target: target.to_owned() },
+            format!("there is no node `{target}` to go to"),
+        )
+    }
+
+    pub(crate) fn unknown_key(key: &str, schema: &Schema) -> Self {
+        let known: Vec<&str> = schema.channels().iter().map(|c| &*c.key).collect();
+        Self::new(
+            FailureKind::UnknownKey { key: key.to_owned() },
+            format!("there is no state key `{key}`; the keys are {}", known.join(", ")),
+        )
+    }
+
+    pub(crate) fn bad_value(key: &str, source: &CodecError) -> Self {
+        Self::new(FailureKind::BadValue { key: key.to_owned() }, format!("key `{key}`: {source}"))
+    }
+
+    pub(crate) fn unserializable(error: &KeyError) -> Self {
+        Self::new(
+            FailureKind::Unserializable { key: error.key.clone() },
+            format!("key `{}`: {}", error.key, error.source),
+        )
+    }
+}
+
+/// What a node returns when it cannot go on. Made from any error by `?`.
+///
+/// Like an `anyhow::Error` it is not itself a `std::error::Error`. A node that was interrupted
+/// returns one as well; it cannot be told apart or turned into something else, because the engine
+/// keeps its own record of the suspension.
+pub struct NodeError(pub(crate) NodeErrorKind);
+
+pub(crate) enum NodeErrorKind {
+    /// The node's own error.
+    Failed(BoxError),
+    /// A mounted graph failed.
+    Child(Box<Error>),
+    /// The node waits for an answer.
+    Suspended,
+    /// The run is being cancelled.
+    Cancelled,
+}
+
+/// The result of a node.
+pub type NodeResult<T> = Result<T, NodeError>;
+
+impl NodeError {
+    /// An error with this message and no cause.
+    pub fn msg(message: impl Into<String>) -> Self {
+        Self(NodeErrorKind::Failed(message.into().into()))
+    }
+
+    pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>) {
+        match self.0 {
+            NodeErrorKind::Failed(error) => {
+                let mut chain = Vec::new();
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    chain.push(error.to_string());
+                    cause = error.source();
+                }
+                (Failure { kind: FailureKind::Node, message: error.to_string(), chain }, None)
+            }
+            NodeErrorKind::Child(error) => {
+                let failure = Failure::new(FailureKind::Child, error.to_string());
+                (failure, Some(error))
+            }
+            NodeErrorKind::Suspended => {
+                (Failure::new(FailureKind::Node, "suspended outside of a task"), None)
+            }
+            NodeErrorKind::Cancelled => (Failure::new(FailureKind::Node, "cancelled"), None),
+        }
+    }
+}
+
+impl std::fmt::Debug for NodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for NodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            NodeErrorKind::Failed(error) => write!(f, "{error}"),
+            NodeErrorKind::Child(error) => write!(f, "{error}"),
+            NodeErrorKind::Suspended => f.write_str("waiting for an answer"),
+            NodeErrorKind::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for NodeError {
+    fn from(error: E) -> Self {
+        Self(NodeErrorKind::Failed(Box::new(error)))
+    }
+}
+
+/// A graph cannot be compiled. All mistakes are reported at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("graph `{graph}` cannot be compiled: {}", list(.mistakes))]
+pub struct CompileError {
+    /// The graph's name.
+    pub graph: String,
+    /// Everything that is wrong.
+    pub mistakes: Vec<Mistake>,
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// One mistake in a graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// Nothing leads from START.
+    #[error("no edge leads from START: the graph needs an entry")]
+    NoEntry,
+    /// An edge, join, router or option names a node that does not exist.
+    #[error("{place} names `{node}`, which is not a node")]
+    UnknownNode {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        node: String,
+    },
+    /// Two nodes have one name.
+    #[error("there are two nodes `{node}`")]
+    DuplicateNode {
+        /// The name.
+        node: String,
+    },
+    /// The name cannot be used.
+    #[error("node name `{name}` {reason}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// END cannot have a successor.
+    #[error("END cannot be the source of an edge")]
+    EdgeFromEnd,
+    /// START cannot be a target.
+    #[error("START cannot be the target of an edge")]
+    EdgeToStart,
+    /// A join needs sources.
+    #[error("the join into `{target}` has no sources")]
+    EmptyJoin {
+        /// The target.
+        target: String,
+    },
+    /// A fan-out must say what follows an empty list.
+    #[error("the fan-out from `{from}` does not say where to go when its list is empty")]
+    NoEmptyCase {
+        /// The source of the fan-out.
+        from: String,
+    },
+    /// A mounted graph with per-thread state cannot be a root, and similar impossible settings.
+    #[error("node `{node}`: {reason}")]
+    BadOption {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,47 @@
+//! Reserved names and the rules for node names.
+//!
+//! The literal strings are visible on the wire (streams, drawings, state), so they stay as other
+//! people's clients know them.
+
+/// Where a run enters a graph. Appears in edges only.
+pub const START: &str = "__start__";
+/// Where a branch ends. Appears in edges only.
+pub const END: &str = "__end__";
+/// As `as_node` of a state update: apply the values as a new input.
+pub const INPUT: &str = "__input__";
+/// As `as_node` of a state update: copy the addressed checkpoint as its sibling.
+pub const COPY: &str = "__copy__";
+/// Key under which pending interrupts are reported.
+pub const INTERRUPT: &str = "__interrupt__";
+
+/// Names that no node may have.
+const RESERVED: [&str; 12] = [
+    START,
+    END,
+    INPUT,
+    INTERRUPT,
+    "__resume__",
+    "__error__",
+    "__error_source_node__",
+    "__no_writes__",
+    "__pregel_tasks",
+    "__return__",
+    "__previous__",
+    "__snapshot_bumps__",
+];
+
+/// Separators of namespaces: between levels, and between node and task id.
+const SEPARATORS: [char; 2] = ['|', ':'];
+
+/// Why `name` may not name a node, or `None` when it may.
+pub(crate) fn refuse(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name == COPY || RESERVED.contains(&name) {
+        Some("is reserved")
+    } else if name.contains(SEPARATORS) {
+        Some("contains a namespace separator (`|` or `:`)")
+    } else {
+        None
+    }
+}

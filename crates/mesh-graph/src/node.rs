@@ -1,0 +1,231 @@
+//! Nodes: async functions from a view of the state, or from an argument, to an update.
+
+use std::{future::Future, marker::PhantomData, ops::Deref, sync::Arc};
+
+use futures::future::BoxFuture;
+
+use crate::{
+    channel::{Schema, Values},
+    command::{IntoStep, Output},
+    context::{Ctx, TaskContext},
+    error::{NodeError, NodeResult},
+    state::{State, View},
+    value::{Codec, Datum, Value, codec},
+};
+
+/// A node of a graph under construction, typed by the argument it takes from a `Send`.
+///
+/// `A = ()` is a node that reads state.
+pub struct Node<A = ()> {
+    pub(crate) name: Arc<str>,
+    arg: PhantomData<fn(A)>,
+}
+
+impl<A> Node<A> {
+    pub(crate) fn named(name: &Arc<str>) -> Self {
+        Self { name: Arc::clone(name), arg: PhantomData }
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl<A> Clone for Node<A> {
+    fn clone(&self) -> Self {
+        Self::named(&self.name)
+    }
+}
+
+/// Anything that names a node in an edge: a name, or a node made before.
+pub trait Named {
+    /// The name.
+    fn node_name(&self) -> Arc<str>;
+}
+
+impl Named for &str {
+    fn node_name(&self) -> Arc<str> {
+        Arc::from(*self)
+    }
+}
+
+impl Named for String {
+    fn node_name(&self) -> Arc<str> {
+        Arc::from(self.as_str())
+    }
+}
+
+impl<A> Named for &Node<A> {
+    fn node_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+impl<A> Named for Node<A> {
+    fn node_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+/// The argument of a `Send`, verbatim: nothing of the state is mixed in.
+#[derive(Debug, Clone)]
+pub struct Arg<T>(pub Arc<T>);
+
+impl<T> Deref for Arg<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What a task runs on.
+#[derive(Clone)]
+pub(crate) enum Input {
+    /// The snapshot that all tasks of the superstep share.
+    Snapshot(Arc<Values>),
+    /// Argument of a `Send`.
+    Arg(Value),
+}
+
+/// How the arguments of a node's `Send`s cross borders.
+#[derive(Clone)]
+pub(crate) enum ArgCodec {
+    /// The node reads state: its argument is an update of these keys.
+    State,
+    /// The node takes a value of its own type.
+    Typed(Arc<dyn Codec>),
+}
+
+/// A node as the driver calls it.
+pub(crate) trait NodeFn: Send + Sync {
+    fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>>;
+    fn arg(&self) -> ArgCodec;
+    /// Whether it waits for a graph of its own, and so must not hold a concurrency slot.
+    fn is_mount(&self) -> bool {
+        false
+    }
+    /// The mounted graph, if it is one.
+    fn mounted(&self) -> Option<Arc<crate::graph::Core>> {
+        None
+    }
+}
+
+/// What a node function may take first: a [`View`] of the state, or the [`Arg`] of a `Send`.
+#[diagnostic::on_unimplemented(
+    message = "a node of a graph over `{S}` cannot take `{Self}` as its first parameter",
+    note = "take `View<{S}>` to read state, or `Arg<T>` to be the target of a `Send` with a `T`"
+)]
+pub trait NodeInput<S: State>: Sized + Send + 'static {
+    /// What a `Send` to such a node carries; `()` for nodes that read state.
+    type Arg;
+    /// How that argument crosses borders; `None` for nodes that read state.
+    #[doc(hidden)]
+    fn codec() -> Option<Arc<dyn Codec>>;
+    #[doc(hidden)]
+    fn take(input: &TaskInput<'_>) -> NodeResult<Self>;
+}
+
+/// What a task was started with, as [`NodeInput`] reads it.
+pub struct TaskInput<'a> {
+    schema: &'a Schema,
+    input: &'a Input,
+}
+
+impl<S: State> NodeInput<S> for View<S> {
+    type Arg = ();
+
+    fn codec() -> Option<Arc<dyn Codec>> {
+        None
+    }
+
+    fn take(input: &TaskInput<'_>) -> NodeResult<Self> {
+        match input.input {
+            Input::Snapshot(values) => Ok(Self::new(input.schema, values)),
+            Input::Arg(value) => match value.downcast_ref::<Values>() {
+                Some(values) => Ok(Self::new(input.schema, values)),
+                None => Err(NodeError::msg("the argument is no partial state")),
+            },
+        }
+    }
+}
+
+impl<S: State, T: Datum> NodeInput<S> for Arg<T> {
+    type Arg = T;
+
+    fn codec() -> Option<Arc<dyn Codec>> {
+        Some(codec::<T>())
+    }
+
+    fn take(input: &TaskInput<'_>) -> NodeResult<Self> {
+        match input.input {
+            Input::Arg(value) => Arc::clone(value).downcast::<T>().map(Arg).map_err(|_| {
+                NodeError::msg(format!("the argument is no {}", std::any::type_name::<T>()))
+            }),
+            Input::Snapshot(_) => Err(NodeError::msg(
+                "the node takes the argument of a `Send`, but an edge led to it",
+            )),
+        }
+    }
+}
+
+/// An async function that can be a node: `async fn(View<S> | Arg<T>, Ctx<D>) -> NodeResult<_>`.
+#[diagnostic::on_unimplemented(
+    message = "this function is not a node of a graph over `{S}` with dependencies `{D}`",
+    label = "expected `async fn(View<{S}> or Arg<T>, Ctx<{D}>) -> NodeResult<…>`",
+    note = "both parameters are owned, and the result is an update of `{S}`, a `Step<{S}>` or `()`"
+)]
+pub trait Handler<S: State, D, In>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(&self, input: In, ctx: Ctx<D>) -> BoxFuture<'static, NodeResult<StepOutput>>;
+}
+
+/// A finished call of a [`Handler`].
+pub struct StepOutput(pub(crate) Output);
+
+impl<S, D, In, F, Fut, Out> Handler<S, D, In> for F
+where
+    S: State,
+    D: Send + Sync + 'static,
+    F: Fn(In, Ctx<D>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = NodeResult<Out>> + Send + 'static,
+    Out: IntoStep<S>,
+{
+    fn call(&self, input: In, ctx: Ctx<D>) -> BoxFuture<'static, NodeResult<StepOutput>> {
+        let future = self(input, ctx);
+        Box::pin(async move { Ok(StepOutput(future.await?.into_step().output)) })
+    }
+}
+
+/// A typed handler behind the untyped [`NodeFn`].
+pub(crate) struct HandlerNode<S, D, In, H> {
+    pub(crate) handler: H,
+    pub(crate) schema: Arc<Schema>,
+    #[expect(clippy::type_complexity, reason = "a marker that is never called")]
+    pub(crate) types: PhantomData<fn() -> (S, D, In)>,
+}
+
+impl<S, D, In, H> NodeFn for HandlerNode<S, D, In, H>
+where
+    S: State,
+    D: Send + Sync + 'static,
+    In: NodeInput<S>,
+    H: Handler<S, D, In>,
+{
+    fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>> {
+        let taken = In::take(&TaskInput { schema: &self.schema, input: &input });
+        // The snapshot is let go before the node runs, so that the barrier finds it unshared.
+        drop(input);
+        match (taken, Ctx::<D>::new(ctx)) {
+            (Ok(taken), Ok(ctx)) => self.handler.call(taken, ctx),
+            (Err(error), _) | (_, Err(error)) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn arg(&self) -> ArgCodec {
+        match In::codec() {
+            Some(codec) => ArgCodec::Typed(codec),
+            None => ArgCodec::State,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Reducers: pure functions `(current, updates) -> new` of a channel.
+//!
+//! All values of one superstep are folded in apply order, never in order of completion. A reducer
+//! owns its left value; when somebody still looks at it, it is copied first.
+//! Semantics: LangGraph's reducers; a typed channel always starts from its default.
+
+use std::{
+    any::type_name,
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    marker::PhantomData,
+    ops::AddAssign,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use crate::value::{Datum, Value};
+
+/// A reducer could not combine its values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReduceError {
+    /// A value has another Rust type than the channel.
+    #[error("expected a value of type {expected}")]
+    Type {
+        /// The Rust type of the channel.
+        expected: &'static str,
+    },
+    /// The user's reducer panicked.
+    #[error("the reducer panicked: {message}")]
+    Panicked {
+        /// The panic message.
+        message: String,
+    },
+}
+
+/// Folds the updates of one superstep into a channel.
+pub trait Reduce: Send + Sync {
+    /// The value to start from when nothing was ever written.
+    fn initial(&self) -> Value;
+
+    /// Folds `updates`, in apply order, into `current`.
+    ///
+    /// # Errors
+    /// [`ReduceError`]; the superstep is then not applied.
+    fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError>;
+
+    /// Whether folding the same updates in smaller or larger batches gives the same value, so that
+    /// a checkpoint may store the updates instead of the result.
+    fn batches_freely(&self) -> bool;
+}
+
+fn own<T: Clone + Send + Sync + 'static>(value: Value) -> Result<Arc<T>, ReduceError> {
+    value.downcast::<T>().map_err(|_| ReduceError::Type { expected: type_name::<T>() })
+}
+
+fn take<T: Clone>(value: Arc<T>) -> T {
+    Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())
+}
+
+/// Appends lists: `current ++ update ++ update …`. LangGraph's `operator.add` on lists.
+pub fn append<T: Datum>() -> Arc<dyn Reduce> {
+    Arc::new(Append::<T>(PhantomData))
+}
+
+struct Append<T>(PhantomData<fn() -> T>);
+
+impl<T: Datum> Reduce for Append<T> {
+    fn initial(&self) -> Value {
+        Arc::new(Vec::<T>::new())
+    }
+
+    fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
+        let mut list = own::<Vec<T>>(current)?;
+        let items = Arc::make_mut(&mut list);
+        for update in updates {
+            match Arc::try_unwrap(own::<Vec<T>>(update)?) {
+                Ok(new) => items.extend(new),
+                Err(shared) => items.extend(shared.iter().cloned()),
+            }
+        }
+        Ok(list)
+    }
+
+    fn batches_freely(&self) -> bool {
+        true
+    }
+}
+
+/// Adds numbers (or anything with `+=`): `current + update + update …`.
+pub fn add<T: Datum + Default + AddAssign>() -> Arc<dyn Reduce> {
+    Arc::new(Add::<T>(PhantomData))
+}
+
+struct Add<T>(PhantomData<fn() -> T>);
+
+impl<T: Datum + Default + AddAssign> Reduce for Add<T> {
+    fn initial(&self) -> Value {
+        Arc::new(T::default())
+    }
+
+    fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
+        let mut sum = own::<T>(current)?;
+        for update in updates {
+            *Arc::make_mut(&mut sum) += take(own::<T>(update)?);
+        }
+        Ok(sum)
+    }
+
+    // A sum is small: storing it is cheaper than storing its parts.
+    fn batches_freely(&self) -> bool {
+        false
+    }
+}
+
+/// A map whose updates are merged key by key, later ones winning.
+pub trait Mergeable: Datum + Default {
+    /// Takes over every entry of `update`.
+    fn merge(&mut self, update: Self);
+}
+
+impl<K: Datum + Ord, V: Datum> Mergeable for BTreeMap<K, V> {
+    fn merge(&mut self, update: Self) {
+        self.extend(update);
+    }
+}
+
+impl<K: Datum + Eq + Hash, V: Datum> Mergeable for HashMap<K, V> {
+    fn merge(&mut self, update: Self) {
+        self.extend(update);
+    }
+}
+
+/// Merges maps key by key; of two updates of one key the later in apply order wins.
+pub fn merge<T: Mergeable>() -> Arc<dyn Reduce> {
+    Arc::new(Merge::<T>(PhantomData))
+}
+
+struct Merge<T>(PhantomData<fn() -> T>);
+
+impl<T: Mergeable> Reduce for Merge<T> {
+    fn initial(&self) -> Value {
+        Arc::new(T::default())
+    }
+
+    fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
+        let mut map = own::<T>(current)?;
+        for update in updates {
+            Arc::make_mut(&mut map).merge(take(own::<T>(update)?));
+        }
+        Ok(map)
+    }
+
+    fn batches_freely(&self) -> bool {
+        true
+    }
+}
+
+/// A user's reducer `fn(current, update) -> new`, called once per update in apply order.
+///
+/// The function must be pure: a replay calls it again and must get the same value.
+pub fn custom<T, F>(reduce: F) -> Arc<dyn Reduce>
+where
+    T: Datum + Default,
+    F: Fn(T, T) -> T + Send + Sync + 'static,
+{
+    Arc::new(Custom { reduce, value: PhantomData })
+}
+
+struct Custom<T, F> {
+    reduce: F,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T, F> Reduce for Custom<T, F>
+where
+    T: Datum + Default,
+    F: Fn(T, T) -> T + Send + Sync + 'static,
+{
+    fn initial(&self) -> Value {
+        Arc::new(T::default())
+    }
+
+    fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
+        let mut value = take(own::<T>(current)?);
+        for update in updates {
+            let update = take(own::<T>(update)?);
+            value = catch_unwind(AssertUnwindSafe(|| (self.reduce)(value, update)))
+                .map_err(|panic| ReduceError::Panicked { message: panic_message(&*panic) })?;
+        }
+        Ok(value_of(value))
+    }
+
+    fn batches_freely(&self) -> bool {
+        false
+    }
+}
+
+fn value_of<T: Datum>(value: T) -> Value {
+    Arc::new(value)
+}
+
+/// The text of a caught panic.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}

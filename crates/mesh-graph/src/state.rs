@@ -1,0 +1,257 @@
+//! Typed state: what `#[derive(State)]` stands for.
+//!
+//! A state struct names the channels of a graph, one per field. Nodes read a [`View`] of it and
+//! return an update; nobody ever changes a state in place.
+
+use std::{fmt, marker::PhantomData, ops::Deref, sync::Arc};
+
+use serde_json::{Map, Value as Json};
+use smallvec::SmallVec;
+
+use crate::{
+    channel::{Channel, KeyError, Rule, Schema, Values},
+    error::Failure,
+    value::{Datum, Value},
+};
+
+/// A typed state: a channel table, a view of it, and an update of it.
+///
+/// Derive it: `#[derive(State)]` on a struct with named fields. Field attributes, at most one rule
+/// each: none (last value), `append`, `add`, `merge`, `reducer = path`, `any`, `ephemeral`,
+/// `untracked`; and `input`, `output` to narrow the graph's input and output to the marked keys.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a graph state",
+    label = "put `#[derive(State)]` on it",
+    note = "a state is a struct with named fields; each field becomes a channel"
+)]
+pub trait State: Sized + Send + Sync + 'static {
+    /// What nodes read: one shared field per channel.
+    type View: Send + Sync + 'static;
+    /// What nodes return: a list of writes with a method per field.
+    type Update: From<Update> + Into<Update> + Default + Send + 'static;
+
+    /// The channel table, in order of the fields.
+    fn schema() -> Schema;
+    /// The view of `values`, which belong to a schema made by [`State::schema`].
+    fn view(reader: &Reader<'_>) -> Self::View;
+    /// An empty update.
+    fn update() -> Self::Update {
+        Self::Update::default()
+    }
+}
+
+/// Read access to a snapshot by channel index, for derived views.
+pub struct Reader<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) values: &'a Values,
+}
+
+impl Reader<'_> {
+    /// The value of the channel at `index`, or its default when it was never written.
+    pub fn field<T: Datum + Default>(&self, index: usize) -> Shared<T> {
+        let channel = &self.schema.channels()[index];
+        let value = self.values.get(index).unwrap_or(&channel.default);
+        // Writes are checked by type where they enter, so the cast only fails for a view of
+        // another schema; its default is then the least surprising answer.
+        debug_assert!(value.is::<T>(), "channel `{}` holds another type", channel.key);
+        Shared(Arc::clone(value).downcast::<T>().unwrap_or_default())
+    }
+}
+
+/// A field of a view: reads like `&T` and cannot be changed.
+///
+/// It has no `Clone` of its own, so `view.field.clone()` clones the value.
+pub struct Shared<T>(Arc<T>);
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: PartialEq<U>, U> PartialEq<U> for Shared<T> {
+    fn eq(&self, other: &U) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl<T> Shared<T> {
+    /// The value behind its reference count, to keep it without copying.
+    pub fn share(&self) -> Arc<T> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// An immutable view of a state, as all tasks of one superstep see it.
+pub struct View<S: State> {
+    fields: S::View,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S: State> View<S> {
+    pub(crate) fn new(schema: &Schema, values: &Values) -> Self {
+        Self { fields: S::view(&Reader { schema, values }), state: PhantomData }
+    }
+}
+
+impl<S: State> Deref for View<S> {
+    type Target = S::View;
+    fn deref(&self) -> &S::View {
+        &self.fields
+    }
+}
+
+impl<S: State> fmt::Debug for View<S>
+where
+    S::View: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt(f)
+    }
+}
+
+/// One write of an update.
+#[derive(Clone)]
+pub(crate) struct Write {
+    pub(crate) channel: usize,
+    /// Replace the value instead of reducing into it.
+    pub(crate) overwrite: bool,
+    pub(crate) value: Value,
+}
+
+/// A list of writes in field order of the calls that made it.
+///
+/// Users meet it through the update type of their state; see [`State::update`].
+#[derive(Clone, Default)]
+pub struct Update {
+    pub(crate) writes: SmallVec<[Write; 2]>,
+}
+
+impl fmt::Debug for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Update({} writes)", self.writes.len())
+    }
+}
+
+impl Update {
+    /// Adds a write to the channel at `index`: the channel's rule decides what becomes of it.
+    pub fn write<T: Datum>(&mut self, index: usize, value: T) {
+        self.writes.push(Write { channel: index, overwrite: false, value: Arc::new(value) });
+    }
+
+    /// Adds a write that replaces the channel's value and drops other writes of the step to it.
+    pub fn overwrite<T: Datum>(&mut self, index: usize, value: T) {
+        self.writes.push(Write { channel: index, overwrite: true, value: Arc::new(value) });
+    }
+
+    /// Adds items to the list written last to the channel at `index`, or starts one.
+    pub fn extend<T: Datum>(&mut self, index: usize, items: impl IntoIterator<Item = T>) {
+        if let Some(last) = self.writes.last_mut()
+            && last.channel == index
+            && !last.overwrite
+            && let Some(list) =
+                Arc::get_mut(&mut last.value).and_then(|v| v.downcast_mut::<Vec<T>>())
+        {
+            list.extend(items);
+            return;
+        }
+        self.write(index, items.into_iter().collect::<Vec<T>>());
+    }
+
+    /// Whether it writes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The update of a JSON object. `{"__overwrite__": v}` and
+    /// `{"type": "__overwrite__", "value": v}` replace instead of reducing.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind `InvalidUpdate` when `json` is no object, `UnknownKey` for a key outside
+    /// the schema, `BadValue` for a value of another type.
+    pub(crate) fn from_json(
+        schema: &Schema,
+        json: Json,
+        allowed: impl Fn(&Channel) -> bool,
+    ) -> Result<Self, Failure> {
+        let Json::Object(object) = json else {
+            return Err(Failure::invalid_update("expected an object of state keys"));
+        };
+        let mut update = Self::default();
+        for (key, value) in object {
+            let found = schema.index(&key).filter(|index| allowed(&schema.channels()[*index]));
+            let Some(index) = found else {
+                return Err(Failure::unknown_key(&key, schema));
+            };
+            let (value, overwrite) = unwrap_overwrite(value);
+            let value = schema.channels()[index]
+                .codec
+                .from_json(value)
+                .map_err(|source| Failure::bad_value(&key, &source))?;
+            update.writes.push(Write { channel: index, overwrite, value });
+        }
+        Ok(update)
+    }
+
+    /// The JSON object of the writes: what the `updates` stream shows. Several writes to one key
+    /// show the last one.
+    pub(crate) fn to_json(&self, schema: &Schema) -> Result<Json, KeyError> {
+        let mut object = Map::new();
+        for write in &self.writes {
+            let channel = &schema.channels()[write.channel];
+            let json = channel
+                .codec
+                .to_json(&write.value)
+                .map_err(|source| KeyError { key: channel.key.to_string(), source })?;
+            object.insert(channel.key.to_string(), json);
+        }
+        Ok(Json::Object(object))
+    }
+
+    /// The values a node sees when this update is its argument: nothing but these keys.
+    pub(crate) fn into_values(self, schema: &Schema) -> Values {
+        let mut values = Values(vec![None; schema.channels().len()]);
+        for write in self.writes {
+            let slot = &mut values.0[write.channel];
+            let channel = &schema.channels()[write.channel];
+            *slot = match (&channel.rule, slot.take()) {
+                (Rule::Reduce(reducer), Some(current)) if !write.overwrite => {
+                    reducer.fold(current, vec![write.value]).ok()
+                }
+                _ => Some(write.value),
+            };
+        }
+        values
+    }
+}
+
+/// Unwraps both JSON forms of an overwrite.
+fn unwrap_overwrite(json: Json) -> (Json, bool) {
+    const MARK: &str = "__overwrite__";
+    match json {
+        Json::Object(mut object) if object.len() == 1 && object.contains_key(MARK) => {
+            (object.remove(MARK).unwrap_or_default(), true)
+        }
+        Json::Object(mut object)
+            if object.len() == 2
+                && object.get("type").and_then(Json::as_str) == Some(MARK)
+                && object.contains_key("value") =>
+        {
+            (object.remove("value").unwrap_or_default(), true)
+        }
+        other => (other, false),
+    }
+}

@@ -1,0 +1,387 @@
+//! One superstep as pure functions: [`plan`] decides what runs, [`apply`] what becomes of it.
+//!
+//! No clock, no I/O, no randomness: the same thread state gives the same tasks in the same order,
+//! and the same results give the same next state, in whatever order they arrived.
+//! Semantics: LangGraph's prepare and apply phases; see "how we differ" for the exceptions.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{
+    channel::Rule,
+    checkpoint::{CheckpointId, TaskId, TaskPath},
+    error::{Failure, FailureKind},
+    graph::{Core, JoinId, NodeId, START_ID},
+    interrupt::first_128,
+    live::{Effect, Live},
+    node::Input,
+    state::Write,
+    value::Value,
+};
+
+/// A task of the next superstep.
+pub(crate) struct Planned {
+    pub(crate) node: NodeId,
+    pub(crate) cause: Cause,
+    /// Argument of the `Send` that made it.
+    arg: Option<Value>,
+}
+
+/// What made a task.
+#[derive(Clone)]
+pub(crate) enum Cause {
+    /// The hidden task that applies an input.
+    Start,
+    /// Edges led to the node: a plain one, joins, or both.
+    Pull {
+        /// Whether a plain edge, a route or a goto led here.
+        branch: bool,
+        /// The joins that completed for it.
+        joins: SmallVec<[JoinId; 2]>,
+    },
+    /// The `Send` at this index.
+    Push(u32),
+}
+
+impl Planned {
+    /// Stands for a node whose result comes from outside.
+    pub(crate) fn stand_in(node: NodeId) -> Self {
+        Self { node, cause: Cause::Start, arg: None }
+    }
+
+    /// Where it stands in apply order.
+    pub(crate) fn path(&self, core: &Core) -> TaskPath {
+        match &self.cause {
+            Cause::Push(index) => TaskPath::Push(*index),
+            _ => TaskPath::Pull(core.node(self.node).name.to_string()),
+        }
+    }
+
+    /// The task's input: the shared snapshot, or the argument of its `Send`.
+    pub(crate) fn input(&self, live: &Live) -> Input {
+        match &self.arg {
+            Some(arg) => Input::Arg(Arc::clone(arg)),
+            None => Input::Snapshot(Arc::clone(&live.values)),
+        }
+    }
+}
+
+impl Cause {
+    /// The names of what triggered a task of `node`, as streams show them.
+    pub(crate) fn triggers(&self, core: &Core, node: NodeId) -> Vec<String> {
+        match self {
+            Self::Start => vec![crate::names::START.to_owned()],
+            Self::Push(_) => vec!["__pregel_push".to_owned()],
+            Self::Pull { branch, joins } => {
+                let own = branch.then(|| core.node(node).trigger.to_string());
+                let joins = joins.iter().map(|id| core.joins[*id as usize].name.to_string());
+                let mut triggers: Vec<String> = own.into_iter().chain(joins).collect();
+                triggers.sort_unstable();
+                triggers
+            }
+        }
+    }
+
+    /// The id of the task of `node`: the same checkpoint gives the same id, a fork another one.
+    pub(crate) fn task_id(
+        &self,
+        core: &Core,
+        node: NodeId,
+        base: CheckpointId,
+        ns: &str,
+        step: i64,
+    ) -> TaskId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&base.0.to_be_bytes());
+        hasher.update(&step.to_be_bytes());
+        hasher.update(&(ns.len() as u64).to_be_bytes()).update(ns.as_bytes());
+        let name = core.node(node).name.as_bytes();
+        hasher.update(&(name.len() as u64).to_be_bytes()).update(name);
+        match self {
+            Self::Start => {
+                hasher.update(b"start");
+            }
+            Self::Push(index) => {
+                hasher.update(b"push").update(&index.to_be_bytes());
+            }
+            Self::Pull { branch, joins } => {
+                hasher.update(b"pull").update(&[u8::from(*branch)]);
+                for join in joins {
+                    hasher.update(core.joins[*join as usize].name.as_bytes()).update(b"|");
+                }
+            }
+        }
+        // The null id belongs to commands.
+        TaskId(first_128(&hasher.finalize()).max(1))
+    }
+}
+
+/// The tasks of the next superstep in apply order: nodes by name, then sends by index. Empty when
+/// the graph is done.
+pub(crate) fn plan(core: &Core, live: &Live) -> Vec<Planned> {
+    let ready = &live.ready;
+    if ready.input.is_some() {
+        return vec![Planned { node: START_ID, cause: Cause::Start, arg: None }];
+    }
+    let mut tasks = pulls(core, live, false);
+    tasks.extend(ready.sends.iter().enumerate().map(|(index, sent)| Planned {
+        node: sent.node,
+        cause: Cause::Push(index as u32),
+        arg: Some(Arc::clone(&sent.arg)),
+    }));
+    if tasks.is_empty() {
+        // Nothing else is left: whoever waited for that runs now, all together.
+        tasks = pulls(core, live, true);
+    }
+    tasks
+}
+
+/// Tasks for the nodes that edges led to; only deferred ones, or none of them.
+fn pulls(core: &Core, live: &Live, deferred: bool) -> Vec<Planned> {
+    let ready = &live.ready;
+    let branches = if deferred { &ready.deferred[..] } else { &ready.nodes[..] };
+    let mut tasks: Vec<Planned> = branches
+        .iter()
+        .map(|node| Planned {
+            node: *node,
+            cause: Cause::Pull { branch: true, joins: SmallVec::new() },
+            arg: None,
+        })
+        .collect();
+    for join in &ready.complete {
+        let target = core.joins[*join as usize].target;
+        if core.node(target).defer != deferred {
+            continue;
+        }
+        match tasks.binary_search_by_key(&target, |task| task.node) {
+            Ok(position) => {
+                if let Cause::Pull { joins, .. } = &mut tasks[position].cause {
+                    joins.push(*join);
+                }
+            }
+            Err(position) => {
+                let cause = Cause::Pull { branch: false, joins: SmallVec::from_slice(&[*join]) };
+                tasks.insert(position, Planned { node: target, cause, arg: None });
+            }
+        }
+    }
+    tasks
+}
+
+/// A channel that a superstep changed, and how to store the change.
+pub(crate) struct Change {
+    pub(crate) channel: usize,
+    /// The writes whose folding describes the change, in apply order.
+    pub(crate) folded: SmallVec<[Place; 2]>,
+    /// The one write whose value the channel now has.
+    pub(crate) replaced_by: Option<Place>,
+}
+
+impl Change {
+    /// A change that is described by the channel's whole new value.
+    pub(crate) fn whole(channel: usize) -> Self {
+        Self { channel, folded: SmallVec::new(), replaced_by: None }
+    }
+}
+
+/// Position of a write: task, update of the task, write of the update.
+pub(crate) type Place = (usize, usize, usize);
+
+/// Writes of one superstep that cannot stand together.
+#[derive(Debug)]
+pub(crate) struct Conflict {
+    /// Positions of the tasks concerned.
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) failure: Failure,
+}
+
+/// The writes of one superstep to one channel.
+struct Group {
+    channel: usize,
+    plain: SmallVec<[Place; 2]>,
+    overwrites: SmallVec<[Place; 1]>,
+}
+
+/// Applies the results of a superstep, given in apply order, and returns what changed.
+///
+/// Nothing is changed when the writes conflict.
+pub(crate) fn apply(
+    core: &Core,
+    live: &mut Live,
+    done: &mut [(&Planned, Effect)],
+) -> Result<Vec<Change>, Conflict> {
+    let groups = group(core, done)?;
+
+    for (planned, _) in done.iter() {
+        match &planned.cause {
+            Cause::Start => live.ready.input = None,
+            Cause::Pull { joins, .. } => {
+                for join in joins {
+                    live.ready.reset_join(*join);
+                }
+                live.ready.deferred.retain(|node| *node != planned.node);
+            }
+            Cause::Push(_) => {}
+        }
+    }
+    live.ready.nodes.clear();
+    live.ready.sends.clear();
+    live.version += 1;
+    live.step += 1;
+    if !done.is_empty() {
+        live.ran.clear();
+        for (planned, _) in done.iter() {
+            if !live.ran.contains(&planned.node) {
+                live.ran.push(planned.node);
+            }
+        }
+    }
+
+    let changes = write(core, live, groups, done)?;
+    clear_passing(core, live, &changes);
+    live.updated = changes.iter().map(|change| change.channel).collect();
+
+    follow(core, live, done);
+    Ok(changes)
+}
+
+/// Applies results between supersteps, as a command or a state update gives them: no step passes,
+/// nothing is consumed or cleared.
+pub(crate) fn apply_between(
+    core: &Core,
+    live: &mut Live,
+    done: &mut [(&Planned, Effect)],
+) -> Result<Vec<Change>, Conflict> {
+    let groups = group(core, done)?;
+    live.version += 1;
+    let changes = write(core, live, groups, done)?;
+    live.updated = changes.iter().map(|change| change.channel).collect();
+    follow(core, live, done);
+    Ok(changes)
+}
+
+/// Takes over where the tasks lead.
+fn follow(core: &Core, live: &mut Live, done: &mut [(&Planned, Effect)]) {
+    for (planned, effect) in done {
+        for join in std::mem::take(&mut effect.joins) {
+            live.ready.arrive(core, join, planned.node);
+        }
+        let leads = std::mem::take(&mut effect.leads);
+        live.ready.follow(core, leads);
+    }
+}
+
+/// Sorts all writes by channel and finds conflicts, before anything is changed.
+fn group(core: &Core, done: &[(&Planned, Effect)]) -> Result<Vec<Group>, Conflict> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut slot_of: Vec<u32> = Vec::new();
+    for (task, (_, effect)) in done.iter().enumerate() {
+        for (update, writes) in effect.updates.iter().enumerate() {
+            for (position, write) in writes.writes.iter().enumerate() {
+                if slot_of.is_empty() {
+                    slot_of = vec![u32::MAX; core.schema.channels().len()];
+                }
+                let slot = &mut slot_of[write.channel];
+                if *slot == u32::MAX {
+                    *slot = groups.len() as u32;
+                    groups.push(Group {
+                        channel: write.channel,
+                        plain: SmallVec::new(),
+                        overwrites: SmallVec::new(),
+                    });
+                }
+                let group = &mut groups[*slot as usize];
+                let place = (task, update, position);
+                if write.overwrite { group.overwrites.push(place) } else { group.plain.push(place) }
+            }
+        }
+    }
+    for group in &groups {
+        let rule = &core.schema.channels()[group.channel].rule;
+        let writers = match rule {
+            Rule::Reduce(_) => group.overwrites.len(),
+            rule if rule.single_writer() => group.overwrites.len() + group.plain.len(),
+            _ => 0,
+        };
+        if writers > 1 {
+            let mut tasks: Vec<usize> =
+                group.plain.iter().chain(&group.overwrites).map(|place| place.0).collect();
+            tasks.sort_unstable();
+            tasks.dedup();
+            let key = core.schema.key(group.channel);
+            let nodes: Vec<String> =
+                tasks.iter().map(|task| core.node(done[*task].0.node).name.to_string()).collect();
+            let failure = Failure::new(
+                FailureKind::ConcurrentUpdate { key: key.to_string(), nodes: nodes.clone() },
+                format!(
+                    "key `{key}` takes one write per superstep and got {writers}, from {}",
+                    nodes.join(", ")
+                ),
+            );
+            return Err(Conflict { tasks, failure });
+        }
+    }
+    Ok(groups)
+}
+
+/// Moves the grouped writes into the channels.
+fn write(
+    core: &Core,
+    live: &mut Live,
+    groups: Vec<Group>,
+    done: &mut [(&Planned, Effect)],
+) -> Result<Vec<Change>, Conflict> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut take = |(task, update, position): Place| -> Write {
+        let write = &mut done[task].1.updates[update].writes[position];
+        // Leaves a small shared placeholder: each write is taken once.
+        let value = std::mem::replace(&mut write.value, Arc::new(()));
+        Write { channel: write.channel, overwrite: write.overwrite, value }
+    };
+    let values = Arc::make_mut(&mut live.values);
+    let mut changes = Vec::with_capacity(groups.len());
+    for group in groups {
+        let channel = &core.schema.channels()[group.channel];
+        let slot = &mut values.0[group.channel];
+        let mut change = Change::whole(group.channel);
+        if let Some(place) = group.overwrites.last() {
+            *slot = Some(take(*place).value);
+            change.replaced_by = Some(*place);
+        } else if let Rule::Reduce(reducer) = &channel.rule {
+            let current = slot.take().unwrap_or_else(|| reducer.initial());
+            let updates = group.plain.iter().map(|place| take(*place).value).collect();
+            let folded = reducer.fold(current, updates).map_err(|error| Conflict {
+                tasks: group.plain.iter().map(|place| place.0).collect(),
+                failure: Failure::new(
+                    FailureKind::Reducer { key: channel.key.to_string() },
+                    format!("key `{}`: {error}", channel.key),
+                ),
+            })?;
+            *slot = Some(folded);
+            if reducer.batches_freely() {
+                change.folded = group.plain;
+            }
+        } else if let Some(place) = group.plain.last() {
+            *slot = Some(take(*place).value);
+            change.replaced_by = Some(*place);
+        }
+        changes.push(change);
+    }
+    Ok(changes)
+}
+
+/// Clears the channels that live for one step only and were not written in this one.
+fn clear_passing(core: &Core, live: &mut Live, changes: &[Change]) {
+    for (index, channel) in core.schema.channels().iter().enumerate() {
+        if channel.rule.clears()
+            && live.values.0[index].is_some()
+            && !changes.iter().any(|change| change.channel == index)
+        {
+            Arc::make_mut(&mut live.values).0[index] = None;
+            live.entries[index] = None;
+        }
+    }
+}

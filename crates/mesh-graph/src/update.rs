@@ -1,0 +1,220 @@
+//! Changing a thread's state from outside: as if a node had returned the values.
+//!
+//! Semantics: LangGraph's `update_state` and `bulk_update_state`; finished siblings of an
+//! unfinished superstep are folded in first instead of being dropped.
+
+use std::sync::Arc;
+
+use crate::{
+    checkpoint::{CheckpointId, Source, TaskRecord},
+    command::Output,
+    error::{Error, Failure},
+    graph::{Core, Leads, NodeId, START_ID},
+    live::{Effect, Live, Ready, StartInput},
+    names::{COPY, END, INPUT},
+    run::{Driver, RunShared, Written, effect_of},
+    state::Update,
+    superstep::{self, Change, Planned},
+};
+
+/// Values to apply to a thread as one node's result.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StateUpdate {
+    /// The writes; none to follow the node's edges alone.
+    pub(crate) values: Option<Update>,
+    /// The node; by default the one that ran last.
+    pub(crate) as_node: Option<String>,
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::InvalidStateUpdate(Failure::invalid_update(message))
+}
+
+/// Applies lists of updates, one list per superstep, and returns the newest checkpoint.
+pub(crate) async fn bulk_update(
+    shared: Arc<RunShared>,
+    at: Option<CheckpointId>,
+    supersteps: Vec<Vec<StateUpdate>>,
+) -> Result<CheckpointId, Error> {
+    if supersteps.is_empty() || supersteps.iter().any(Vec::is_empty) {
+        return Err(invalid("a bulk update needs supersteps, and every superstep an update"));
+    }
+    let mut driver = Driver::new(shared);
+    let (Some(checkpointer), Some(place)) =
+        (driver.shared.checkpointer.clone(), driver.shared.place.clone())
+    else {
+        return Err(Error::NoCheckpointer);
+    };
+    let loaded = checkpointer.load(&place, at).await?;
+    match (at, loaded) {
+        (Some(checkpoint), None) => {
+            return Err(Error::UnknownCheckpoint { thread: place.thread, checkpoint });
+        }
+        (_, Some(loaded)) => {
+            driver.live = Live::restore(driver.core(), &loaded)?;
+            let head = match at {
+                Some(_) => checkpointer.load(&place, None).await?.map(|head| head.checkpoint.id),
+                None => None,
+            };
+            driver.branching = at.is_some() && head != at;
+            // Tasks of an older checkpoint belong to the branch that went on from there.
+            if !driver.branching {
+                driver.adopt(loaded.tasks)?;
+            }
+        }
+        (None, None) => {}
+    }
+    for superstep in supersteps {
+        one_superstep(&mut driver, superstep).await?;
+    }
+    driver.settle().await?;
+    driver.live.id.ok_or(Error::NoCheckpointer)
+}
+
+async fn one_superstep(driver: &mut Driver, mut updates: Vec<StateUpdate>) -> Result<(), Error> {
+    let fresh = driver.live.id.is_none();
+    if updates.len() > 1 && updates.iter().any(|update| update.as_node.is_none()) {
+        return Err(invalid("as_node: required for every update of a superstep with several"));
+    }
+    if let [only] = &mut updates[..] {
+        match only.as_node.as_deref() {
+            Some(INPUT) => {
+                let update = only.values.take().unwrap_or_default();
+                return driver.take_input(StartInput { update, leads: Leads::default() }).await;
+            }
+            Some(COPY) if fresh => return Err(invalid("there is no checkpoint to copy")),
+            Some(COPY) => return copy(driver).await,
+            Some(END) => return clear(driver, only.values.is_some()).await,
+            _ => {}
+        }
+    }
+    let core = Arc::clone(driver.core());
+    let mut chosen = Vec::with_capacity(updates.len());
+    for update in updates {
+        let node = match &update.as_node {
+            Some(name) => core
+                .find(name)
+                .ok_or_else(|| Error::InvalidStateUpdate(Failure::unknown_target(name)))?,
+            None => last_node(driver, &core)?,
+        };
+        chosen.push((node, update.values));
+    }
+    chosen.sort_by_key(|(node, _)| *node);
+    apply(driver, &core, chosen).await
+}
+
+/// The node that a nameless update speaks for: the one that ran last.
+fn last_node(driver: &Driver, core: &Core) -> Result<NodeId, Error> {
+    if driver.live.id.is_none() {
+        return Ok(START_ID);
+    }
+    match &driver.live.ran[..] {
+        [only] => Ok(*only),
+        [] if core.nodes.len() == 2 => Ok(1),
+        [] => Ok(START_ID),
+        several => Err(Error::AmbiguousUpdate {
+            nodes: several.iter().map(|node| core.node(*node).name.to_string()).collect(),
+        }),
+    }
+}
+
+/// Copies the addressed checkpoint as its sibling.
+async fn copy(driver: &mut Driver) -> Result<(), Error> {
+    driver.live.id = driver.live.parent;
+    driver.branching = true;
+    driver.fork().await
+}
+
+/// Drops all unfinished work; what finished siblings gave is kept.
+async fn clear(driver: &mut Driver, has_values: bool) -> Result<(), Error> {
+    if has_values {
+        return Err(invalid(format!("values: expected none with as_node {END}")));
+    }
+    let core = Arc::clone(driver.core());
+    let changes = fold_siblings(driver, &core, &[])?;
+    driver.live.ready = Ready::new(&core);
+    driver.records.clear();
+    driver.save(Source::Update, &changes, &Written::default(), Vec::new()).await
+}
+
+/// Lets the step pass with what finished tasks of it gave, except tasks of `replaced`.
+///
+/// The changes say only which keys changed: their new values are stored whole.
+fn fold_siblings(
+    driver: &mut Driver,
+    core: &Arc<Core>,
+    replaced: &[NodeId],
+) -> Result<Vec<Change>, Error> {
+    let base = driver.base();
+    let planned = superstep::plan(core, &driver.live);
+    let mut done = Vec::new();
+    for planned in planned.iter().filter(|planned| !replaced.contains(&planned.node)) {
+        let record = driver.records.get(&driver.task_id(planned));
+        if let Some(commit) = record.and_then(|record| record.commit.as_ref()) {
+            done.push((planned, Effect::decode(core, base, commit)?));
+        }
+    }
+    let changes = superstep::apply(core, &mut driver.live, &mut done)
+        .map_err(|conflict| Error::InvalidStateUpdate(conflict.failure))?;
+    driver.live.ready.input = None;
+    Ok(changes.into_iter().map(|change| Change::whole(change.channel)).collect())
+}
+
+/// Applies the updates as the results of their nodes, with their edges and routers.
+async fn apply(
+    driver: &mut Driver,
+    core: &Arc<Core>,
+    chosen: Vec<(NodeId, Option<Update>)>,
+) -> Result<(), Error> {
+    let nodes: Vec<NodeId> = chosen.iter().map(|(node, _)| *node).collect();
+    let records = records(driver, core, &nodes);
+    // The nodes count as having run: what waited for them waits no more.
+    for join in driver.live.ready.complete.clone() {
+        if nodes.contains(&core.joins[join as usize].target) {
+            driver.live.ready.reset_join(join);
+        }
+    }
+    driver.live.ready.deferred.retain(|node| !nodes.contains(node));
+    let mut changes = fold_siblings(driver, core, &nodes)?;
+
+    let planned: Vec<Planned> = nodes.iter().map(|node| Planned::stand_in(*node)).collect();
+    let mut done = Vec::with_capacity(planned.len());
+    for (planned, (node, values)) in planned.iter().zip(chosen) {
+        let output = Output { updates: values.into_iter().collect(), goto: Vec::new() };
+        let snapshot = Some(Arc::clone(&driver.live.values));
+        let effect = effect_of(core, node, output, Leads::default(), snapshot, true)
+            .map_err(Error::InvalidStateUpdate)?;
+        done.push((planned, effect));
+    }
+    let commits: Vec<_> = done.iter().map(|(_, effect)| effect.commit.clone()).collect();
+    let updated = superstep::apply_between(core, &mut driver.live, &mut done)
+        .map_err(|conflict| Error::InvalidStateUpdate(conflict.failure))?;
+    for change in updated {
+        if !changes.iter().any(|known| known.channel == change.channel) {
+            changes.push(Change::whole(change.channel));
+        }
+    }
+    driver.live.updated = changes.iter().map(|change| change.channel).collect();
+    driver.live.ran = nodes.into_iter().collect();
+    driver.records.clear();
+    let records = records
+        .into_iter()
+        .zip(commits)
+        .map(|(record, commit)| TaskRecord { commit, ..record })
+        .collect();
+    driver.save(Source::Update, &changes, &Written::default(), records).await
+}
+
+/// Records to keep the results under, so that history shows them as the results of the tasks that
+/// the checkpoint was waiting for.
+fn records(driver: &Driver, core: &Arc<Core>, nodes: &[NodeId]) -> Vec<TaskRecord> {
+    let waiting = superstep::plan(core, &driver.live);
+    nodes
+        .iter()
+        .map(|node| {
+            let stand_in = Planned::stand_in(*node);
+            let task = waiting.iter().find(|task| task.node == *node).unwrap_or(&stand_in);
+            TaskRecord::new(driver.task_id(task), &core.node(*node).name, task.path(core))
+        })
+        .collect()
+}
