@@ -176,6 +176,9 @@ pub struct TaskFailure {
 pub struct Failure {
     /// What a caller can tell apart.
     pub kind: FailureKind,
+    /// A stable name that the node gave its error, meant for clients; see [`NodeError::coded`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// What failed, in one sentence.
     pub message: String,
     /// Why, outermost cause first.
@@ -245,7 +248,7 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), chain: Vec::new() }
+        Self { kind, code: None, message: message.into(), chain: Vec::new() }
     }
 
     pub(crate) fn invalid_update(message: impl Into<String>) -> Self {
@@ -292,7 +295,7 @@ pub struct NodeError(pub(crate) NodeErrorKind);
 
 pub(crate) enum NodeErrorKind {
     /// The node's own error.
-    Failed(BoxError),
+    Failed { code: Option<&'static str>, error: BoxError },
     /// A mounted graph failed.
     Child(Box<Error>),
     /// The node waits for an answer.
@@ -307,19 +310,27 @@ pub type NodeResult<T> = Result<T, NodeError>;
 impl NodeError {
     /// An error with this message and no cause.
     pub fn msg(message: impl Into<String>) -> Self {
-        Self(NodeErrorKind::Failed(message.into().into()))
+        Self(NodeErrorKind::Failed { code: None, error: message.into().into() })
+    }
+
+    /// An error that clients may read: `code` is a stable name, and the error's message is fit for
+    /// a person outside. Errors without a code are shown to operators only.
+    pub fn coded(code: &'static str, error: impl Into<BoxError>) -> Self {
+        Self(NodeErrorKind::Failed { code: Some(code), error: error.into() })
     }
 
     pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>) {
         match self.0 {
-            NodeErrorKind::Failed(error) => {
+            NodeErrorKind::Failed { code, error } => {
                 let mut chain = Vec::new();
                 let mut cause = error.source();
                 while let Some(error) = cause {
                     chain.push(error.to_string());
                     cause = error.source();
                 }
-                (Failure { kind: FailureKind::Node, message: error.to_string(), chain }, None)
+                let code = code.map(str::to_owned);
+                let message = error.to_string();
+                (Failure { kind: FailureKind::Node, code, message, chain }, None)
             }
             NodeErrorKind::Child(error) => {
                 let failure = Failure::new(FailureKind::Child, error.to_string());
@@ -342,7 +353,7 @@ impl std::fmt::Debug for NodeError {
 impl std::fmt::Display for NodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
-            NodeErrorKind::Failed(error) => write!(f, "{error}"),
+            NodeErrorKind::Failed { error, .. } => write!(f, "{error}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
             NodeErrorKind::Suspended => f.write_str("waiting for an answer"),
             NodeErrorKind::Cancelled => f.write_str("cancelled"),
@@ -352,7 +363,7 @@ impl std::fmt::Display for NodeError {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
-        Self(NodeErrorKind::Failed(Box::new(error)))
+        Self(NodeErrorKind::Failed { code: None, error: Box::new(error) })
     }
 }
 
