@@ -1,3 +1,4 @@
+//! Tools for agents: web search, guarded fetch, page to Markdown, files.
 //!
 //! Each tool implements one of the traits that agents own ([`mesh_agents::source`]). This crate
 //! knows HTTP and file systems and nothing of graphs, models or SQL. What it reads is data: it
@@ -6,15 +7,23 @@
 //! | tool | trait | reads |
 //! | --- | --- | --- |
 //! | [`PageFetch`] | `Fetch` | public web pages, under [`Guard`] |
+//! | [`Folder`] | `Collection` | files below one folder |
+//! | [`FolderShelf`] | `Shelf` | texts by their hash |
 
 pub mod fetch;
+pub mod files;
 pub mod guard;
 pub mod main_text;
+pub mod shelf;
 
 pub use fetch::{FetchConfig, PageFetch};
+pub use files::{Folder, FolderLimits};
 pub use guard::Guard;
+pub use shelf::FolderShelf;
 
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<PageFetch>();
+    shared::<Folder>();
+    shared::<FolderShelf>();
 };

@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod fetch;
+mod folder;
 mod main_text;
 mod server;
+mod shelf;
