@@ -7,6 +7,7 @@
 //! | tool | trait | reads |
 //! | --- | --- | --- |
 //! | [`PageFetch`] | `Fetch` | public web pages, under [`Guard`] |
+//! | [`SearXng`] | `Search` | a SearXNG instance |
 //! | [`Folder`] | `Collection` | files below one folder |
 //! | [`FolderShelf`] | `Shelf` | texts by their hash |
 
@@ -14,16 +15,19 @@ pub mod fetch;
 pub mod files;
 pub mod guard;
 pub mod main_text;
+pub mod searxng;
 pub mod shelf;
 
 pub use fetch::{FetchConfig, PageFetch};
 pub use files::{Folder, FolderLimits};
 pub use guard::Guard;
+pub use searxng::{SearXng, SearXngConfig};
 pub use shelf::FolderShelf;
 
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<PageFetch>();
+    shared::<SearXng>();
     shared::<Folder>();
     shared::<FolderShelf>();
 };

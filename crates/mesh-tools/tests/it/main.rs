@@ -6,5 +6,6 @@
 mod fetch;
 mod folder;
 mod main_text;
+mod searxng;
 mod server;
 mod shelf;
