@@ -13,11 +13,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, POST_SENTENCES_MIN, closing,
+    Error, POST_SENTENCES_MIN, SECTION_SENTENCES_MIN, closing,
     corpus::{Corpus, SentenceRef, SourceId},
-    dependence,
-    outline::{Outline, OutlineSection, Request, too_little},
+    dependence, heading,
+    outline::{Outline, OutlineSection, Request, is_same_name, name_stems, too_little},
     topic::{Query, Topic, vector},
+    wording,
 };
 use crate::text::{
     markdown::BlockKind,
@@ -67,12 +68,15 @@ const OPENING_TERMS: usize = 3;
 /// Words of a run at least that is a list item: a short one is a step or a name.
 const LIST_WORDS_MIN: usize = 24;
 /// Value, relative to the section's best run, below which a run only fills space.
-const VALUE_MIN: f64 = 0.5;
+const VALUE_MIN: f64 = 0.57;
 
 /// Match with a section, relative to the section's best passage, that a run must have.
 const MATCH_MIN: f64 = 0.4;
 /// The same for a section that is not the one the passage fits best.
 const MATCH_ELSEWHERE_MIN: f64 = 0.6;
+
+/// What a passage has for sure if it stands under a heading of the section's name.
+const SAME_HEADING_SHARE: f64 = 0.5;
 
 /// Share of equal words from which two sentences say the same.
 const REPEAT_JACCARD: f64 = 0.7;
@@ -81,7 +85,7 @@ const REPEAT_CONTAINED: f64 = 0.85;
 /// Different content words from which containment means anything.
 const REPEAT_TERMS_MIN: usize = 5;
 /// Likeness of two runs from which the second adds nothing.
-const REPEAT_COSINE: f64 = 0.7;
+const REPEAT_COSINE: f64 = 0.6;
 
 /// Weights of the words of a section's query.
 const NAME_WEIGHT: f64 = 1.0;
@@ -224,21 +228,33 @@ pub(super) fn allocate_for(
         }
     }
 
-    let names: Vec<&str> = drafts.iter().map(|section| section.name.as_str()).collect();
     let scored: Vec<closing::Scored<'_>> = sections
         .iter()
-        .zip(&names)
-        .map(|(section, name)| closing::Scored {
-            name,
+        .zip(&drafts)
+        .map(|(section, draft)| closing::Scored {
+            name: &draft.name,
             scores: &section.sentence_scores,
             passage_scores: &section.passage_scores,
+            owns: &section.owns,
+            singles: section.singles(),
         })
         .collect();
-    let points = if closing_at.is_some() {
+    let found = if closing_at.is_some() {
         closing::points(corpus, topic, &scored, &mut ledger)
     } else {
         Vec::new()
     };
+    let mut points = Vec::new();
+    for point in found {
+        if point.quoted {
+            sections[point.section].give_up(point.number);
+        }
+        points.push(Point {
+            section: drafts[point.section].name.clone(),
+            source: closing::source_of(corpus, point.number),
+            sentence: SentenceRef(point.number as u32),
+        });
+    }
     let terms = closing::terms(corpus, topic, &mut ledger);
     let figures = closing::figures(corpus, topic, &mut ledger);
 
@@ -249,6 +265,7 @@ pub(super) fn allocate_for(
         .iter()
         .enumerate()
         .map(|(at, section)| {
+            let all_related = || drafts_related(corpus, topic);
             let empty = || SectionExtracts {
                 id: section.id.clone(),
                 closing: Some(at) == closing_at,
@@ -257,10 +274,11 @@ pub(super) fn allocate_for(
                 related: Vec::new(),
             };
             if Some(at) == closing_at {
-                let related = drafts_related(corpus, topic);
+                let related = all_related();
                 SectionExtracts { points: points.take().unwrap_or_default(), related, ..empty() }
             } else {
                 let (runs, related) = filled.next().unwrap_or_default();
+                let related = if related.is_empty() { all_related() } else { related };
                 SectionExtracts { runs, related, ..empty() }
             }
         })
@@ -428,14 +446,33 @@ impl Open {
                 query.add(corpus, point, topic.language, POINT_WEIGHT);
             }
         }
+        // What the name and the description say must occur, unless they say nothing: a section
+        // about volcanoes is not filled with tides because the topic is tides.
+        let anchors: Vec<TermId> = query.terms.iter().map(|&(term, _)| term).collect();
+        let is_open = heading::is_general(&section.name)
+            || section.name == wording::of(topic.language).from_the_sources
+            || !heading::is_name(&section.name, topic.language) && section.description.is_empty();
         for &(term, weight) in &topic.query.terms {
             query.add_term(term, weight * TOPIC_WEIGHT);
         }
         let mut passage_scores = corpus.passage_index.scores(&query.terms);
-        for (score, topic_score) in passage_scores.iter_mut().zip(&topic.passage_scores) {
-            *score *= if *topic_score > 0.0 { 0.5 + 0.5 * topic_score } else { 0.0 };
+        let passages = corpus.passages.iter().zip(&topic.passage_scores);
+        for (score, (passage, topic_score)) in passage_scores.iter_mut().zip(passages) {
+            let anchored = is_open || passage.terms.iter().any(|term| anchors.contains(term));
+            *score *= if anchored && *topic_score > 0.0 { 0.5 + 0.5 * topic_score } else { 0.0 };
         }
         scale(&mut passage_scores);
+        let name = name_stems(&section.name, topic.language);
+        for (score, passage) in passage_scores.iter_mut().zip(&corpus.passages) {
+            let source = &corpus.sources[passage.source];
+            let heading = passage.heading.and_then(|at| source.headings.get(at));
+            let same = heading.is_some_and(|heading| {
+                is_same_name(&name_stems(&heading.text, topic.language), &name)
+            });
+            if same && *score > 0.0 {
+                *score = SAME_HEADING_SHARE + (1.0 - SAME_HEADING_SHARE) * *score;
+            }
+        }
         Self {
             words,
             words_taken: 0,
@@ -588,6 +625,21 @@ impl Open {
         }
         self.chosen.push(at);
         true
+    }
+
+    /// Sentences that are quoted alone, if the section has enough without any one of them.
+    fn singles(&self) -> Vec<usize> {
+        let chosen = || self.chosen.iter().map(|&at| &self.candidates[at]);
+        let sentences: usize = chosen().map(|candidate| candidate.len).sum();
+        if sentences <= SECTION_SENTENCES_MIN {
+            return Vec::new();
+        }
+        chosen().filter(|candidate| candidate.len == 1).map(|candidate| candidate.first).collect()
+    }
+
+    fn give_up(&mut self, number: usize) {
+        let candidates = &self.candidates;
+        self.chosen.retain(|&at| candidates[at].len != 1 || candidates[at].first != number);
     }
 
     /// Runs in reading order, and the sources behind the section.

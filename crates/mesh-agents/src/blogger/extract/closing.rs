@@ -3,7 +3,7 @@
 //! Each is written only when there is material for it.
 
 use super::{
-    allocation::{Allocation, Figure, Ledger, Point, Term},
+    allocation::{Allocation, Figure, Ledger, Term},
     corpus::{Corpus, SentenceRef, SourceId},
     section::{Evidence, evidence, mark},
     topic::Topic,
@@ -18,7 +18,9 @@ use crate::text::{
 
 /// Words of a closing sentence: long enough to say something, short enough for a list.
 const POINT_WORDS: std::ops::RangeInclusive<usize> = 9..=32;
-/// Points below which there is no closing section.
+/// Score, relative to the best sentence of the section, below which what is left is no summary.
+const POINT_SCORE_MIN: f64 = 0.68;
+/// Points below which there is no closing section; it also needs one for half of the sections.
 const POINTS_MIN: usize = 2;
 /// Match of its passage with the section, relative to the best, that a closing sentence must have.
 const POINT_MATCH_MIN: f64 = 0.55;
@@ -46,6 +48,20 @@ pub(super) struct Scored<'a> {
     pub(super) scores: &'a [f64],
     /// Per passage of the corpus, relative to the section's best.
     pub(super) passage_scores: &'a [f64],
+    /// Per passage, whether it fits this section better than any other.
+    pub(super) owns: &'a [bool],
+    /// Sentences that the section quotes alone and can spare.
+    pub(super) singles: Vec<usize>,
+}
+
+/// A sentence that sums up a section.
+pub(super) struct Found {
+    /// Which of the sections given.
+    pub(super) section: usize,
+    /// Number of the sentence.
+    pub(super) number: usize,
+    /// Whether the section quotes it and must give it up.
+    pub(super) quoted: bool,
 }
 
 /// What an [`Appendix`] holds.
@@ -108,60 +124,64 @@ pub fn appendices(corpus: &Corpus, allocation: &Allocation, language: Language) 
     appendices
 }
 
-/// The best sentence per section that can stand alone and is not in the section already.
+/// One sentence per section that can stand alone, at most; none at all if too few have one.
+///
+/// A quotation of a single sentence is taken out of its section: scattered among longer ones it
+/// reads badly, in a list it reads well. Without one, a good sentence is taken that the section
+/// had no room for.
 pub(super) fn points(
     corpus: &Corpus,
     topic: &Topic,
     sections: &[Scored<'_>],
     ledger: &mut Ledger,
-) -> Vec<Point> {
-    let mut chosen: Vec<(&str, usize)> = Vec::new();
-    for section in sections {
-        let mut best: Option<(f64, usize)> = None;
-        let name = corpus.vocabulary.known_terms(section.name, topic.language);
-        for &number in &topic.sentences {
-            let sentence = &corpus.sentences[number];
-            if section.passage_scores[sentence.passage] < POINT_MATCH_MIN
-                || sentence.entry
-                || sentence.block_kind == BlockKind::ListItem
-            {
-                continue;
-            }
-            if sentence.leans
-                || !POINT_WORDS.contains(&sentence.words)
-                || !ledger.is_free(corpus, number)
-            {
-                continue;
-            }
-            if chosen.iter().any(|&(_, taken)| taken == number) {
-                continue;
-            }
-            let about = topic.query.terms.iter().any(|(term, _)| sentence.terms.contains(term));
-            let named = name.is_empty() || name.iter().any(|term| sentence.terms.contains(term));
-            if !about || !named || is_conditional(corpus.sentence_text(number)) {
-                continue;
-            }
-            let value = section.scores.get(number).copied().unwrap_or(0.0)
-                * if sentence.first { 1.0 } else { 0.85 };
-            if value > 0.0 && best.is_none_or(|(top, _)| value > top) {
-                best = Some((value, number));
+) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for (section, scored) in sections.iter().enumerate() {
+        let name = corpus.vocabulary.known_terms(scored.name, topic.language);
+        let score = |number: usize| scored.scores.get(number).copied().unwrap_or(0.0);
+        let top = scored.scores.iter().copied().fold(0.0, f64::max);
+        let quoted = scored.singles.iter().copied().filter(|&n| sums_up(corpus, topic, &name, n));
+        let quoted = quoted.map(|number| Found { section, number, quoted: true });
+        let left = topic.sentences.iter().copied().filter(|&number| {
+            let passage = corpus.sentences[number].passage;
+            scored.owns[passage]
+                && scored.passage_scores[passage] >= POINT_MATCH_MIN
+                && score(number) >= POINT_SCORE_MIN * top
+                && found.iter().all(|other| other.number != number)
+                && sums_up(corpus, topic, &name, number)
+                && ledger.is_free(corpus, number)
+        });
+        let left = left.map(|number| Found { section, number, quoted: false });
+        // The first of equals, and any quoted one before any other.
+        let mut best: Option<Found> = None;
+        for candidate in quoted.chain(left) {
+            let better = best.as_ref().is_none_or(|best| {
+                candidate.quoted == best.quoted && score(candidate.number) > score(best.number)
+            });
+            if better {
+                best = Some(candidate);
             }
         }
-        if let Some((_, number)) = best {
-            chosen.push((section.name, number));
-        }
+        found.extend(best);
     }
-    if chosen.len() < POINTS_MIN {
+    if found.len() < POINTS_MIN.max(sections.len().div_ceil(2)) {
         return Vec::new();
     }
     // Two sections may have found sentences that say the same: the later one goes without.
-    chosen.retain(|&(_, number)| ledger.take_if_free(corpus, number));
-    let point = |(section, number): (&str, usize)| Point {
-        section: section.to_owned(),
-        source: source_of(corpus, number),
-        sentence: SentenceRef(number as u32),
-    };
-    chosen.into_iter().map(point).collect()
+    found.retain(|point| point.quoted || ledger.take_if_free(corpus, point.number));
+    found
+}
+
+/// Whether a sentence can stand for a section: alone, short, a statement, about the topic.
+fn sums_up(corpus: &Corpus, topic: &Topic, name: &[TermId], number: usize) -> bool {
+    let sentence = &corpus.sentences[number];
+    !sentence.leans
+        && !sentence.entry
+        && sentence.block_kind != BlockKind::ListItem
+        && POINT_WORDS.contains(&sentence.words)
+        && topic.query.terms.iter().any(|(term, _)| sentence.terms.contains(term))
+        && (name.is_empty() || name.iter().any(|term| sentence.terms.contains(term)))
+        && !is_conditional(corpus.sentence_text(number))
 }
 
 /// A condition, an instruction or a remark says too little as the sum of a section.
@@ -284,7 +304,7 @@ pub(super) fn figures(corpus: &Corpus, topic: &Topic, ledger: &mut Ledger) -> Ve
     chosen.into_iter().map(figure).collect()
 }
 
-fn source_of(corpus: &Corpus, number: usize) -> SourceId {
+pub(super) fn source_of(corpus: &Corpus, number: usize) -> SourceId {
     corpus.sources[corpus.sentences[number].source].id.clone()
 }
 

@@ -27,6 +27,36 @@ pub(super) fn leans(raw: &str, language: Language) -> bool {
         return true;
     }
     opening.iter().skip(1).any(|word| lists.early.contains(&word.as_str()))
+        || points_back_later(raw, language)
+}
+
+/// Words in which *these* files or *in contrast* still make an English sentence lean.
+const LATER_WORDS: usize = 8;
+
+fn points_back_later(raw: &str, language: Language) -> bool {
+    const LATER: &[&str] = &[
+        " this ",
+        " these ",
+        " those ",
+        " however ",
+        " therefore ",
+        " in contrast ",
+        " by contrast ",
+        " on the other hand ",
+        " for example ",
+        " for instance ",
+        " as well ",
+        " in turn ",
+    ];
+    if language != Language::English {
+        return false;
+    }
+    let mut opening = String::from(" ");
+    for word in words::lower_words(raw).take(LATER_WORDS) {
+        opening.push_str(&word);
+        opening.push(' ');
+    }
+    LATER.iter().any(|phrase| opening.contains(phrase))
 }
 
 /// Whether a sentence opens with the English definite article, which points at something already
@@ -67,6 +97,11 @@ fn lists(language: Language) -> Option<Lists> {
                 "both",
                 "neither",
                 "another",
+                "later",
+                "earlier",
+                "previously",
+                "originally",
+                "currently",
                 "other",
                 "others",
                 "either",

@@ -162,7 +162,6 @@ const GENERIC: &[&str] = &[
     "enumerators",
     "compatibility",
     "diagnostics",
-    "git",
     "usage",
     "configuration",
     "output",

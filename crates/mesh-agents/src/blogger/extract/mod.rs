@@ -2,8 +2,8 @@
 //! invented, and the same input gives the same bytes on every machine.
 //!
 //! The steps are pure and meant to be called one after the other, each from data alone:
-//! [`Corpus::new`] reads the documents once, [`outline`] plans, [`allocate`] decides which sentence
-//! goes where, [`section`] and [`appendices`] write, [`assemble`] joins. Sources are quoted, never
+//! [`Corpus::new`] reads the documents once, [`outline()`] plans, [`allocate`] decides which sentence
+//! goes where, [`section()`] and [`appendices`] write, [`assemble`] joins. Sources are quoted, never
 //! reworded; the only words of our own are headings, counts, dates and notes of what is missing,
 //! and all of them stand in one file, `wording.rs`.
 //!

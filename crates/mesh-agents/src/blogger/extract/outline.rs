@@ -37,7 +37,7 @@ const CLUSTER_WORDS_MIN: usize = 60;
 /// What is left of the score of a list of options or terms.
 const REFERENCE_FACTOR: f64 = 0.4;
 /// Score, relative to the best cluster, below which a cluster is beside the topic.
-const CLUSTER_SCORE_MIN: f64 = 0.2;
+const CLUSTER_SCORE_MIN: f64 = 0.28;
 /// Plans that are tried until every section can be filled.
 const PLANS_MAX: usize = 8;
 /// Keyphrases named in a section's description.
@@ -440,7 +440,7 @@ fn capitalised(phrase: &str) -> String {
 }
 
 /// Stems of the words of a name, sorted, without repetition.
-fn name_stems(name: &str, language: Language) -> Vec<String> {
+pub(super) fn name_stems(name: &str, language: Language) -> Vec<String> {
     let mut stems: Vec<String> = lower_words(name)
         .filter(|word| !crate::text::words::is_stop_word(word, language))
         .map(|word| stem(&word, language))
@@ -451,7 +451,7 @@ fn name_stems(name: &str, language: Language) -> Vec<String> {
 }
 
 /// *Backups* and *Backup*, *Write-ahead logging* and *Write-Ahead Logging (WAL)*.
-fn is_same_name(a: &[String], b: &[String]) -> bool {
+pub(super) fn is_same_name(a: &[String], b: &[String]) -> bool {
     let both = common(a, b);
     jaccard(a, b) >= 0.6 || both > 1 && both == a.len().min(b.len())
 }

@@ -396,10 +396,15 @@ fn is_one_sentence(prose: &str, language: Language) -> Result<(), Unusable> {
             bare.chars().count() > 2
                 && !bare.contains('.')
                 && !is_abbreviation(&bare.to_lowercase(), language)
-                && next.starts_with(char::is_lowercase)
+                && (next.starts_with(char::is_lowercase) || is_footnote_number(next))
         })
     });
     if glued { Err(Unusable::Ending) } else { Ok(()) }
+}
+
+/// A number that was raised in the page and stands alone in its text.
+fn is_footnote_number(word: &str) -> bool {
+    word.len() <= 3 && word.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Vowel signs of Devanagari are marks, not letters.
@@ -448,8 +453,18 @@ fn refers_elsewhere(lower: &str, padded: &str, language: Language) -> bool {
         return true;
     }
     if language == Language::English {
-        let points =
-            ["(see ", "; see ", ", see ", "please see", "- see ", "also see", "(cf", "(q.v"];
+        let points = [
+            "(see ",
+            "(section ",
+            "(chapter ",
+            "; see ",
+            ", see ",
+            "please see",
+            "- see ",
+            "also see",
+            "(cf",
+            "(q.v",
+        ];
         if lower.starts_with("see ")
             || lower.starts_with("refer ")
             || points.iter().any(|point| lower.contains(point))
@@ -630,6 +645,10 @@ const ELSEWHERE_ENGLISH: &[&str] = &[
     " say you ",
     " recall that ",
     " earlier example ",
+    " section called ",
+    " have a look ",
+    " take a look ",
+    " describes how ",
 ];
 
 const ELSEWHERE_GERMAN: &[&str] = &[

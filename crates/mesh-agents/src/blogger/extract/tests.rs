@@ -335,9 +335,10 @@ fn a_given_outline_is_kept_and_its_empty_section_says_so() {
     assert!(
         written.sections[0].evidence.iter().any(|proof| proof.text.starts_with("A spring tide is"))
     );
-    assert!(
-        written.sections[2].evidence.iter().any(|proof| proof.text.starts_with("A tide table is"))
-    );
+    let volcanoes = &written.sections[1];
+    assert!(volcanoes.content.starts_with("The sources hold too little"), "{}", volcanoes.content);
+    assert!(volcanoes.content.contains("(<https://tides.example/"), "{}", volcanoes.content);
+    assert!(written.post.evidence.iter().any(|proof| proof.text.starts_with("A tide table is")));
 }
 
 #[test]

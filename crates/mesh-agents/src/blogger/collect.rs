@@ -1,0 +1,222 @@
+//! Reading what a post is made from, before it is planned.
+//!
+//! Order is fixed: collections, pages, notes, search results. A source that fails is a problem in
+//! the state and a line at the end of the post, never the end of the run.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use mesh_graph::{Ctx, NodeResult, View};
+use serde_json::json;
+use url::Url;
+
+use super::{
+    deps::Blogger,
+    error::{BlogError, fail},
+    request::{Request, Sources},
+    state::{Blog, BlogUpdate, Generation, Source},
+};
+use crate::source::{Document, FetchedBy, Problem, address_of};
+
+/// Pages that are fetched at once for one step.
+const FETCH_WIDTH: usize = 4;
+/// Hits that one search may give.
+const HITS_MAX: usize = 10;
+
+/// What one step read.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) documents: Vec<Document>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads everything that the outline may be made from.
+pub(super) async fn collect_sources(
+    blog: View<Blog>,
+    ctx: Ctx<Blogger>,
+) -> NodeResult<BlogUpdate> {
+    let deps = ctx.deps();
+    let request = &blog.request;
+    let wanted = &request.sources;
+    let mut gathered = Gathered::default();
+    let handbook = blog.mode.handbook.is_some().then_some(&deps.handbook);
+    let question = query(request);
+    for collection in deps.collections.iter().chain(handbook) {
+        match collection.read(&question, wanted.max).await {
+            Ok(collected) => {
+                let chosen = collected.documents.len();
+                let considered = collected.considered;
+                ctx.emit(&json!({
+                    "type": "source.collection", "name": collection.name(),
+                    "considered": considered, "chosen": chosen,
+                }))
+                .await?;
+                gathered.documents.extend(collected.documents);
+                gathered.problems.extend(collected.problems);
+            }
+            Err(error) => gathered.problems.push(error.into_problem(collection.name())),
+        }
+    }
+    fetch_pages(&ctx, wanted.urls.clone(), deps.pages_max, &mut gathered).await?;
+    gathered.documents.extend(wanted.notes.iter().enumerate().map(note));
+    // An outline of extracts comes from the sources, so they have to be found before it; a model
+    // plans first, and each section searches for itself.
+    if blog.mode.generation == Generation::Extractive {
+        let mut queries = vec![request.topic.trim().to_owned()];
+        queries.extend(request.must_cover.iter().map(|point| point.trim().to_owned()));
+        queries.truncate(deps.queries);
+        let left = wanted.max.saturating_sub(gathered.documents.len()).min(deps.pages_max);
+        let pages = search(&ctx, wanted, &queries, left, &mut gathered.problems).await?;
+        fetch_pages(&ctx, pages, left, &mut gathered).await?;
+    }
+    gathered.documents.truncate(wanted.max);
+    if gathered.documents.is_empty() && blog.mode.generation == Generation::Extractive {
+        return Err(fail(BlogError::NoSources { problems: gathered.problems }));
+    }
+    let sources = shelve(&ctx, "", gathered.documents).await?;
+    Ok(Blog::update().extend_sources(sources).extend_problems(gathered.problems))
+}
+
+/// The words that a post's sources have to fit.
+pub(super) fn query(request: &Request) -> String {
+    let mut query = request.topic.trim().to_owned();
+    for point in &request.must_cover {
+        query.push(' ');
+        query.push_str(point.trim());
+    }
+    query
+}
+
+fn note((at, text): (usize, &String)) -> Document {
+    Document {
+        location: format!("note {}", at + 1),
+        fetched_by: FetchedBy::Note,
+        title: None,
+        author: None,
+        published: None,
+        media_type: "text/markdown".to_owned(),
+        text: Arc::from(text.as_str()),
+        bytes_hash: address_of(text),
+    }
+}
+
+/// Asks every provider every query, and gives the pages by merged rank: a page that several lists
+/// name early comes first.
+pub(super) async fn search(
+    ctx: &Ctx<Blogger>,
+    wanted: &Sources,
+    queries: &[String],
+    pages_max: usize,
+    problems: &mut Vec<Problem>,
+) -> NodeResult<Vec<Url>> {
+    /// Damping of reciprocal rank fusion, as published with the method.
+    const RANK_OFFSET: f64 = 60.0;
+    let deps = ctx.deps();
+    if !wanted.search || pages_max == 0 {
+        return Ok(Vec::new());
+    }
+    let mut pages: Vec<(Url, f64)> = Vec::new();
+    for provider in &deps.search {
+        for query in queries {
+            match provider.search(query, HITS_MAX).await {
+                Ok(hits) => {
+                    ctx.emit(&json!({
+                        "type": "source.found", "provider": provider.name(),
+                        "query": query, "hits": hits.len(),
+                    }))
+                    .await?;
+                    for (rank, hit) in hits.into_iter().enumerate() {
+                        if hit.url.host_str().is_some_and(|host| wanted.excludes(host)) {
+                            continue;
+                        }
+                        let score = 1.0 / (RANK_OFFSET + rank as f64 + 1.0);
+                        match pages.iter_mut().find(|(url, _)| *url == hit.url) {
+                            Some((_, sum)) => *sum += score,
+                            None => pages.push((hit.url, score)),
+                        }
+                    }
+                }
+                Err(error) => {
+                    problems.push(error.into_problem(format!("{}: {query}", provider.name())));
+                }
+            }
+        }
+    }
+    pages.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.as_str().cmp(b.0.as_str())));
+    Ok(pages.into_iter().map(|(url, _)| url).take(pages_max).collect())
+}
+
+/// Reads pages, several at once, and keeps them in the order given.
+pub(super) async fn fetch_pages(
+    ctx: &Ctx<Blogger>,
+    mut urls: Vec<Url>,
+    pages_max: usize,
+    gathered: &mut Gathered,
+) -> NodeResult<()> {
+    let Some(fetch) = ctx.deps().fetch.clone() else {
+        gathered.problems.extend(urls.into_iter().map(|url| Problem {
+            subject: url.to_string(),
+            reason: "pages cannot be read: no page reader is configured".to_owned(),
+        }));
+        return Ok(());
+    };
+    if urls.len() > pages_max {
+        for url in urls.split_off(pages_max) {
+            let reason = format!("over the limit: {pages_max} pages per post");
+            gathered.problems.push(Problem { subject: url.to_string(), reason });
+        }
+    }
+    let mut pages = stream::iter(urls)
+        .map(|url| {
+            let fetch = Arc::clone(&fetch);
+            async move {
+                let fetched = fetch.fetch(&url).await;
+                (url, fetched)
+            }
+        })
+        .buffered(FETCH_WIDTH);
+    while let Some((url, fetched)) = pages.next().await {
+        match fetched {
+            Ok(document) => {
+                ctx.emit(&json!({
+                    "type": "source.fetched", "location": document.location,
+                    "title": document.title,
+                }))
+                .await?;
+                gathered.documents.push(document);
+            }
+            Err(error) => {
+                let problem = error.into_problem(url.to_string());
+                ctx.emit(&json!({
+                    "type": "source.skipped", "location": problem.subject,
+                    "reason": problem.reason,
+                }))
+                .await?;
+                gathered.problems.push(problem);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts texts on the shelf and names the sources: `1`, `2` …, after `prefix`.
+pub(super) async fn shelve(
+    ctx: &Ctx<Blogger>,
+    prefix: &str,
+    documents: Vec<Document>,
+) -> NodeResult<Vec<Source>> {
+    let mut sources: Vec<Source> = Vec::with_capacity(documents.len());
+    for document in documents {
+        if sources.iter().any(|known| known.location == document.location) {
+            continue;
+        }
+        let text = ctx
+            .deps()
+            .shelf
+            .put(&document.text)
+            .await
+            .map_err(|error| fail(BlogError::Shelf(error)))?;
+        sources.push(Source::of(format!("{prefix}{}", sources.len() + 1), &document, text));
+    }
+    Ok(sources)
+}

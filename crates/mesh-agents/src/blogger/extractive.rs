@@ -1,0 +1,113 @@
+//! Extract mode as the graph's nodes call it: the steps of [`super::extract`] on stored sources.
+
+use super::{
+    deps::{Blogger, blocking},
+    error::BlogError,
+    extract::{self, Outline, OutlineSection},
+    request::Request,
+    state::{Evidence, Relation, Section, SectionJob, Source},
+};
+use crate::text::language::Language;
+
+/// The request as extraction sees it.
+fn request(request: &Request) -> extract::Request {
+    extract::Request {
+        topic: request.topic.trim().to_owned(),
+        must_cover: request.must_cover.clone(),
+        sections: Vec::new(),
+        words: request.words.target,
+        language: request.language.as_deref().map(Language::from_tag),
+    }
+}
+
+/// The outline of extracts, from the headings of the sources.
+pub(super) async fn outline(
+    asked: &Request,
+    sources: &[Source],
+    deps: &Blogger,
+) -> Result<Outline, BlogError> {
+    let corpus = deps.corpus(sources).await?;
+    let request = request(asked);
+    Ok(blocking(move || extract::outline(&corpus, &request)).await??)
+}
+
+/// The outline again, from the sections of the state.
+fn outline_of(title: &str, sections: &[Section], asked: &Request, sources: &extract::Corpus) -> Outline {
+    let language = match asked.language.as_deref() {
+        Some(tag) => Language::from_tag(tag),
+        None => extract::language(sources, &request(asked)),
+    };
+    Outline {
+        title: title.to_owned(),
+        language,
+        sections: sections
+            .iter()
+            .map(|section| OutlineSection {
+                id: section.id.clone(),
+                name: section.name.clone(),
+                description: section.description.clone(),
+                research: section.research,
+            })
+            .collect(),
+    }
+}
+
+/// Writes one section of extracts.
+pub(super) async fn section(job: &SectionJob, deps: &Blogger) -> Result<Section, BlogError> {
+    let corpus = deps.corpus(&job.sources).await?;
+    let outline = outline_of(&job.title, &job.outline, &job.request, &corpus);
+    let (corpus, allocation) =
+        deps.allocation(&job.sources, &outline, &request(&job.request)).await?;
+    let written = extract::section(&corpus, &allocation, &job.section.id, outline.language);
+    let mut section = job.section.clone();
+    if let Some(written) = written {
+        section.content = written.content;
+        section.evidence = written.evidence.into_iter().map(quoted).collect();
+    }
+    Ok(section)
+}
+
+/// The finished text of a post of extracts.
+pub(super) async fn assemble(
+    title: &str,
+    asked: &Request,
+    outline: &[Section],
+    written: &[Section],
+    sources: &[Source],
+    banner: &str,
+    deps: &Blogger,
+) -> Result<(String, Vec<Evidence>), BlogError> {
+    let corpus = deps.corpus(sources).await?;
+    let outline = outline_of(title, outline, asked, &corpus);
+    let (corpus, allocation) = deps.allocation(sources, &outline, &request(asked)).await?;
+    let sections: Vec<extract::Section> = written
+        .iter()
+        .map(|section| extract::Section {
+            id: section.id.clone(),
+            content: section.content.clone(),
+            evidence: section.evidence.iter().filter_map(as_extract).collect(),
+        })
+        .collect();
+    let appendices = extract::appendices(&corpus, &allocation, outline.language);
+    let post = extract::assemble(&corpus, &outline, &sections, &appendices, banner);
+    Ok((post.markdown, post.evidence.into_iter().map(quoted).collect()))
+}
+
+fn quoted(evidence: extract::Evidence) -> Evidence {
+    Evidence {
+        sentence: evidence.text,
+        relation: Relation::Quoted,
+        source: Some(evidence.source.into()),
+        start: evidence.start,
+        end: evidence.end,
+    }
+}
+
+fn as_extract(evidence: &Evidence) -> Option<extract::Evidence> {
+    Some(extract::Evidence {
+        text: evidence.sentence.clone(),
+        source: extract::SourceId::new(evidence.source.as_deref()?).ok()?,
+        start: evidence.start,
+        end: evidence.end,
+    })
+}

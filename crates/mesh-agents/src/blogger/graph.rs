@@ -1,0 +1,172 @@
+//! The blogger's two graphs.
+//!
+//! Outer: `validate → collect_sources → generate_blog_plan → build_section_with_web_research ×n →
+//! gather_completed_sections → write_final_sections ×m → assemble → run_checks →
+//! compile_final_blog`. A plan without sections fails, one without researched sections goes to
+//! `gather_completed_sections` at once, one without open sections from there to `assemble`.
+//! Sections are numbered, so the post has them in order of the outline whatever finishes first.
+
+use mesh_graph::{Arg, Compiled, CompileError, Ctx, END, Graph, NodeResult, Route, START, View};
+use serde_json::json;
+
+use super::{
+    checks, collect,
+    deps::Blogger,
+    error::{BlogError, fail},
+    extractive,
+    plan, post, research,
+    request::Mode,
+    state::{Blog, BlogUpdate, Generation, Method, Research, Section, SectionJob},
+    writer,
+};
+
+/// The blogger, ready for `app(Blogger)`.
+///
+/// # Errors
+/// [`CompileError`] would be a mistake in this crate.
+pub fn graph() -> Result<Compiled<Blog, Blogger>, CompileError> {
+    let research = research_graph()?;
+    let mut graph = Graph::<Blog, Blogger>::new("blogger");
+    let validate = graph.node("validate", validate).id();
+    let collect = graph.node("collect_sources", collect::collect_sources).id();
+    let plan = graph.node("generate_blog_plan", plan::generate_blog_plan).id();
+    let empty = graph.node("fail", empty_plan).id();
+    let section = graph
+        .mount_send(
+            "build_section_with_web_research",
+            &research,
+            |job: &SectionJob| Research::update().job(job.clone()),
+            |written| {
+                let mut update = Blog::update().push_completed_sections(written.section.clone());
+                if !written.sources.is_empty() {
+                    update = update.extend_sources(written.sources.iter().cloned());
+                }
+                if !written.problems.is_empty() {
+                    update = update.extend_problems(written.problems.iter().cloned());
+                }
+                update
+            },
+        )
+        .id();
+    let gather = graph.node("gather_completed_sections", gather_completed_sections).id();
+    let finals = graph.node("write_final_sections", write_final_sections).id();
+    let assemble = graph.node("assemble", post::assemble).id();
+    let checks = graph.node("run_checks", checks::run_checks).id();
+    let compile = graph.node("compile_final_blog", post::compile_final_blog).id();
+
+    graph.edge(START, &validate).edge(&validate, &collect).edge(&collect, &plan);
+    let (to_gather, to_fail, to_section) = (gather.clone(), empty.clone(), section.clone());
+    graph
+        .route(&plan, move |blog| {
+            if blog.sections.is_empty() {
+                return Route::from(&to_fail);
+            }
+            let jobs: Vec<_> = jobs(blog, |section| section.research)
+                .map(|job| mesh_graph::Send::to(&to_section, job))
+                .collect();
+            if jobs.is_empty() { Route::from(&to_gather) } else { Route::from(jobs) }
+        })
+        .targets([empty.name(), gather.name(), section.name()]);
+    graph.edge(&section, &gather);
+    graph
+        .fan_out(&gather, &finals, |blog| jobs(blog, |section| !section.research).collect())
+        .if_empty(&assemble);
+    graph.edge(&finals, &assemble).edge(&assemble, &checks).edge(&checks, &compile);
+    graph.edge(&compile, END);
+    graph.compile()
+}
+
+fn research_graph() -> Result<Compiled<Research, Blogger>, CompileError> {
+    let mut graph = Graph::<Research, Blogger>::new("build_section_with_web_research");
+    let queries = graph.node("generate_queries", research::generate_queries).id();
+    let search = graph.node("search_web", research::search_web).id();
+    let fetch = graph.node("fetch", research::fetch).id();
+    let select = graph.node("select_passages", research::select_passages).id();
+    let write = graph.node("write_section", research::write_section).id();
+    graph.edge(START, &queries).sequence([&queries, &search, &fetch, &select, &write]);
+    graph.edge(&write, END);
+    graph.compile()
+}
+
+/// The tasks of the sections that `wanted` says.
+fn jobs(
+    blog: &View<Blog>,
+    wanted: impl Fn(&Section) -> bool,
+) -> impl Iterator<Item = SectionJob> {
+    blog.sections.iter().filter(move |section| wanted(section)).map(|section| SectionJob {
+        section: section.clone(),
+        request: blog.request.clone(),
+        generation: blog.mode.generation,
+        title: blog.title.clone(),
+        outline: blog.sections.clone(),
+        sources: blog.sources.clone(),
+        digest: blog.digest.clone(),
+    })
+}
+
+/// Checks the request and decides how the post is made, and says so before anything else happens.
+async fn validate(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
+    blog.request.check().map_err(fail)?;
+    let method = method(&blog, ctx.deps()).map_err(fail)?;
+    ctx.emit(&json!({
+        "type": "run.mode",
+        "mode": method.generation,
+        "reason": method.reason,
+        "handbook": method.handbook,
+    }))
+    .await?;
+    Ok(Blog::update().mode(method))
+}
+
+fn method(blog: &View<Blog>, deps: &Blogger) -> Result<Method, BlogError> {
+    let (generation, reason) = match (blog.request.mode, &deps.models) {
+        (Mode::Model, None) => return Err(BlogError::NoModel),
+        (Mode::Model, Some(_)) => (Generation::Model, "the request asks for a model"),
+        (Mode::Extractive, _) => (Generation::Extractive, "the request asks for extracts"),
+        (Mode::Auto, Some(_)) => (Generation::Model, "a model is configured"),
+        (Mode::Auto, None) => (Generation::Extractive, "no model is configured"),
+    };
+    let wanted = &blog.request.sources;
+    let searches = wanted.search && !deps.search.is_empty();
+    let material = searches
+        || !wanted.urls.is_empty()
+        || !wanted.notes.is_empty()
+        || !deps.collections.is_empty();
+    let handbook = (!material).then(|| {
+        "no search provider, page, folder or note was given, so the source is the built-in handbook"
+            .to_owned()
+    });
+    Ok(Method { generation, reason: reason.to_owned(), handbook })
+}
+
+async fn empty_plan(_: View<Blog>, _: Ctx<Blogger>) -> NodeResult<()> {
+    Err(fail(BlogError::EmptyPlan))
+}
+
+/// Puts the researched sections in order of the outline, for those that are written after them.
+async fn gather_completed_sections(
+    blog: View<Blog>,
+    _: Ctx<Blogger>,
+) -> NodeResult<BlogUpdate> {
+    let mut digest = String::new();
+    for section in blog.sections.iter().filter(|section| section.research) {
+        if let Some(written) = blog.completed_sections.iter().find(|done| done.id == section.id) {
+            digest.push_str(&format!("## {}\n\n{}\n\n", section.name, written.content.trim()));
+        }
+    }
+    Ok(Blog::update().digest(digest.trim_end()))
+}
+
+/// Writes one section that needs no research: an introduction, a conclusion.
+async fn write_final_sections(
+    Arg(job): Arg<SectionJob>,
+    ctx: Ctx<Blogger>,
+) -> NodeResult<BlogUpdate> {
+    let section = match job.generation {
+        Generation::Extractive => extractive::section(&job, ctx.deps()).await.map_err(fail)?,
+        Generation::Model => writer::final_section(&job, &ctx).await?,
+    };
+    ctx.emit(&json!({ "type": "section.done", "section": section.id, "name": section.name }))
+        .await?;
+    Ok(Blog::update().push_completed_sections(section))
+}

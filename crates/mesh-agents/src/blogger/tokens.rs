@@ -1,0 +1,88 @@
+//! Tokens of a model call, put on the `messages` stream while the call goes on.
+//!
+//! The call never waits for a slow reader: pieces that were not sent yet are joined, so at most
+//! one reply's text is held.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_graph::{Ctx, NodeResult};
+use mesh_model::{ChatModel, Delta, MessageChunk};
+use serde_json::{Map, json};
+use tokio::sync::Notify;
+
+use super::deps::Blogger;
+
+/// Puts the tokens of one call on the stream.
+pub(super) struct Tokens<'a> {
+    ctx: &'a Ctx<Blogger>,
+    facts: Map<String, serde_json::Value>,
+    pending: Arc<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    pieces: Mutex<Vec<(u32, Delta)>>,
+    some: Notify,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(ctx: &'a Ctx<Blogger>, model: &dyn ChatModel) -> Self {
+        let info = model.info();
+        let mut facts = Map::new();
+        facts.insert("ls_provider".to_owned(), json!(info.provider));
+        facts.insert("ls_model_name".to_owned(), json!(info.name));
+        facts.insert("ls_model_type".to_owned(), json!("chat"));
+        Self { ctx, facts, pending: Arc::default() }
+    }
+
+    /// Takes the pieces of the call.
+    pub(super) fn observer(&self) -> impl FnMut(u32, &Delta) + Send + use<> {
+        let pending = Arc::clone(&self.pending);
+        let wanted = self.ctx.wants_messages();
+        move |attempt, delta| {
+            if !wanted {
+                return;
+            }
+            let mut pieces = pending.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+            match (pieces.last_mut(), delta) {
+                (Some((last, Delta::Text(text))), Delta::Text(more)) if *last == attempt => {
+                    text.push_str(more);
+                }
+                _ => pieces.push((attempt, delta.clone())),
+            }
+            drop(pieces);
+            pending.some.notify_one();
+        }
+    }
+
+    /// Waits for the call and sends its pieces meanwhile.
+    pub(super) async fn forward<T>(&self, call: impl Future<Output = T>) -> NodeResult<T> {
+        let mut call = std::pin::pin!(call);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                () = self.pending.some.notified() => self.send().await?,
+                answer = &mut call => break answer,
+            }
+        };
+        self.send().await?;
+        Ok(answer)
+    }
+
+    async fn send(&self) -> NodeResult<()> {
+        let pieces = {
+            let mut pieces = self.pending.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *pieces)
+        };
+        let task = self.ctx.info().task_id;
+        for (attempt, delta) in pieces {
+            // The ids that `structured_with` gives the reply and its repairs.
+            let id = match attempt {
+                0 => task.to_string(),
+                repair => format!("{task}-r{repair}"),
+            };
+            self.ctx.message(&MessageChunk::new(&id, &delta), &self.facts).await?;
+        }
+        Ok(())
+    }
+}
