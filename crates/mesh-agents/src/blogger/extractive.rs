@@ -1,11 +1,13 @@
 //! Extract mode as the graph's nodes call it: the steps of [`super::extract`] on stored sources.
 
+use mesh_graph::View;
+
 use super::{
     deps::{Blogger, blocking},
     error::BlogError,
     extract::{self, Outline, OutlineSection},
     request::Request,
-    state::{Evidence, Relation, Section, SectionJob, Source},
+    state::{Blog, Evidence, Relation, Section, SectionJob, Source},
 };
 use crate::text::language::Language;
 
@@ -31,15 +33,11 @@ pub(super) async fn outline(
     Ok(blocking(move || extract::outline(&corpus, &request)).await??)
 }
 
-/// The outline again, from the sections of the state.
-fn outline_of(title: &str, sections: &[Section], asked: &Request, sources: &extract::Corpus) -> Outline {
-    let language = match asked.language.as_deref() {
-        Some(tag) => Language::from_tag(tag),
-        None => extract::language(sources, &request(asked)),
-    };
+/// The outline again, from what the state holds of it.
+fn outline_of(title: &str, language: &str, sections: &[Section]) -> Outline {
     Outline {
         title: title.to_owned(),
-        language,
+        language: Language::from_tag(language),
         sections: sections
             .iter()
             .map(|section| OutlineSection {
@@ -54,8 +52,7 @@ fn outline_of(title: &str, sections: &[Section], asked: &Request, sources: &extr
 
 /// Writes one section of extracts.
 pub(super) async fn section(job: &SectionJob, deps: &Blogger) -> Result<Section, BlogError> {
-    let corpus = deps.corpus(&job.sources).await?;
-    let outline = outline_of(&job.title, &job.outline, &job.request, &corpus);
+    let outline = outline_of(&job.title, &job.language, &job.outline);
     let (corpus, allocation) =
         deps.allocation(&job.sources, &outline, &request(&job.request)).await?;
     let written = extract::section(&corpus, &allocation, &job.section.id, outline.language);
@@ -67,20 +64,17 @@ pub(super) async fn section(job: &SectionJob, deps: &Blogger) -> Result<Section,
     Ok(section)
 }
 
-/// The finished text of a post of extracts.
+/// The text of a post of extracts, and where every sentence of it comes from.
 pub(super) async fn assemble(
-    title: &str,
-    asked: &Request,
-    outline: &[Section],
-    written: &[Section],
-    sources: &[Source],
+    blog: &View<Blog>,
     banner: &str,
     deps: &Blogger,
 ) -> Result<(String, Vec<Evidence>), BlogError> {
-    let corpus = deps.corpus(sources).await?;
-    let outline = outline_of(title, outline, asked, &corpus);
-    let (corpus, allocation) = deps.allocation(sources, &outline, &request(asked)).await?;
-    let sections: Vec<extract::Section> = written
+    let outline = outline_of(&blog.title, &blog.language, &blog.sections);
+    let (corpus, allocation) =
+        deps.allocation(&blog.sources, &outline, &request(&blog.request)).await?;
+    let sections: Vec<extract::Section> = blog
+        .completed_sections
         .iter()
         .map(|section| extract::Section {
             id: section.id.clone(),

@@ -98,6 +98,7 @@ fn jobs(
         request: blog.request.clone(),
         generation: blog.mode.generation,
         title: blog.title.clone(),
+        language: blog.language.clone(),
         outline: blog.sections.clone(),
         sources: blog.sources.clone(),
         digest: blog.digest.clone(),

@@ -1,5 +1,29 @@
-//! The blog-writing agent.
+//! The blog-writing agent: from a topic to a post whose every sentence leads to a source.
 //!
-//! [`extract`] writes a post without a model: every sentence is copied from a source.
+//! [`graph()`] is the agent, [`Blogger`] what it is given, [`Request`] what it is asked. In model
+//! mode a planner makes the outline and an executor writes the sections from numbered passages; in
+//! extract mode ([`extract`]) no model is asked, and every sentence is copied.
+//!
+//! Models, search, pages and files are handed in; nothing here opens a connection or a file.
 
+mod checks;
+mod collect;
+mod deps;
+mod error;
 pub mod extract;
+mod extractive;
+mod graph;
+mod plan;
+mod post;
+mod prompts;
+mod request;
+mod research;
+pub mod state;
+mod tokens;
+mod writer;
+
+pub use deps::{Blogger, Models, PARALLEL_SECTIONS, Role};
+pub use error::BlogError;
+pub use graph::graph;
+pub use plan::SECTIONS_MAX;
+pub use request::{InvalidRequest, Mode, Request, SOURCES_MAX, Sources, TOPIC_CHARS, WORDS, Words};

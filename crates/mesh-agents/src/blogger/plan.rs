@@ -13,6 +13,7 @@ use super::{
     state::{Blog, BlogUpdate, Generation, Section},
     tokens::Tokens,
 };
+use crate::text::language::Language;
 
 /// Sections that an outline may have.
 pub const SECTIONS_MAX: usize = 12;
@@ -44,7 +45,7 @@ pub(super) async fn generate_blog_plan(
     blog: View<Blog>,
     ctx: Ctx<Blogger>,
 ) -> NodeResult<BlogUpdate> {
-    let (title, sections) = match blog.mode.generation {
+    let (title, language, sections) = match blog.mode.generation {
         Generation::Extractive => {
             let outline = extractive::outline(&blog.request, &blog.sources, ctx.deps())
                 .await
@@ -60,13 +61,17 @@ pub(super) async fn generate_blog_plan(
                     ..Section::default()
                 })
                 .collect();
-            (outline.title, sections)
+            (outline.title, outline.language.tag().to_owned(), sections)
         }
-        Generation::Model => plan_with_model(&blog, &ctx).await?,
+        Generation::Model => {
+            let (title, sections) = plan_with_model(&blog, &ctx).await?;
+            let detected = || Language::detect(&blog.request.topic).tag().to_owned();
+            (title, blog.request.language.clone().unwrap_or_else(detected), sections)
+        }
     };
     let names: Vec<&str> = sections.iter().map(|section: &Section| &*section.name).collect();
     ctx.emit(&json!({ "type": "outline.ready", "title": title, "sections": names })).await?;
-    Ok(Blog::update().title(title).sections(sections))
+    Ok(Blog::update().title(title).language(language).sections(sections))
 }
 
 async fn plan_with_model(

@@ -23,6 +23,8 @@ pub struct Blog {
     pub problems: Vec<Problem>,
     /// Title of the post.
     pub title: String,
+    /// Language of the post, as a BCP 47 tag.
+    pub language: String,
     /// The outline.
     pub sections: Vec<Section>,
     /// Sections as they were written, in order of finishing within each phase.
@@ -197,6 +199,8 @@ pub struct SectionJob {
     pub generation: Generation,
     /// Title of the post.
     pub title: String,
+    /// Language of the post, as a BCP 47 tag.
+    pub language: String,
     /// The whole outline, for context.
     pub outline: Vec<Section>,
     /// What was read before the outline was made.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error, POST_SENTENCES_MIN, SECTION_SENTENCES_MIN,
-    allocation::allocate_for,
+    allocation::{Allocation, SectionExtracts, allocate_for},
     corpus::Corpus,
     heading,
     topic::{Topic, vector},
@@ -135,15 +135,32 @@ pub fn outline(corpus: &Corpus, request: &Request) -> Result<Outline, Error> {
             .map(|(&at, _)| at)
             .collect();
         if thin.is_empty() && !ordered.is_empty() {
-            return Ok(plan);
+            let one_heading =
+                ordered.len() == 1 && holds_more(corpus, &topic, request, &allocation);
+            return Ok(if one_heading { over_all(request, &topic) } else { plan });
         }
         // One at a time, the weakest: what it held back may fill the others.
         let Some(&weakest) = chosen.iter().rev().find(|at| thin.contains(at)) else { break };
         clusters.remove(weakest);
     }
-    // Not even one heading has enough text of its own: one section over all of it.
+    // Not even one heading has enough text of its own.
+    Ok(over_all(request, &topic))
+}
+
+/// One section over everything that fits the topic.
+fn over_all(request: &Request, topic: &Topic) -> Outline {
     let name = wording::of(topic.language).from_the_sources.to_owned();
-    Ok(numbered(request, &topic, std::iter::once((name, String::new(), true))))
+    numbered(request, topic, std::iter::once((name, String::new(), true)))
+}
+
+/// Whether one section over everything would quote clearly more than a plan of one heading does:
+/// short texts spread what they know over headings too small for a section.
+fn holds_more(corpus: &Corpus, topic: &Topic, request: &Request, plan: &Allocation) -> bool {
+    let sentences = |allocation: &Allocation| -> usize {
+        allocation.sections.iter().map(SectionExtracts::sentences_len).sum()
+    };
+    let all = allocate_for(corpus, topic, &over_all(request, topic), request);
+    sentences(&all) * 2 >= sentences(plan) * 3
 }
 
 pub(super) fn too_little(corpus: &Corpus, usable: usize) -> Error {

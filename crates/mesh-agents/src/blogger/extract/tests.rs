@@ -184,6 +184,7 @@ fn five_languages_write_posts_of_their_own() {
         let written = write(&corpus, &request).unwrap();
         check_promises(&corpus, &request, &written);
         assert_eq!(written.outline.language, *language);
+        assert!(written.post.evidence.len() >= 3, "{}", written.post.markdown);
         assert_eq!(written.post.cited, [id(&(at + 4).to_string())], "only its own language");
     }
 }

@@ -1,0 +1,123 @@
+//! Joining the sections to a post, and the post's front matter.
+
+use std::fmt::Write;
+
+use mesh_graph::{Ctx, NodeResult, View};
+
+use super::{
+    deps::Blogger,
+    error::{BlogError, fail},
+    extract::{SourceId, number_footnotes},
+    extractive,
+    state::{Blog, BlogUpdate, Evidence, Generation, Level, Source},
+};
+
+/// Unread sources that a post names.
+const PROBLEMS_SHOWN: usize = 10;
+
+/// Joins the sections in order of the outline.
+pub(super) async fn assemble(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
+    let banner = banner(&blog, ctx.deps());
+    let (draft, evidence) = match blog.mode.generation {
+        Generation::Extractive => {
+            extractive::assemble(&blog, &banner, ctx.deps()).await.map_err(fail)?
+        }
+        Generation::Model => written(&blog, &banner).map_err(fail)?,
+    };
+    Ok(Blog::update().draft(draft).evidence(evidence))
+}
+
+/// One line under the title that says how the post was made.
+fn banner(blog: &View<Blog>, deps: &Blogger) -> String {
+    let mode = &blog.mode;
+    let handbook = mode.handbook.as_deref().map(|why| format!(" Sources: {why}.")).unwrap_or_default();
+    match (mode.generation, &deps.models) {
+        (Generation::Model, Some(models)) => format!(
+            "> **Written by a model** (`{}`), because {}. Footnotes lead to the sources.{handbook}",
+            models.executor.model.info().name,
+            mode.reason,
+        ),
+        _ => format!(
+            "> **Extracts**, because {}. No model wrote this: every quoted sentence is copied word \
+             for word from the source that its mark leads to.{handbook}",
+            mode.reason,
+        ),
+    }
+}
+
+fn written(blog: &View<Blog>, banner: &str) -> Result<(String, Vec<Evidence>), BlogError> {
+    let mut body = String::new();
+    let mut evidence = Vec::new();
+    for planned in blog.sections.iter() {
+        let Some(section) =
+            blog.completed_sections.iter().find(|section| section.id == planned.id)
+        else {
+            continue;
+        };
+        let _ = write!(body, "## {}\n\n{}\n\n", planned.name, section.content.trim());
+        evidence.extend(section.evidence.iter().cloned());
+    }
+    // Two sections may have read one page: it is one source of the post.
+    let first_of = |source: &Source| {
+        blog.sources.iter().find(|other| other.location == source.location).map(|s| s.id.clone())
+    };
+    for source in blog.sources.iter() {
+        if let Some(first) = first_of(source).filter(|first| *first != source.id) {
+            body = body.replace(&format!("[^{}]", source.id), &format!("[^{first}]"));
+        }
+    }
+    let known = blog
+        .sources
+        .iter()
+        .map(|source| SourceId::new(source.id.as_str()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(BlogError::SourceId)?;
+    let numbered = number_footnotes(&body, &known);
+    let mut draft = format!("# {}\n\n{banner}\n\n{}\n\n", blog.title, numbered.markdown.trim_end());
+    for (at, id) in numbered.cited.iter().enumerate() {
+        if let Some(source) = blog.sources.iter().find(|source| source.id == id.as_str()) {
+            let title = source.title.as_deref().map(|title| format!("{title} — ")).unwrap_or_default();
+            let _ = writeln!(draft, "[^{}]: {title}<{}>", at + 1, source.location);
+        }
+    }
+    Ok((draft, evidence))
+}
+
+/// Puts the front matter in front, and what could not be read at the end.
+pub(super) async fn compile_final_blog(
+    blog: View<Blog>,
+    _: Ctx<Blogger>,
+) -> NodeResult<BlogUpdate> {
+    let generation = match blog.mode.generation {
+        Generation::Extractive => "extractive",
+        Generation::Model => "model",
+    };
+    let blocking =
+        blog.findings.iter().filter(|finding| finding.level == Level::Blocking).count();
+    let mut post = String::from("---\n");
+    let mut field = |name: &str, value: &str| {
+        // A JSON string is a YAML string, whatever it holds.
+        let _ = writeln!(post, "{name}: {}", serde_json::Value::from(value));
+    };
+    field("title", &blog.title);
+    field("language", &blog.language);
+    field("generation", generation);
+    field("generation_reason", &blog.mode.reason);
+    if let Some(handbook) = &blog.mode.handbook {
+        field("sources_reason", handbook);
+    }
+    let _ = writeln!(post, "sources: {}", blog.sources.len());
+    let _ = writeln!(post, "checks_blocking: {blocking}");
+    let _ = writeln!(post, "checks_warning: {}", blog.findings.len() - blocking);
+    let _ = write!(post, "---\n\n{}\n", blog.draft.trim_end());
+    if !blog.problems.is_empty() {
+        post.push_str("\n---\n\nNot read:\n\n");
+        for problem in blog.problems.iter().take(PROBLEMS_SHOWN) {
+            let _ = writeln!(post, "- {}: {}", problem.subject, problem.reason);
+        }
+        if blog.problems.len() > PROBLEMS_SHOWN {
+            let _ = writeln!(post, "- and {} more", blog.problems.len() - PROBLEMS_SHOWN);
+        }
+    }
+    Ok(Blog::update().final_blog(post))
+}

@@ -1,0 +1,350 @@
+//! Sections written by a model: sentences with evidence, checked where they enter.
+
+use std::fmt::Write;
+
+use mesh_graph::{Ctx, NodeResult};
+use mesh_model::{ChatRequest, Message, Problem, StructuredError, structured_with};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    deps::{Blogger, Role},
+    error::{BlogError, fail},
+    prompts,
+    state::{Evidence, Passage, Relation, Section, SectionJob},
+    tokens::Tokens,
+};
+
+/// The writer's answer.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct WrittenSection {
+    /// The section's blocks in reading order.
+    blocks: Vec<Block>,
+}
+
+/// One block of a section.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Block {
+    /// What it is.
+    form: Form,
+    /// Its sentences; for a list one per item, for a quote the quoted words.
+    #[serde(default)]
+    sentences: Vec<Sentence>,
+    /// Rows of a table, the head first.
+    #[serde(default)]
+    rows: Vec<Vec<String>>,
+    /// Text of a code block.
+    #[serde(default)]
+    code: String,
+    /// Language of a code block.
+    #[serde(default)]
+    language: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    Paragraph,
+    List,
+    Quote,
+    Table,
+    Code,
+}
+
+/// One sentence.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Sentence {
+    /// The sentence, with inline Markdown.
+    text: String,
+    /// What it claims.
+    kind: Claim,
+    /// Ids of the passages that support it, such as `p1`.
+    #[serde(default)]
+    evidence: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Claim {
+    Fact,
+    Opinion,
+    Transition,
+}
+
+fn request(role: &Role, ctx: &Ctx<Blogger>, system: &str, user: String) -> ChatRequest {
+    ChatRequest::new(vec![Message::system(system), Message::user(user)])
+        .temperature(role.temperature)
+        .max_tokens(role.max_tokens)
+        .reply_id(ctx.info().task_id.to_string())
+}
+
+/// Writes a section from its passages.
+///
+/// A model that cannot keep to the form is not the end of the post: its last answer is taken as it
+/// is, and every statement without evidence is marked.
+pub(super) async fn researched_section(
+    job: &SectionJob,
+    passages: &[Passage],
+    ctx: &Ctx<Blogger>,
+) -> NodeResult<Section> {
+    let deps = ctx.deps();
+    let Some(models) = &deps.models else { return Err(fail(BlogError::NoModel)) };
+    let role = &models.executor;
+    let asked = request(role, ctx, prompts::WRITER, prompts::section(job, passages));
+    let _slot = deps.slots.acquire().await;
+    let tokens = Tokens::new(ctx, &*role.model);
+    let call = structured_with::<WrittenSection>(
+        &*role.model,
+        asked,
+        "section",
+        |written| problems(written, passages),
+        tokens.observer(),
+    );
+    let written = match tokens.forward(call).await? {
+        Ok(answer) => answer.value,
+        Err(StructuredError::Unusable { text, json, .. }) => json
+            .and_then(|json| serde_json::from_value(json).ok())
+            .unwrap_or_else(|| plain(&text)),
+        Err(error) => return Err(fail(BlogError::asking("a section")(error))),
+    };
+    Ok(render(&job.section, &written, passages))
+}
+
+/// Writes a section from the finished ones.
+pub(super) async fn final_section(job: &SectionJob, ctx: &Ctx<Blogger>) -> NodeResult<Section> {
+    let deps = ctx.deps();
+    let Some(models) = &deps.models else { return Err(fail(BlogError::NoModel)) };
+    let role = &models.executor;
+    let asked = request(role, ctx, prompts::CLOSER, prompts::closing(job));
+    let _slot = deps.slots.acquire().await;
+    let tokens = Tokens::new(ctx, &*role.model);
+    let mut observe = tokens.observer();
+    let call = async { role.model.complete_observed(asked, &mut |delta| observe(0, delta)).await };
+    let reply = tokens
+        .forward(call)
+        .await?
+        .map_err(|source| fail(BlogError::Model { task: "a final section", source }))?;
+    let mut section = job.section.clone();
+    section.content = without_heading(&reply.text()).to_owned();
+    Ok(section)
+}
+
+/// What a written section must be besides fitting its schema. The messages are read by the model.
+fn problems(written: &WrittenSection, passages: &[Passage]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if written.blocks.is_empty() {
+        problems.push(Problem::new("/blocks", "must hold at least one block"));
+    }
+    // Without passages no fact can have evidence, and asking again changes nothing.
+    if passages.is_empty() {
+        return problems;
+    }
+    for (at, block) in written.blocks.iter().enumerate() {
+        for (position, sentence) in block.sentences.iter().enumerate() {
+            let place = format!("/blocks/{at}/sentences/{position}");
+            let cited: Vec<&Passage> = sentence
+                .evidence
+                .iter()
+                .filter_map(|id| passages.iter().find(|passage| passage.id == *id))
+                .collect();
+            if let Some(unknown) =
+                sentence.evidence.iter().find(|id| passages.iter().all(|p| p.id != **id))
+            {
+                let message = format!("`{unknown}` is no passage; they are p1 to p{}", passages.len());
+                problems.push(Problem::new(format!("{place}/evidence"), message));
+            }
+            if sentence.kind == Claim::Fact && cited.is_empty() {
+                problems.push(Problem::new(
+                    format!("{place}/evidence"),
+                    "a fact needs the id of a passage that says so; leave the sentence out otherwise",
+                ));
+                continue;
+            }
+            if block.form == Form::Quote && !cited.iter().any(|p| contains(&p.text, &sentence.text)) {
+                problems.push(Problem::new(
+                    format!("{place}/text"),
+                    "a quote has to be copied word for word from its passage",
+                ));
+            }
+            if sentence.kind == Claim::Fact
+                && let Some(number) = missing_number(&sentence.text, &cited)
+            {
+                problems.push(Problem::new(
+                    format!("{place}/text"),
+                    format!("`{number}` does not occur in the cited passages"),
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// An answer that is no JSON, as paragraphs whose statements nothing supports.
+fn plain(text: &str) -> WrittenSection {
+    let blocks = without_heading(text)
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|paragraph| !paragraph.is_empty())
+        .map(|paragraph| Block {
+            form: Form::Paragraph,
+            sentences: vec![Sentence {
+                text: paragraph.to_owned(),
+                kind: Claim::Fact,
+                evidence: Vec::new(),
+            }],
+            rows: Vec::new(),
+            code: String::new(),
+            language: String::new(),
+        })
+        .collect();
+    WrittenSection { blocks }
+}
+
+/// The text without headings of its own at the top: the outline has given it one.
+fn without_heading(text: &str) -> &str {
+    let mut rest = text.trim();
+    while rest.starts_with('#') {
+        rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
+    }
+    rest
+}
+
+/// Markdown with a footnote after every supported sentence, and the evidence beside it.
+fn render(planned: &Section, written: &WrittenSection, passages: &[Passage]) -> Section {
+    let mut evidence = Vec::new();
+    let mut blocks = Vec::new();
+    for block in &written.blocks {
+        let sentences: Vec<String> = block
+            .sentences
+            .iter()
+            .filter(|sentence| !sentence.text.trim().is_empty())
+            .map(|sentence| marked(sentence, block.form, passages, &mut evidence))
+            .collect();
+        let text = match block.form {
+            Form::Paragraph => sentences.join(" "),
+            Form::List => sentences.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n"),
+            Form::Quote => format!("> {}", sentences.join(" ").replace('\n', "\n> ")),
+            Form::Table => join_rows(&block.rows, &sentences),
+            Form::Code => fenced(block),
+        };
+        if !text.trim().is_empty() {
+            blocks.push(text);
+        }
+    }
+    Section { content: blocks.join("\n\n"), evidence, ..planned.clone() }
+}
+
+fn marked(
+    sentence: &Sentence,
+    form: Form,
+    passages: &[Passage],
+    evidence: &mut Vec<Evidence>,
+) -> String {
+    let mut text = sentence.text.trim().to_owned();
+    let shown = text.clone();
+    let cited: Vec<&Passage> = sentence
+        .evidence
+        .iter()
+        .filter_map(|id| passages.iter().find(|passage| passage.id == *id))
+        .collect();
+    let mut marks: Vec<&str> = Vec::new();
+    for passage in &cited {
+        let quoted = form == Form::Quote && contains(&passage.text, &shown);
+        evidence.push(Evidence {
+            sentence: shown.clone(),
+            relation: if quoted { Relation::Quoted } else { Relation::Supported },
+            source: Some(passage.source.clone()),
+            start: passage.start,
+            end: passage.end,
+        });
+        if !marks.contains(&passage.source.as_str()) {
+            marks.push(&passage.source);
+            let _ = write!(text, "[^{}]", passage.source);
+        }
+    }
+    if cited.is_empty() && sentence.kind == Claim::Fact {
+        text.push_str(" *(no source)*");
+        evidence.push(Evidence {
+            sentence: shown,
+            relation: Relation::Unsupported,
+            source: None,
+            start: 0,
+            end: 0,
+        });
+    }
+    text
+}
+
+fn join_rows(rows: &[Vec<String>], captions: &[String]) -> String {
+    let Some((head, body)) = rows.split_first().filter(|(head, _)| !head.is_empty()) else {
+        return captions.join(" ");
+    };
+    let cell = |text: &String| text.replace('|', "\\|").replace('\n', " ");
+    let line = |row: &[String]| {
+        let cells: Vec<String> =
+            (0..head.len()).map(|at| row.get(at).map(cell).unwrap_or_default()).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let mut lines = vec![line(head), format!("|{}", " --- |".repeat(head.len()))];
+    lines.extend(body.iter().map(|row| line(row)));
+    if !captions.is_empty() {
+        lines.extend([String::new(), captions.join(" ")]);
+    }
+    lines.join("\n")
+}
+
+fn fenced(block: &Block) -> String {
+    let longest = block.code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let language: String =
+        block.language.chars().filter(|c| c.is_ascii_alphanumeric() || "+-#.".contains(*c)).collect();
+    format!("{fence}{language}\n{}\n{fence}", block.code.trim_end())
+}
+
+/// Whether `text` holds `words`, spaces, quotation marks and dashes aside.
+pub(super) fn contains(text: &str, words: &str) -> bool {
+    let words = normalized(words);
+    !words.is_empty() && normalized(text).contains(&words)
+}
+
+fn normalized(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len());
+    for c in text.chars() {
+        let c = match c {
+            '“' | '”' | '„' | '«' | '»' => '"',
+            '‘' | '’' | '‚' => '\'',
+            '–' | '—' | '−' => '-',
+            c if c.is_whitespace() => ' ',
+            c => c,
+        };
+        if c != ' ' || !normal.ends_with(' ') {
+            normal.push(c);
+        }
+    }
+    normal.trim().to_owned()
+}
+
+/// The first number of `sentence` that no cited passage has.
+pub(super) fn missing_number(sentence: &str, cited: &[&Passage]) -> Option<String> {
+    numbers(sentence)
+        .into_iter()
+        .find(|number| !cited.iter().any(|passage| numbers(&passage.text).contains(number)))
+}
+
+/// Numbers with more than one digit, and their dots and commas: `1.5`, `2024`, `10,000`.
+pub(super) fn numbers(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut current = String::new();
+    for c in text.chars().chain([' ']) {
+        if c.is_ascii_digit() || (matches!(c, '.' | ',') && !current.is_empty()) {
+            current.push(c);
+            continue;
+        }
+        let number = current.trim_end_matches(['.', ',']);
+        if number.len() > 1 {
+            found.push(number.to_owned());
+        }
+        current.clear();
+    }
+    found
+}
