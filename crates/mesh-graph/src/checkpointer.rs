@@ -10,7 +10,9 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    checkpoint::{Blob, Checkpoint, CheckpointId, Place, TaskId, TaskRecord},
+    checkpoint::{
+        Blob, Checkpoint, CheckpointId, FORMAT, Place, SNAPSHOT_EVERY, TaskId, TaskRecord,
+    },
     error::BoxError,
 };
 
@@ -122,8 +124,11 @@ pub trait Checkpointer: Send + Sync {
     /// [`Error::HeadMoved`] when the head is not as expected.
     async fn put(&self, commit: Commit) -> Result<(), Error>;
 
-    /// Stores what is known of a task of the superstep after `checkpoint`. A commit that is
-    /// already stored stays; questions, answers and the error are replaced.
+    /// Stores what is known of a task of the superstep after `checkpoint`, as [`merge_record`]
+    /// says: a commit that is already stored stays, unless the record has an error and no commit,
+    /// which withdraws it; questions, answers and the error are replaced.
+    ///
+    /// The checkpoint itself need not be stored yet.
     ///
     /// # Errors
     /// Only storage failures.
@@ -166,10 +171,30 @@ struct Shelf {
     tasks: HashMap<CheckpointId, BTreeMap<TaskId, TaskRecord>>,
 }
 
-/// Merges what is newly known of a task into what is stored: the first commit stays.
-pub fn merge_record(stored: &mut TaskRecord, new: TaskRecord) {
-    let commit = stored.commit.take().or(new.commit.clone());
-    *stored = TaskRecord { commit, ..new };
+/// Merges what is newly known of a task into what is stored.
+///
+/// The first commit stays, so that a task which is executed twice counts once. Only an error
+/// without a commit withdraws it: that is how a superstep says that the results it had stored
+/// cannot stand together. Questions, answers and the error are replaced.
+pub fn merge_record(stored: &mut TaskRecord, mut new: TaskRecord) {
+    let withdrawn = new.commit.is_none() && new.error.is_some();
+    if !withdrawn && let Some(first) = stored.commit.take() {
+        new.commit = Some(first);
+    }
+    *stored = new;
+}
+
+/// Refuses a checkpoint whose layout this build does not read.
+///
+/// # Errors
+/// [`Error::Format`].
+pub fn check_format(id: CheckpointId, found: u16) -> Result<(), Error> {
+    if found == FORMAT { Ok(()) } else { Err(Error::Format { id, found }) }
+}
+
+/// Sorts the records of a checkpoint's tasks as [`Loaded::tasks`] has them.
+pub fn sort_records(tasks: &mut [TaskRecord]) {
+    tasks.sort_by(|a, b| a.path.cmp(&b.path).then(a.id.cmp(&b.id)));
 }
 
 impl Shelf {
@@ -186,35 +211,44 @@ impl Shelf {
     }
 
     fn loaded(&self, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
+        check_format(checkpoint.id, checkpoint.v)?;
         let mut values = Vec::with_capacity(checkpoint.channels.len());
         for entry in &checkpoint.channels {
-            values.push(chain(checkpoint.id, entry.at, |at| {
-                self.blobs.get(&(at, entry.key.clone())).cloned()
-            })?);
+            let blob = |at| Ok(self.blobs.get(&(at, entry.key.clone())).cloned());
+            values.push(chain(checkpoint.id, entry.at, blob)?);
         }
         let mut tasks: Vec<TaskRecord> = self
             .tasks
             .get(&checkpoint.id)
             .map(|tasks| tasks.values().cloned().collect())
             .unwrap_or_default();
-        tasks.sort_by(|a, b| a.path.cmp(&b.path).then(a.id.cmp(&b.id)));
+        sort_records(&mut tasks);
         Ok(Loaded { checkpoint: checkpoint.clone(), values, tasks })
     }
 }
 
-/// Collects the blobs of one value, oldest first, given how to read the blob of a checkpoint.
+/// Blobs that one value may be spread over before the chain is taken for damaged. A delta holds
+/// at least one update and there is a full value every [`SNAPSHOT_EVERY`] updates.
+pub const CHAIN_MAX: usize = SNAPSHOT_EVERY as usize + 1;
+
+/// Collects the blobs of one value of checkpoint `id`, oldest first, given how to read the blob
+/// that a checkpoint wrote.
 ///
 /// # Errors
-/// [`Error::Damaged`] when a blob is missing.
+/// [`Error::Damaged`] when a blob is missing or the chain has no end; what `blob` reports.
 pub fn chain(
     id: CheckpointId,
     newest: CheckpointId,
-    mut blob: impl FnMut(CheckpointId) -> Option<Blob>,
+    mut blob: impl FnMut(CheckpointId) -> Result<Option<Blob>, Error>,
 ) -> Result<Vec<Blob>, Error> {
     let mut blobs = Vec::new();
     let mut next = Some(newest);
     while let Some(at) = next {
-        let blob = blob(at).ok_or_else(|| Error::Damaged {
+        if blobs.len() == CHAIN_MAX {
+            let reason = format!("a value is spread over more than {CHAIN_MAX} parts");
+            return Err(Error::Damaged { id, reason });
+        }
+        let blob = blob(at)?.ok_or_else(|| Error::Damaged {
             id,
             reason: format!("a value written at {at} is missing"),
         })?;

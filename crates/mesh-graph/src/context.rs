@@ -18,7 +18,7 @@ use crate::{
     graph::NodeId,
     interrupt::{Interrupt, InterruptId},
     run::RunShared,
-    stream::{Body, Mode},
+    stream::{Body, Event, Mode},
     superstep::Cause,
 };
 
@@ -73,6 +73,12 @@ impl TaskContext {
 
     pub(crate) fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(&self, mode: Mode, body: Body) {
+        let shared = &self.0;
+        let node = Some(self.node_name());
+        shared.run.sink.send(Event::new(mode, &shared.run.ns, shared.step, node, body)).await;
     }
 
     /// Notes the questions of a child graph as this task's own.
@@ -169,7 +175,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         let shared = &self.task.0;
         if shared.run.sink.wants(Mode::Custom) {
             let body = Body::Json(serde_json::to_value(payload)?);
-            shared.run.sink.send(Mode::Custom, &shared.run.ns, shared.step, body).await;
+            self.task.send(Mode::Custom, body).await;
         }
         Ok(())
     }
@@ -204,7 +210,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             facts.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
         let body = Body::Json(json!([serde_json::to_value(message)?, facts]));
-        shared.run.sink.send(Mode::Messages, &shared.run.ns, shared.step, body).await;
+        self.task.send(Mode::Messages, body).await;
         Ok(())
     }
 

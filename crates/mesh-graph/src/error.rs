@@ -7,6 +7,7 @@ use crate::{
     checkpoint::CheckpointId,
     checkpointer,
     interrupt::InterruptId,
+    reducer::ReduceError,
     value::CodecError,
 };
 
@@ -276,6 +277,10 @@ impl Failure {
 
     pub(crate) fn bad_value(key: &str, source: &CodecError) -> Self {
         Self::new(FailureKind::BadValue { key: key.to_owned() }, format!("key `{key}`: {source}"))
+    }
+
+    pub(crate) fn reducer(key: &str, error: &ReduceError) -> Self {
+        Self::new(FailureKind::Reducer { key: key.to_owned() }, format!("key `{key}`: {error}"))
     }
 
     pub(crate) fn unserializable(error: &KeyError) -> Self {

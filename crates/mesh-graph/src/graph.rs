@@ -435,10 +435,12 @@ impl Core {
             ))
         };
         match (run.arg(), send.arg) {
-            (ArgCodec::State, Arg::State(update)) => Ok(Arc::new(update.into_values(&self.schema))),
+            (ArgCodec::State, Arg::State(update)) => {
+                Ok(Arc::new(update.into_values(&self.schema)?))
+            }
             (ArgCodec::State, Arg::Json(json)) => {
                 let update = Update::from_json(&self.schema, json, |_| true)?;
-                Ok(Arc::new(update.into_values(&self.schema)))
+                Ok(Arc::new(update.into_values(&self.schema)?))
             }
             (ArgCodec::State, Arg::Typed(_)) => Err(wrong("partial state")),
             (ArgCodec::Typed(codec), Arg::Json(json)) => codec.from_json(json).map_err(|error| {

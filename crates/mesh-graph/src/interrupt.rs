@@ -60,6 +60,8 @@ impl FromStr for InterruptId {
 crate::checkpoint::serialize_as_text!(InterruptId);
 
 /// A question that a run stopped for.
+///
+/// Its `Serialize` is the stored form; clients see [`Interrupt::to_json`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interrupt {
     /// What the node asked.
@@ -69,7 +71,7 @@ pub struct Interrupt {
     /// JSON Schema that the answer must fit, if the node gave one.
     pub response_schema: Option<Json>,
     /// The key of the question inside its node, if it has one.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub key: Option<String>,
 }
 

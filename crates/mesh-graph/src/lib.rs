@@ -24,8 +24,11 @@ pub mod reducer;
 mod run;
 mod snapshot;
 mod state;
+pub mod stored;
 mod stream;
 mod superstep;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod update;
 pub mod value;
 

@@ -15,8 +15,10 @@ use crate::{
     error::Error,
     graph::{Core, JoinId, Leads, NodeId, Sent},
     node::ArgCodec,
+    reducer,
     state::{Update, Write},
-    value::{Value, pack, unpack},
+    stored,
+    value::Value,
 };
 
 /// A thread in memory.
@@ -281,12 +283,14 @@ fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError
                     decoded.push(channel.codec.decode(&update.0).map_err(&wrap)?);
                 }
                 value = match &channel.rule {
-                    Rule::Reduce(reducer) => reducer.fold(value, decoded).map_err(|error| {
-                        wrap(crate::value::CodecError::Mismatch {
-                            expected: channel.codec.type_name(),
-                            reason: error.to_string(),
-                        })
-                    })?,
+                    Rule::Reduce(reducer) => {
+                        reducer::fold(&**reducer, value, decoded).map_err(|error| {
+                            wrap(crate::value::CodecError::Mismatch {
+                                expected: channel.codec.type_name(),
+                                reason: error.to_string(),
+                            })
+                        })?
+                    }
                     // The key had a reducer when this was written: the last update stands.
                     _ => decoded.pop().unwrap_or(value),
                 };
@@ -352,7 +356,7 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Result<Vec<PendingSen
                             partial.insert(core.schema.key(index).to_string(), StoredUpdate(bytes));
                         }
                     }
-                    pack(&partial).map_err(wrap)?
+                    stored::encode(&partial).map_err(wrap)?
                 }
             };
             Ok(PendingSend { node: spec.name.to_string(), arg })
@@ -370,7 +374,7 @@ fn decode_send(core: &Core, send: &PendingSend) -> Option<Sent> {
     let arg: Value = match core.node(node).run.as_ref()?.arg() {
         ArgCodec::Typed(codec) => codec.decode(&send.arg).ok()?,
         ArgCodec::State => {
-            let partial: BTreeMap<String, StoredUpdate> = unpack(&send.arg).ok()?;
+            let partial: BTreeMap<String, StoredUpdate> = stored::decode(&send.arg).ok()?;
             let mut values = Values(vec![None; core.schema.channels().len()]);
             for (key, bytes) in partial {
                 if let Some(index) = core.schema.index(&key) {

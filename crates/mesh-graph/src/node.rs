@@ -101,11 +101,8 @@ pub(crate) enum ArgCodec {
 pub(crate) trait NodeFn: Send + Sync {
     fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>>;
     fn arg(&self) -> ArgCodec;
-    /// Whether it waits for a graph of its own, and so must not hold a concurrency slot.
-    fn is_mount(&self) -> bool {
-        false
-    }
-    /// The mounted graph, if it is one.
+    /// The mounted graph, if it is one: such a node waits for its graph and must not hold a
+    /// concurrency slot meanwhile.
     fn mounted(&self) -> Option<Arc<crate::graph::Core>> {
         None
     }

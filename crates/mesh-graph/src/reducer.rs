@@ -26,7 +26,7 @@ pub enum ReduceError {
         /// The Rust type of the channel.
         expected: &'static str,
     },
-    /// The user's reducer panicked.
+    /// The reducer panicked.
     #[error("the reducer panicked: {message}")]
     Panicked {
         /// The panic message.
@@ -44,6 +44,12 @@ pub trait Reduce: Send + Sync {
     /// # Errors
     /// [`ReduceError`]; the superstep is then not applied.
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError>;
+
+    /// Whether folding values of the channel's own type always succeeds. If not, the old value is
+    /// kept until the whole superstep is known to stand, which costs a copy of it.
+    fn cannot_fail(&self) -> bool {
+        false
+    }
 
     /// Whether folding the same updates in smaller or larger batches gives the same value, so that
     /// a checkpoint may store the updates instead of the result.
@@ -80,6 +86,10 @@ impl<T: Datum> Reduce for Append<T> {
             }
         }
         Ok(list)
+    }
+
+    fn cannot_fail(&self) -> bool {
+        true
     }
 
     fn batches_freely(&self) -> bool {
@@ -151,6 +161,10 @@ impl<T: Mergeable> Reduce for Merge<T> {
         Ok(map)
     }
 
+    fn cannot_fail(&self) -> bool {
+        true
+    }
+
     fn batches_freely(&self) -> bool {
         true
     }
@@ -185,10 +199,9 @@ where
         let mut value = take(own::<T>(current)?);
         for update in updates {
             let update = take(own::<T>(update)?);
-            value = catch_unwind(AssertUnwindSafe(|| (self.reduce)(value, update)))
-                .map_err(|panic| ReduceError::Panicked { message: panic_message(&*panic) })?;
+            value = (self.reduce)(value, update);
         }
-        Ok(value_of(value))
+        Ok(Arc::new(value))
     }
 
     fn batches_freely(&self) -> bool {
@@ -196,8 +209,15 @@ where
     }
 }
 
-fn value_of<T: Datum>(value: T) -> Value {
-    Arc::new(value)
+/// Folds, and makes an error of a panic: every reducer calls code of its user, if only `Clone`,
+/// `Ord` or `+=`.
+pub(crate) fn fold(
+    reducer: &dyn Reduce,
+    current: Value,
+    updates: Vec<Value>,
+) -> Result<Value, ReduceError> {
+    catch_unwind(AssertUnwindSafe(|| reducer.fold(current, updates)))
+        .unwrap_or_else(|panic| Err(ReduceError::Panicked { message: panic_message(&*panic) }))
 }
 
 /// The text of a caught panic.

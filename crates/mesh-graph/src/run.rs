@@ -32,9 +32,9 @@ use crate::{
     live::{Effect, Entry, Facts, Live, Ready, StartInput, encode_value},
     names::INTERRUPT,
     node::Input,
-    reducer::panic_message,
+    reducer::{self, panic_message},
     state::Update,
-    stream::{Body, Mode, Sink, interrupt_update},
+    stream::{Body, Event, Mode, Sink, interrupt_update},
     superstep::{self, Cause, Change, Planned},
 };
 
@@ -291,6 +291,8 @@ struct Unsaved {
 struct Slot {
     planned: Planned,
     record: TaskRecord,
+    /// The record holds something that storage does not have.
+    unsaved: bool,
     state: SlotState,
 }
 
@@ -298,7 +300,11 @@ enum SlotState {
     Waiting,
     Done(Effect),
     Suspended,
-    Failed(Option<Box<Error>>),
+    Failed {
+        inner: Option<Box<Error>>,
+        /// Tasks that were still running: tells the first failure in time.
+        left: usize,
+    },
     Cancelled,
 }
 
@@ -562,10 +568,7 @@ impl Driver {
         let mut record = TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new()));
         record.commit.clone_from(&effect.commit);
         self.apply_command(effect)?;
-        if let (Some((checkpointer, place)), Some(id)) = (self.storage(), self.live.id) {
-            checkpointer.put_task(&place, id, record).await?;
-        }
-        Ok(())
+        self.store_record(&record).await
     }
 
     fn apply_command(&mut self, effect: Effect) -> Result<Vec<Change>, Error> {
@@ -590,6 +593,13 @@ impl Driver {
             if !starting && self.steps >= self.shared.limits.recursion {
                 self.save_exit().await?;
                 return Err(Error::RecursionLimit { limit: self.shared.limits.recursion });
+            }
+            // Nodes that never wait would otherwise keep their thread for the whole run, and
+            // could not be cancelled.
+            tokio::task::consume_budget().await;
+            if self.shared.cancel.is_cancelled() {
+                self.save_exit().await?;
+                return Ok(self.finished(Status::Cancelled, Vec::new()));
             }
             let mut slots = self.slots(planned)?;
             let waiting = slots.iter().filter(|slot| matches!(slot.state, SlotState::Waiting));
@@ -620,6 +630,7 @@ impl Driver {
                 let mut slot = Slot {
                     record: TaskRecord::new(TaskId::NULL, "", planned.path(&core)),
                     planned,
+                    unsaved: false,
                     state: SlotState::Waiting,
                 };
                 if self.records.is_empty() {
@@ -710,8 +721,8 @@ impl Driver {
                 break;
             };
             left -= 1;
-            self.note(&mut slots[position], end, left == 0).await?;
-            if matches!(slots[position].state, SlotState::Failed(_)) && grace.is_none() {
+            self.note(&mut slots[position], end, left).await?;
+            if matches!(slots[position].state, SlotState::Failed { .. }) && grace.is_none() {
                 failed = true;
                 grace = Some(self.sleep(SIBLING_GRACE));
             }
@@ -725,7 +736,7 @@ impl Driver {
     }
 
     /// Streams and stores how a task ended. The last task of a step is stored with the step.
-    async fn note(&mut self, slot: &mut Slot, end: TaskEnd, last: bool) -> Result<(), Error> {
+    async fn note(&mut self, slot: &mut Slot, end: TaskEnd, left: usize) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         if slot.record.node.is_empty() && self.storage().is_some() {
             slot.record = TaskRecord::new(
@@ -734,7 +745,8 @@ impl Driver {
                 slot.planned.path(&core),
             );
         }
-        let mut store = !last;
+        slot.unsaved = true;
+        let mut store = left > 0;
         match end {
             TaskEnd::Done { effect, answered } => {
                 self.warn_of_stale_answers(slot, &answered);
@@ -757,17 +769,19 @@ impl Driver {
                     slot.record.interrupts = answered;
                 }
                 slot.record.error = Some(failure);
-                slot.state = SlotState::Failed(inner);
+                slot.state = SlotState::Failed { inner, left };
                 store = true;
             }
             TaskEnd::Cancelled => {
                 slot.state = SlotState::Cancelled;
+                slot.unsaved = false;
                 store = false;
             }
         }
         // With a checkpoint per run there is nothing to keep task results beside until its end.
         if store && self.unsaved.is_none() {
             self.store_record(&slot.record).await?;
+            slot.unsaved = false;
         }
         Ok(())
     }
@@ -787,32 +801,33 @@ impl Driver {
         if complete {
             return self.barrier(slots).await.map(|()| None);
         }
-        // Finished siblings are stored already, except the one that ended last.
+        // Most tasks were stored as they ended, but not the last one, and with a checkpoint per
+        // run none of them.
         self.save_exit().await?;
         for slot in &slots {
-            if matches!(slot.state, SlotState::Done(_)) || self.exits_only() {
+            if slot.unsaved {
                 self.store_record(&slot.record).await?;
             }
         }
-        if slots.iter().any(|slot| matches!(slot.state, SlotState::Failed(_))) {
-            let core = Arc::clone(self.core());
-            let first = slots
-                .iter_mut()
-                .filter(|slot| matches!(slot.state, SlotState::Failed(_)))
-                .min_by_key(|slot| slot.record.error.is_none());
-            if let Some(slot) = first
-                && let SlotState::Failed(inner) = &mut slot.state
-            {
-                let inner = inner.take();
-                return Err(Error::Task(TaskFailure {
-                    node: core.node(slot.planned.node).name.to_string(),
-                    task_id: self.task_id(&slot.planned).to_string(),
-                    failure: slot.record.error.clone().unwrap_or_else(|| {
-                        Failure::new(FailureKind::Node, "failed without a message")
-                    }),
-                    inner,
-                }));
-            }
+        let first = slots.iter().enumerate().filter_map(|(position, slot)| match slot.state {
+            SlotState::Failed { left, .. } => Some((left, position)),
+            _ => None,
+        });
+        if let Some((_, first)) = first.max_by_key(|(left, _)| *left) {
+            let slot = slots.swap_remove(first);
+            let inner = match slot.state {
+                SlotState::Failed { inner, .. } => inner,
+                _ => None,
+            };
+            return Err(Error::Task(TaskFailure {
+                node: self.core().node(slot.planned.node).name.to_string(),
+                task_id: self.task_id(&slot.planned).to_string(),
+                failure: slot
+                    .record
+                    .error
+                    .unwrap_or_else(|| Failure::new(FailureKind::Node, "failed without a message")),
+                inner,
+            }));
         }
         if slots.iter().any(|slot| matches!(slot.state, SlotState::Cancelled)) {
             return Ok(Some(self.finished(Status::Cancelled, Vec::new())));
@@ -870,6 +885,9 @@ impl Driver {
         records: Vec<TaskRecord>,
     ) -> Result<Error, Error> {
         let core = Arc::clone(self.core());
+        if !conflict.values_lost {
+            self.save_exit().await?;
+        }
         for (position, mut record) in records.into_iter().enumerate() {
             if conflict.tasks.contains(&position) {
                 record.commit = None;
@@ -1092,7 +1110,8 @@ impl Driver {
     async fn emit(&mut self, mode: Mode, data: impl FnOnce() -> Json) {
         if self.shared.sink.wants(mode) {
             let body = Body::Json(data());
-            self.shared.sink.send(mode, &self.shared.ns, self.live.step + 1, body).await;
+            let event = Event::new(mode, &self.shared.ns, self.live.step + 1, None, body);
+            self.shared.sink.send(event).await;
         }
     }
 
@@ -1101,12 +1120,11 @@ impl Driver {
             return;
         }
         let core = self.core();
-        let body = Body::Updates {
-            schema: Arc::clone(&core.schema),
-            node: Arc::clone(&core.node(planned.node).name),
-            updates: effect.updates.clone(),
-        };
-        self.shared.sink.send(Mode::Updates, &self.shared.ns, self.live.step + 1, body).await;
+        let body =
+            Body::Updates { schema: Arc::clone(&core.schema), updates: effect.updates.clone() };
+        let node = Some(&core.node(planned.node).name);
+        let step = self.live.step + 1;
+        self.shared.sink.send(Event::new(Mode::Updates, &self.shared.ns, step, node, body)).await;
     }
 
     async fn emit_values(&mut self, interrupts: &[Interrupt]) -> Result<(), Error> {
@@ -1122,10 +1140,9 @@ impl Driver {
             let shown = interrupts.iter().map(Interrupt::to_json).collect();
             state.insert(INTERRUPT.to_owned(), Json::Array(shown));
         }
-        self.shared
-            .sink
-            .send(Mode::Values, &self.shared.ns, self.live.step, Body::Json(state))
-            .await;
+        let body = Body::Json(state);
+        let event = Event::new(Mode::Values, &self.shared.ns, self.live.step, None, body);
+        self.shared.sink.send(event).await;
         Ok(())
     }
 }
@@ -1235,8 +1252,8 @@ async fn run_task(
         }
         (None, None) => Ok((Output::default(), Leads::default())),
         (Some(run), _) => {
-            let slot = match (&task.0.run.slots, run.is_mount()) {
-                (Some(slots), false) => slots.acquire().await.ok(),
+            let slot = match (&task.0.run.slots, run.mounted()) {
+                (Some(slots), None) => slots.acquire().await.ok(),
                 _ => None,
             };
             let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
@@ -1344,9 +1361,8 @@ fn fresh_values(
         *slot = Some(match &core.schema.channels()[write.channel].rule {
             crate::channel::Rule::Reduce(reducer) if !write.overwrite => {
                 let current = slot.take().unwrap_or_else(|| reducer.initial());
-                reducer
-                    .fold(current, vec![value])
-                    .map_err(|error| Failure::invalid_update(error.to_string()))?
+                reducer::fold(&**reducer, current, vec![value])
+                    .map_err(|error| Failure::reducer(core.schema.key(write.channel), &error))?
             }
             _ => value,
         });

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::{
     channel::{Channel, KeyError, Rule, Schema, Values},
     error::Failure,
+    reducer,
     value::{Datum, Value},
 };
 
@@ -222,19 +223,23 @@ impl Update {
     }
 
     /// The values a node sees when this update is its argument: nothing but these keys.
-    pub(crate) fn into_values(self, schema: &Schema) -> Values {
+    ///
+    /// # Errors
+    /// [`Failure`] when a key is written twice and its reducer fails.
+    pub(crate) fn into_values(self, schema: &Schema) -> Result<Values, Failure> {
         let mut values = Values(vec![None; schema.channels().len()]);
         for write in self.writes {
             let slot = &mut values.0[write.channel];
             let channel = &schema.channels()[write.channel];
             *slot = match (&channel.rule, slot.take()) {
                 (Rule::Reduce(reducer), Some(current)) if !write.overwrite => {
-                    reducer.fold(current, vec![write.value]).ok()
+                    let folded = reducer::fold(&**reducer, current, vec![write.value]);
+                    Some(folded.map_err(|error| Failure::reducer(&channel.key, &error))?)
                 }
                 _ => Some(write.value),
             };
         }
-        values
+        Ok(values)
     }
 }
 

@@ -96,6 +96,7 @@ pub struct Event {
     pub ns: Arc<[String]>,
     /// Superstep it belongs to.
     pub step: i64,
+    pub(crate) node: Option<Arc<str>>,
     pub(crate) body: Body,
 }
 
@@ -103,15 +104,34 @@ pub struct Event {
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Json(Json),
-    Updates { schema: Arc<Schema>, node: Arc<str>, updates: Vec<Update> },
+    Updates { schema: Arc<Schema>, updates: Vec<Update> },
 }
 
 impl Event {
+    /// An event that has no number yet.
+    pub(crate) fn new(
+        mode: Mode,
+        ns: &Arc<[String]>,
+        step: i64,
+        node: Option<&Arc<str>>,
+        body: Body,
+    ) -> Self {
+        Self { seq: 0, mode, ns: Arc::clone(ns), step, node: node.cloned(), body }
+    }
+
+    /// The node it comes from: of an update, a custom event or a message. None for values and for
+    /// interrupts, which concern the whole run.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
     /// The payload in JSON, as `spec`-reading clients expect it for this mode.
     pub fn data(&self) -> Json {
         match &self.body {
             Body::Json(json) => json.clone(),
-            Body::Updates { schema, node, updates } => render_updates(schema, node, updates),
+            Body::Updates { schema, updates } => {
+                render_updates(schema, self.node().unwrap_or_default(), updates)
+            }
         }
     }
 }
@@ -159,11 +179,11 @@ impl Sink {
         self.events.is_some() && self.modes.has(mode)
     }
 
-    /// Sends one event; waits while the buffer is full. A reader that left is not an error: whoever
-    /// drops the run cancels it.
-    pub(crate) async fn send(&self, mode: Mode, ns: &Arc<[String]>, step: i64, body: Body) {
+    /// Sends one event, which gets its number from the reader; waits while the buffer is full. A
+    /// reader that left is not an error: whoever drops the run cancels it.
+    pub(crate) async fn send(&self, event: Event) {
         if let Some(events) = &self.events {
-            let _ = events.send(Event { seq: 0, mode, ns: Arc::clone(ns), step, body }).await;
+            let _ = events.send(event).await;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     interrupt::first_128,
     live::{Effect, Live},
     node::Input,
+    reducer,
     state::Write,
     value::Value,
 };
@@ -194,6 +195,9 @@ pub(crate) struct Conflict {
     /// Positions of the tasks concerned.
     pub(crate) tasks: Vec<usize>,
     pub(crate) failure: Failure,
+    /// Values of the thread went down with it: only what is stored can be gone back to. Takes a
+    /// panic in `Clone` or `Ord` of a list's or map's items.
+    pub(crate) values_lost: bool,
 }
 
 /// The writes of one superstep to one channel.
@@ -205,13 +209,14 @@ struct Group {
 
 /// Applies the results of a superstep, given in apply order, and returns what changed.
 ///
-/// Nothing is changed when the writes conflict.
+/// Nothing is changed when the writes conflict, unless the conflict says so.
 pub(crate) fn apply(
     core: &Core,
     live: &mut Live,
     done: &mut [(&Planned, Effect)],
 ) -> Result<Vec<Change>, Conflict> {
     let groups = group(core, done)?;
+    let changes = write(core, live, groups, done)?;
 
     for (planned, _) in done.iter() {
         match &planned.cause {
@@ -238,7 +243,6 @@ pub(crate) fn apply(
         }
     }
 
-    let changes = write(core, live, groups, done)?;
     clear_passing(core, live, &changes);
     live.updated = changes.iter().map(|change| change.channel).collect();
 
@@ -254,8 +258,8 @@ pub(crate) fn apply_between(
     done: &mut [(&Planned, Effect)],
 ) -> Result<Vec<Change>, Conflict> {
     let groups = group(core, done)?;
-    live.version += 1;
     let changes = write(core, live, groups, done)?;
+    live.version += 1;
     live.updated = changes.iter().map(|change| change.channel).collect();
     follow(core, live, done);
     Ok(changes)
@@ -319,7 +323,7 @@ fn group(core: &Core, done: &[(&Planned, Effect)]) -> Result<Vec<Group>, Conflic
                     nodes.join(", ")
                 ),
             );
-            return Err(Conflict { tasks, failure });
+            return Err(Conflict { tasks, failure, values_lost: false });
         }
     }
     Ok(groups)
@@ -341,26 +345,30 @@ fn write(
         let value = std::mem::replace(&mut write.value, Arc::new(()));
         Write { channel: write.channel, overwrite: write.overwrite, value }
     };
+    // What can fail goes first and leaves the old values alone until all of it has succeeded.
+    let mut folded: Vec<Option<Value>> = vec![None; groups.len()];
+    for (group, folded) in groups.iter().zip(&mut folded) {
+        if let Rule::Reduce(reducer) = &core.schema.channels()[group.channel].rule
+            && group.overwrites.is_empty()
+            && !reducer.cannot_fail()
+        {
+            let current = live.values.get(group.channel).cloned();
+            *folded = Some(fold(core, group, current, &mut take, false)?);
+        }
+    }
     let values = Arc::make_mut(&mut live.values);
     let mut changes = Vec::with_capacity(groups.len());
-    for group in groups {
-        let channel = &core.schema.channels()[group.channel];
+    for (group, folded) in groups.into_iter().zip(folded) {
         let slot = &mut values.0[group.channel];
         let mut change = Change::whole(group.channel);
         if let Some(place) = group.overwrites.last() {
             *slot = Some(take(*place).value);
             change.replaced_by = Some(*place);
-        } else if let Rule::Reduce(reducer) = &channel.rule {
-            let current = slot.take().unwrap_or_else(|| reducer.initial());
-            let updates = group.plain.iter().map(|place| take(*place).value).collect();
-            let folded = reducer.fold(current, updates).map_err(|error| Conflict {
-                tasks: group.plain.iter().map(|place| place.0).collect(),
-                failure: Failure::new(
-                    FailureKind::Reducer { key: channel.key.to_string() },
-                    format!("key `{}`: {error}", channel.key),
-                ),
-            })?;
-            *slot = Some(folded);
+        } else if let Rule::Reduce(reducer) = &core.schema.channels()[group.channel].rule {
+            *slot = Some(match folded {
+                Some(folded) => folded,
+                None => fold(core, &group, slot.take(), &mut take, true)?,
+            });
             if reducer.batches_freely() {
                 change.folded = group.plain;
             }
@@ -371,6 +379,27 @@ fn write(
         changes.push(change);
     }
     Ok(changes)
+}
+
+/// Folds a group's writes into the current value of its channel.
+fn fold(
+    core: &Core,
+    group: &Group,
+    current: Option<Value>,
+    take: &mut impl FnMut(Place) -> Write,
+    values_lost: bool,
+) -> Result<Value, Conflict> {
+    let channel = &core.schema.channels()[group.channel];
+    let Rule::Reduce(reducer) = &channel.rule else {
+        return Ok(current.unwrap_or_else(|| Arc::clone(&channel.default)));
+    };
+    let current = current.unwrap_or_else(|| reducer.initial());
+    let updates = group.plain.iter().map(|place| take(*place).value).collect();
+    reducer::fold(&**reducer, current, updates).map_err(|error| {
+        let mut tasks: Vec<usize> = group.plain.iter().map(|place| place.0).collect();
+        tasks.dedup();
+        Conflict { tasks, failure: Failure::reducer(&channel.key, &error), values_lost }
+    })
 }
 
 /// Clears the channels that live for one step only and were not written in this one.

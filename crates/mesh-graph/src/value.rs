@@ -9,11 +9,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
+use crate::stored::{self, FORMAT};
+
 /// One value of a channel, shared and immutable.
 pub type Value = Arc<dyn Any + Send + Sync>;
-
-/// First byte of every stored value: MessagePack with named fields, version 1.
-const FORMAT: u8 = 1;
 
 /// What a type needs to live in a channel or to be the argument of a `Send`.
 ///
@@ -90,29 +89,6 @@ pub fn codec<T: Datum>() -> Arc<dyn Codec> {
     Arc::new(SerdeCodec::<T>(PhantomData))
 }
 
-/// Serializes any value in the stored form.
-pub(crate) fn pack<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![FORMAT];
-    rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| {
-        CodecError::Unserializable { ty: std::any::type_name::<T>(), reason: error.to_string() }
-    })?;
-    Ok(bytes)
-}
-
-/// Reads what [`pack`] wrote.
-pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    match bytes.split_first() {
-        Some((&FORMAT, rest)) => rmp_serde::from_slice(rest).map_err(|error| {
-            CodecError::Mismatch { expected: std::any::type_name::<T>(), reason: error.to_string() }
-        }),
-        Some((&found, _)) => Err(CodecError::Format { found }),
-        None => Err(CodecError::Mismatch {
-            expected: std::any::type_name::<T>(),
-            reason: "no bytes".to_owned(),
-        }),
-    }
-}
-
 struct SerdeCodec<T>(PhantomData<fn() -> T>);
 
 impl<T: Datum> SerdeCodec<T> {
@@ -154,10 +130,10 @@ impl<T: Datum> Codec for SerdeCodec<T> {
     }
 
     fn encode(&self, value: &Value) -> Result<Vec<u8>, CodecError> {
-        pack(Self::typed(value)?)
+        stored::encode(Self::typed(value)?)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Value, CodecError> {
-        Ok(Arc::new(unpack::<T>(bytes)?))
+        Ok(Arc::new(stored::decode::<T>(bytes)?))
     }
 }

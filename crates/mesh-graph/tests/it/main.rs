@@ -1,6 +1,7 @@
 //! The engine's behaviour, one test per case of its matrix.
 
 mod channels;
+mod checkpointers;
 mod inputs;
 mod interrupts;
 mod kit;

@@ -1,0 +1,579 @@
+//! What every checkpointer has to do, one behaviour per function.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a conformance suite fails by panicking, as tests do"
+)]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+
+use crate::{
+    CheckpointId, Checkpointer, Failure, FailureKind, Interrupt, InterruptId, TaskId,
+    checkpoint::{
+        Blob, ChannelEntry, Checkpoint, FORMAT, Pending, PendingInput, PendingSend, Place,
+        SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
+    },
+    checkpointer::{Commit, Error, Filter, Head, Loaded},
+};
+
+type Subject = Arc<dyn Checkpointer>;
+
+/// Runs the whole suite. Every behaviour gets a checkpointer of its own from `make`, without any
+/// thread in it.
+///
+/// # Panics
+/// When a behaviour is not as it has to be.
+pub async fn check_checkpointer<F, Fut>(make: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Checkpointer>>,
+{
+    a_thread_that_was_never_written_has_nothing(make().await).await;
+    what_was_put_is_loaded_whole(make().await).await;
+    putting_a_checkpoint_again_changes_nothing(make().await).await;
+    a_put_on_another_head_is_refused_and_leaves_nothing(make().await).await;
+    a_branch_starts_under_any_head(make().await).await;
+    the_head_is_the_largest_id(make().await).await;
+    the_first_commit_of_a_task_stays(make().await).await;
+    questions_answers_and_the_error_are_replaced(make().await).await;
+    an_error_without_a_commit_withdraws_the_commit(make().await).await;
+    a_task_may_be_stored_before_its_checkpoint(make().await).await;
+    records_that_come_with_a_put_are_merged(make().await).await;
+    records_are_in_apply_order(make().await).await;
+    values_are_found_where_they_were_written(make().await).await;
+    deltas_are_rebuilt_from_their_chain(make().await).await;
+    a_fork_from_the_middle_of_a_chain_leaves_the_trunk_alone(make().await).await;
+    checkpoints_are_listed_newest_first(make().await).await;
+    a_list_can_be_filtered(make().await).await;
+    namespaces_and_threads_are_apart(make().await).await;
+    any_text_names_a_thread(make().await).await;
+    a_deleted_thread_is_gone_with_its_namespaces(make().await).await;
+    of_concurrent_puts_one_wins(make().await).await;
+    many_threads_write_at_once(make().await).await;
+    a_large_value_comes_back(make().await).await;
+    an_unknown_format_is_refused(make().await).await;
+    a_missing_value_names_the_checkpoint(make().await).await;
+    a_chain_without_end_names_the_checkpoint(make().await).await;
+}
+
+fn id(number: u128) -> CheckpointId {
+    CheckpointId(number)
+}
+
+fn place(thread: &str) -> Place {
+    Place { thread: thread.to_owned(), ns: String::new() }
+}
+
+fn t() -> Place {
+    place("t")
+}
+
+fn checkpoint(number: u128, parent: Option<u128>) -> Checkpoint {
+    Checkpoint {
+        v: FORMAT,
+        id: id(number),
+        parent: parent.map(id),
+        at_ms: 1_700_000_000_000,
+        step: number as i64,
+        source: Source::Loop,
+        run_id: None,
+        version: 1,
+        channels: Vec::new(),
+        updated: Vec::new(),
+        ran: Vec::new(),
+        pending: Pending::default(),
+        parents: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+    }
+}
+
+/// A checkpoint on top of `parent`, which has to be the head.
+fn commit(place: Place, number: u128, parent: Option<u128>) -> Commit {
+    Commit {
+        place,
+        checkpoint: checkpoint(number, parent),
+        blobs: Vec::new(),
+        tasks: Vec::new(),
+        expected_head: Head::Is(parent.map(id)),
+    }
+}
+
+fn entry(key: &str, at: u128, depth: u32) -> ChannelEntry {
+    ChannelEntry { key: key.to_owned(), version: at as u64, at: id(at), depth }
+}
+
+fn record(task: u128, node: &str) -> TaskRecord {
+    TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.to_owned()))
+}
+
+fn done(goto: &str) -> Option<TaskCommit> {
+    Some(TaskCommit { nodes: vec![goto.to_owned()], ..TaskCommit::default() })
+}
+
+fn failed(message: &str) -> Option<Failure> {
+    Some(Failure {
+        kind: FailureKind::BadValue { key: "k".to_owned() },
+        code: Some("coded".to_owned()),
+        message: message.to_owned(),
+        chain: vec!["because".to_owned()],
+    })
+}
+
+fn question(number: u128, key: Option<&str>) -> Interrupt {
+    Interrupt {
+        value: json!({"ask": number as u64, "nothing": null}),
+        id: InterruptId(number),
+        response_schema: Some(json!({"type": "object"})),
+        key: key.map(str::to_owned),
+    }
+}
+
+async fn head(subject: &Subject, place: &Place) -> Option<CheckpointId> {
+    subject.load(place, None).await.unwrap().map(|loaded| loaded.checkpoint.id)
+}
+
+async fn only_task(subject: &Subject, number: u128) -> TaskRecord {
+    let tasks = subject.load(&t(), Some(id(number))).await.unwrap().unwrap().tasks;
+    assert_eq!(tasks.len(), 1, "one record");
+    tasks.into_iter().next().unwrap()
+}
+
+async fn values(subject: &Subject, number: u128) -> Vec<Vec<Blob>> {
+    subject.load(&t(), Some(id(number))).await.unwrap().unwrap().values
+}
+
+fn ids(listed: &[Loaded]) -> Vec<u128> {
+    listed.iter().map(|loaded| loaded.checkpoint.id.0).collect()
+}
+
+async fn a_thread_that_was_never_written_has_nothing(subject: Subject) {
+    assert!(subject.load(&t(), None).await.unwrap().is_none());
+    assert!(subject.load(&t(), Some(id(1))).await.unwrap().is_none());
+    assert!(subject.list(&t(), &Filter::default()).await.unwrap().is_empty());
+}
+
+async fn what_was_put_is_loaded_whole(subject: Subject) {
+    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1] };
+    let write = StoredWrite { key: "κλειδί".to_owned(), overwrite: true, value: vec![1, 0] };
+    let whole = Checkpoint {
+        step: -1,
+        source: Source::Fork,
+        run_id: Some("run 'one'".to_owned()),
+        version: u64::MAX >> 1,
+        channels: vec![entry("a", 2, 3), entry("b", 2, 0)],
+        updated: vec!["a".to_owned()],
+        ran: vec!["n".to_owned()],
+        pending: Pending {
+            input: Some(PendingInput {
+                writes: vec![write.clone()],
+                nodes: vec!["n".to_owned()],
+                sends: vec![send.clone()],
+            }),
+            nodes: vec!["n".to_owned()],
+            sends: vec![send.clone(), send.clone()],
+            joins: BTreeMap::from([("join:a+b:c".to_owned(), vec!["a".to_owned()])]),
+            deferred: vec!["d".to_owned()],
+        },
+        parents: BTreeMap::from([(String::new(), id(7)), ("x:1".to_owned(), id(u128::MAX))]),
+        metadata: BTreeMap::from([
+            ("deep".to_owned(), json!({"list": [1, -2, 0.5, null, true, "ü"]})),
+            ("null".to_owned(), Json::Null),
+        ]),
+        ..checkpoint(2, Some(1))
+    };
+    let update = |byte: u8| StoredUpdate(vec![byte; 3]);
+    let blobs = vec![
+        ("a".to_owned(), Blob::Delta { base: None, updates: vec![update(1), update(2)] }),
+        ("b".to_owned(), Blob::Full(vec![9])),
+    ];
+    let task = TaskRecord {
+        commit: Some(TaskCommit {
+            updates: vec![vec![write.clone()], Vec::new()],
+            nodes: vec!["n".to_owned()],
+            joins: vec!["join:a+b:c".to_owned()],
+            sends: vec![send],
+        }),
+        interrupts: vec![question(1, Some("key")), question(2, None)],
+        answers: BTreeMap::from([(InterruptId(1), Json::Null), (InterruptId(2), json!([1]))]),
+        error: failed("nearly"),
+        path: TaskPath::Push(3),
+        ..record(u128::MAX, "n")
+    };
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let put = Commit {
+        checkpoint: whole.clone(),
+        blobs: blobs.clone(),
+        tasks: vec![task.clone()],
+        ..commit(t(), 2, Some(1))
+    };
+    subject.put(put).await.unwrap();
+    let loaded = subject.load(&t(), None).await.unwrap().unwrap();
+    assert_eq!(loaded.checkpoint, whole);
+    let expected: Vec<Vec<Blob>> = blobs.into_iter().map(|(_, blob)| vec![blob]).collect();
+    assert_eq!(loaded.values, expected);
+    assert!(loaded.tasks.is_empty(), "the records belong to the parent");
+    assert_eq!(only_task(&subject, 1).await, task);
+}
+
+async fn putting_a_checkpoint_again_changes_nothing(subject: Subject) {
+    let mut put = commit(t(), 1, None);
+    put.checkpoint.channels = vec![entry("a", 1, 0)];
+    put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+    subject.put(put.clone()).await.unwrap();
+    subject.put(commit(t(), 2, Some(1))).await.unwrap();
+    // The head has moved on, and still this is no conflict: it is stored already.
+    put.blobs = vec![("a".to_owned(), Blob::Full(vec![2]))];
+    put.checkpoint.step = 99;
+    subject.put(put).await.unwrap();
+    let loaded = subject.load(&t(), Some(id(1))).await.unwrap().unwrap();
+    assert_eq!(loaded.checkpoint.step, 1);
+    assert_eq!(loaded.values, [[Blob::Full(vec![1])]]);
+    assert_eq!(ids(&subject.list(&t(), &Filter::default()).await.unwrap()), [2, 1]);
+}
+
+async fn a_put_on_another_head_is_refused_and_leaves_nothing(subject: Subject) {
+    let refused = subject.put(commit(t(), 5, Some(4))).await;
+    assert!(matches!(refused, Err(Error::HeadMoved { thread }) if thread == "t"));
+    assert!(subject.load(&t(), None).await.unwrap().is_none());
+
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    subject.put(commit(t(), 2, Some(1))).await.unwrap();
+    for wrong in [None, Some(1)] {
+        let mut put = commit(t(), 3, wrong);
+        put.checkpoint.parent = Some(id(2));
+        put.tasks = vec![TaskRecord { commit: done("x"), ..record(1, "n") }];
+        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+        assert!(matches!(subject.put(put).await, Err(Error::HeadMoved { .. })));
+    }
+    let loaded = subject.load(&t(), None).await.unwrap().unwrap();
+    assert_eq!((loaded.checkpoint.id, loaded.tasks.len()), (id(2), 0));
+    assert!(subject.load(&t(), Some(id(3))).await.unwrap().is_none());
+}
+
+async fn a_branch_starts_under_any_head(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    subject.put(commit(t(), 2, Some(1))).await.unwrap();
+    let branch = Commit { expected_head: Head::Any, ..commit(t(), 3, Some(1)) };
+    subject.put(branch).await.unwrap();
+    let loaded = subject.load(&t(), None).await.unwrap().unwrap();
+    assert_eq!((loaded.checkpoint.id, loaded.checkpoint.parent), (id(3), Some(id(1))));
+}
+
+async fn the_head_is_the_largest_id(subject: Subject) {
+    // Ids are unsigned: the first bit is no sign, and order is that of numbers.
+    let sorted = [1, 255, 256, 1 << 64, 1 << 127, u128::MAX];
+    for number in [sorted[3], sorted[0], sorted[5], sorted[2], sorted[4], sorted[1]] {
+        let put = Commit { expected_head: Head::Any, ..commit(t(), number, None) };
+        subject.put(put).await.unwrap();
+    }
+    assert_eq!(head(&subject, &t()).await, Some(id(u128::MAX)));
+    let mut newest_first = sorted;
+    newest_first.reverse();
+    assert_eq!(ids(&subject.list(&t(), &Filter::default()).await.unwrap()), newest_first);
+}
+
+async fn the_first_commit_of_a_task_stays(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    for goto in ["first", "second"] {
+        let record = TaskRecord { commit: done(goto), ..record(1, "n") };
+        subject.put_task(&t(), id(1), record).await.unwrap();
+    }
+    assert_eq!(only_task(&subject, 1).await.commit, done("first"));
+    // A record that knows of no commit, and of no error either, takes nothing away.
+    subject.put_task(&t(), id(1), record(1, "n")).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await.commit, done("first"));
+}
+
+async fn questions_answers_and_the_error_are_replaced(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let asked = TaskRecord { interrupts: vec![question(1, Some("q"))], ..record(1, "n") };
+    subject.put_task(&t(), id(1), asked.clone()).await.unwrap();
+    let answered = TaskRecord {
+        answers: BTreeMap::from([(InterruptId(1), json!("yes"))]),
+        error: failed("first"),
+        ..asked
+    };
+    subject.put_task(&t(), id(1), answered.clone()).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, answered);
+    let finished = TaskRecord { commit: done("x"), error: None, ..answered };
+    subject.put_task(&t(), id(1), finished.clone()).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, finished);
+}
+
+async fn an_error_without_a_commit_withdraws_the_commit(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let finished = TaskRecord { commit: done("x"), ..record(1, "n") };
+    subject.put_task(&t(), id(1), finished).await.unwrap();
+    let withdrawn = TaskRecord { error: failed("conflict"), ..record(1, "n") };
+    subject.put_task(&t(), id(1), withdrawn.clone()).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, withdrawn);
+    let again = TaskRecord { commit: done("y"), ..record(1, "n") };
+    subject.put_task(&t(), id(1), again.clone()).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, again);
+}
+
+async fn a_task_may_be_stored_before_its_checkpoint(subject: Subject) {
+    let early = TaskRecord { commit: done("x"), ..record(1, "n") };
+    subject.put_task(&t(), id(1), early.clone()).await.unwrap();
+    assert!(subject.load(&t(), None).await.unwrap().is_none());
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, early);
+}
+
+async fn records_that_come_with_a_put_are_merged(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let first = TaskRecord { commit: done("first"), ..record(1, "n") };
+    subject.put_task(&t(), id(1), first).await.unwrap();
+    let mut put = commit(t(), 2, Some(1));
+    put.tasks = vec![
+        TaskRecord { commit: done("second"), ..record(1, "n") },
+        TaskRecord { commit: done("other"), ..record(2, "o") },
+    ];
+    subject.put(put).await.unwrap();
+    let tasks = subject.load(&t(), Some(id(1))).await.unwrap().unwrap().tasks;
+    let commits: Vec<_> = tasks.into_iter().map(|task| task.commit).collect();
+    assert_eq!(commits, [done("first"), done("other")]);
+}
+
+async fn records_are_in_apply_order(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let push = |task, index| TaskRecord { path: TaskPath::Push(index), ..record(task, "w") };
+    let shuffled =
+        [push(1, 10), record(9, "b"), push(8, 2), record(2, "a"), push(4, 0), record(3, "b")];
+    for record in shuffled {
+        subject.put_task(&t(), id(1), record).await.unwrap();
+    }
+    let tasks = subject.load(&t(), None).await.unwrap().unwrap().tasks;
+    let order: Vec<u128> = tasks.iter().map(|task| task.id.0).collect();
+    assert_eq!(order, [2, 3, 9, 4, 8, 1], "nodes by name, then sends by index, then by id");
+}
+
+async fn values_are_found_where_they_were_written(subject: Subject) {
+    let mut first = commit(t(), 1, None);
+    first.checkpoint.channels = vec![entry("a", 1, 0), entry("b", 1, 0)];
+    first.blobs =
+        vec![("a".to_owned(), Blob::Full(vec![1])), ("b".to_owned(), Blob::Full(vec![2]))];
+    subject.put(first).await.unwrap();
+    let mut second = commit(t(), 2, Some(1));
+    // Order of the entries is that of the checkpoint, not that of the keys.
+    second.checkpoint.channels = vec![entry("b", 2, 0), entry("a", 1, 0)];
+    second.blobs = vec![("b".to_owned(), Blob::Full(Vec::new()))];
+    subject.put(second).await.unwrap();
+    assert_eq!(values(&subject, 2).await, [[Blob::Full(Vec::new())], [Blob::Full(vec![1])]]);
+    assert_eq!(values(&subject, 1).await, [[Blob::Full(vec![1])], [Blob::Full(vec![2])]]);
+}
+
+fn delta(base: Option<u128>, byte: u8) -> Blob {
+    Blob::Delta { base: base.map(id), updates: vec![StoredUpdate(vec![byte])] }
+}
+
+/// A thread with the list `a`: one update per checkpoint from 1 to `length`.
+async fn chain_of(subject: &Subject, length: u128) {
+    for number in 1..=length {
+        let parent = (number > 1).then(|| number - 1);
+        let mut put = commit(t(), number, parent);
+        put.checkpoint.channels = vec![entry("a", number, number as u32)];
+        put.blobs = vec![("a".to_owned(), delta(parent, number as u8))];
+        subject.put(put).await.unwrap();
+    }
+}
+
+async fn deltas_are_rebuilt_from_their_chain(subject: Subject) {
+    let longest = u128::from(SNAPSHOT_EVERY);
+    chain_of(&subject, longest).await;
+    let expected: Vec<Blob> =
+        (1..=longest).map(|number| delta((number > 1).then(|| number - 1), number as u8)).collect();
+    assert_eq!(values(&subject, longest).await, [expected]);
+    assert_eq!(values(&subject, 2).await, [[delta(None, 1), delta(Some(1), 2)]]);
+
+    // A full value ends the chain.
+    let mut full = commit(t(), longest + 1, Some(longest));
+    full.checkpoint.channels = vec![entry("a", longest + 1, 0)];
+    full.blobs = vec![("a".to_owned(), Blob::Full(vec![7]))];
+    subject.put(full).await.unwrap();
+    let mut next = commit(t(), longest + 2, Some(longest + 1));
+    next.checkpoint.channels = vec![entry("a", longest + 2, 1)];
+    next.blobs = vec![("a".to_owned(), delta(Some(longest + 1), 8))];
+    subject.put(next).await.unwrap();
+    let expected = [Blob::Full(vec![7]), delta(Some(longest + 1), 8)];
+    assert_eq!(values(&subject, longest + 2).await, [expected]);
+}
+
+async fn a_fork_from_the_middle_of_a_chain_leaves_the_trunk_alone(subject: Subject) {
+    chain_of(&subject, 4).await;
+    let mut fork = Commit { expected_head: Head::Any, ..commit(t(), 5, Some(2)) };
+    fork.checkpoint.channels = vec![entry("a", 5, 3)];
+    fork.blobs = vec![("a".to_owned(), delta(Some(2), 50))];
+    subject.put(fork).await.unwrap();
+    let branch = [delta(None, 1), delta(Some(1), 2), delta(Some(2), 50)];
+    assert_eq!(values(&subject, 5).await, [branch]);
+    let trunk = [delta(None, 1), delta(Some(1), 2), delta(Some(2), 3), delta(Some(3), 4)];
+    assert_eq!(values(&subject, 4).await, [trunk]);
+}
+
+async fn checkpoints_are_listed_newest_first(subject: Subject) {
+    chain_of(&subject, 5).await;
+    let listed = subject.list(&t(), &Filter::default()).await.unwrap();
+    assert_eq!(ids(&listed), [5, 4, 3, 2, 1]);
+    assert_eq!(listed[0].values[0].len(), 5, "with their values");
+    let filter = Filter { before: Some(id(4)), limit: Some(2), ..Filter::default() };
+    assert_eq!(ids(&subject.list(&t(), &filter).await.unwrap()), [3, 2]);
+    let nothing = Filter { limit: Some(0), ..Filter::default() };
+    assert!(subject.list(&t(), &nothing).await.unwrap().is_empty());
+    let nothing = Filter { before: Some(id(1)), ..Filter::default() };
+    assert!(subject.list(&t(), &nothing).await.unwrap().is_empty());
+}
+
+async fn a_list_can_be_filtered(subject: Subject) {
+    for number in 1..=6_u128 {
+        let mut put = commit(t(), number, (number > 1).then(|| number - 1));
+        let checkpoint = &mut put.checkpoint;
+        checkpoint.source = if number == 1 { Source::Input } else { Source::Loop };
+        checkpoint.run_id = Some(if number < 4 { "one" } else { "two" }.to_owned());
+        checkpoint.metadata.insert("odd".to_owned(), json!(number % 2 == 1));
+        subject.put(put).await.unwrap();
+    }
+    let found = async |filter: Filter| ids(&subject.list(&t(), &filter).await.unwrap());
+    let where_ = |entries: &[(&str, Json)]| Filter {
+        metadata: entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+        ..Filter::default()
+    };
+    assert_eq!(found(where_(&[("source", json!("input"))])).await, [1]);
+    assert_eq!(found(where_(&[("step", json!(3))])).await, [3]);
+    assert_eq!(found(where_(&[("run_id", json!("two"))])).await, [6, 5, 4]);
+    assert_eq!(found(where_(&[("odd", json!(true)), ("run_id", json!("one"))])).await, [3, 1]);
+    assert!(found(where_(&[("unheard", json!(1))])).await.is_empty());
+    // The limit counts what was found, not what was looked at.
+    let two = Filter { limit: Some(2), ..where_(&[("odd", json!(true))]) };
+    assert_eq!(found(two).await, [5, 3]);
+}
+
+async fn namespaces_and_threads_are_apart(subject: Subject) {
+    let child = Place { ns: "sub:1".to_owned(), ..t() };
+    for place in [t(), child.clone(), place("u")] {
+        subject.put(commit(place.clone(), 1, None)).await.unwrap();
+        subject.put_task(&place, id(1), record(1, &place.thread)).await.unwrap();
+    }
+    subject.put(commit(child.clone(), 2, Some(1))).await.unwrap();
+    assert_eq!(head(&subject, &t()).await, Some(id(1)));
+    assert_eq!(head(&subject, &child).await, Some(id(2)));
+    let other = subject.load(&place("u"), None).await.unwrap().unwrap();
+    assert_eq!(other.tasks, [record(1, "u")]);
+}
+
+async fn any_text_names_a_thread(subject: Subject) {
+    let long = "x".repeat(10_000);
+    let names =
+        ["", " ", "it's; DROP TABLE", "a\0b", "a\0c", "ünïcode ☃", "%", "_", "A", "a", &long];
+    for (number, name) in names.iter().enumerate() {
+        let at = Place { thread: (*name).to_owned(), ns: (*name).to_owned() };
+        subject.put(commit(at, number as u128 + 1, None)).await.unwrap();
+    }
+    for (number, name) in names.iter().enumerate() {
+        let at = Place { thread: (*name).to_owned(), ns: (*name).to_owned() };
+        assert_eq!(head(&subject, &at).await, Some(id(number as u128 + 1)), "{name:?}");
+    }
+}
+
+async fn a_deleted_thread_is_gone_with_its_namespaces(subject: Subject) {
+    let child = Place { ns: "sub:1".to_owned(), ..t() };
+    for place in [t(), child.clone(), place("tt")] {
+        let mut put = commit(place.clone(), 1, None);
+        put.checkpoint.channels = vec![entry("a", 1, 0)];
+        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+        subject.put(put).await.unwrap();
+        subject.put_task(&place, id(1), record(1, "n")).await.unwrap();
+    }
+    subject.delete_thread("t").await.unwrap();
+    subject.delete_thread("t").await.unwrap();
+    assert_eq!(head(&subject, &t()).await, None);
+    assert_eq!(head(&subject, &child).await, None);
+    assert_eq!(head(&subject, &place("tt")).await, Some(id(1)));
+    // Nothing of it shows when the name is used again.
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let again = subject.load(&t(), None).await.unwrap().unwrap();
+    assert_eq!((again.values.len(), again.tasks.len()), (0, 0));
+}
+
+async fn of_concurrent_puts_one_wins(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    let mut puts = JoinSet::new();
+    for number in 2..18 {
+        let subject = Arc::clone(&subject);
+        puts.spawn(async move { (number, subject.put(commit(t(), number, Some(1))).await) });
+    }
+    let mut won = Vec::new();
+    while let Some(put) = puts.join_next().await {
+        match put.unwrap() {
+            (number, Ok(())) => won.push(number),
+            (_, Err(error)) => assert!(matches!(error, Error::HeadMoved { .. }), "{error}"),
+        }
+    }
+    assert_eq!(won.len(), 1);
+    assert_eq!(ids(&subject.list(&t(), &Filter::default()).await.unwrap()), [won[0], 1]);
+}
+
+async fn many_threads_write_at_once(subject: Subject) {
+    let mut threads = JoinSet::new();
+    for thread in 0..16 {
+        let subject = Arc::clone(&subject);
+        threads.spawn(async move {
+            let place = place(&format!("t{thread}"));
+            for number in 1..=8_u128 {
+                let parent = (number > 1).then(|| number - 1);
+                subject.put(commit(place.clone(), number, parent)).await.unwrap();
+                subject.put_task(&place, id(number), record(1, "n")).await.unwrap();
+                let loaded = subject.load(&place, None).await.unwrap().unwrap();
+                assert_eq!((loaded.checkpoint.id, loaded.tasks.len()), (id(number), 1));
+            }
+        });
+    }
+    while let Some(ended) = threads.join_next().await {
+        ended.unwrap();
+    }
+}
+
+async fn a_large_value_comes_back(subject: Subject) {
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut put = commit(t(), 1, None);
+    put.checkpoint.channels = vec![entry("a", 1, 0)];
+    put.blobs = vec![("a".to_owned(), Blob::Full(large.clone()))];
+    subject.put(put).await.unwrap();
+    assert_eq!(values(&subject, 1).await, [[Blob::Full(large)]]);
+}
+
+async fn an_unknown_format_is_refused(subject: Subject) {
+    let mut newer = commit(t(), 1, None);
+    newer.checkpoint.v = FORMAT + 1;
+    subject.put(newer).await.unwrap();
+    let refused = |error: Error| {
+        assert!(
+            matches!(error, Error::Format { id: found, found: v } if found == id(1) && v == FORMAT + 1),
+            "{error}"
+        );
+    };
+    refused(subject.load(&t(), None).await.unwrap_err());
+    refused(subject.list(&t(), &Filter::default()).await.unwrap_err());
+}
+
+async fn a_missing_value_names_the_checkpoint(subject: Subject) {
+    let mut put = commit(t(), 3, None);
+    put.checkpoint.channels = vec![entry("a", 3, 2)];
+    put.blobs = vec![("a".to_owned(), delta(Some(2), 1))];
+    subject.put(put).await.unwrap();
+    let error = subject.load(&t(), None).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { id: found, .. } if found == id(3)), "{error}");
+}
+
+async fn a_chain_without_end_names_the_checkpoint(subject: Subject) {
+    let mut put = commit(t(), 3, None);
+    put.checkpoint.channels = vec![entry("a", 3, 2)];
+    put.blobs = vec![("a".to_owned(), delta(Some(3), 1))];
+    subject.put(put).await.unwrap();
+    let error = subject.load(&t(), None).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { id: found, .. } if found == id(3)), "{error}");
+}
