@@ -4,7 +4,10 @@
 //! files into one typed value that knows where each part came from; [`cli`] is the grammar of
 //! the command line. Neither opens a port, a database or a connection.
 
+pub mod blog;
+pub mod blogger;
 pub mod cli;
+pub mod handbook;
 pub mod settings;
 
 /// The product's name as people read it; the only place it is written in code.

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use genesis_mesh::blog;
 use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +18,8 @@ enum Failure {
     Usage(clap::Error),
     /// The configuration is wrong.
     Configuration(LoadError),
+    /// The request is wrong: nothing was started.
+    Request(Box<dyn Error + Send + Sync>),
     /// Something failed while running.
     Run(Box<dyn Error + Send + Sync>),
 }
@@ -35,16 +38,35 @@ fn main() -> ExitCode {
             }
             ExitCode::from(2)
         }
+        Err(Failure::Request(error)) => {
+            explain(&*error);
+            ExitCode::from(2)
+        }
         Err(Failure::Run(error)) => {
-            complain("error", &error);
-            let mut source = error.source();
-            while let Some(cause) = source {
-                complain("  caused by", &cause);
-                source = cause.source();
-            }
+            explain(&*error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints an error with its causes.
+fn explain(error: &(dyn Error + Send + Sync + 'static)) {
+    complain("error", &error);
+    let mut source = error.source();
+    while let Some(cause) = source {
+        complain("  caused by", &cause);
+        source = cause.source();
+    }
+}
+
+/// The runtime that everything asynchronous runs on, with the one crypto provider set up.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // Fails only if a provider is installed already, and then there is one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| during("cannot start the runtime", error))
 }
 
 fn run() -> Result<(), Failure> {
@@ -61,11 +83,14 @@ fn run() -> Result<(), Failure> {
     }
     match cli.command {
         Some(Command::Config(ConfigCommand::Show(options))) => show(&settings, &options),
-        // WIRING: `blog new` and serving are connected here, with the runtime they need. All
-        // they take is `settings` and the options of the command.
-        Some(Command::Blog(BlogCommand::New(_))) => {
-            Err(Failure::Run("this build cannot write posts".into()))
+        Some(Command::Blog(BlogCommand::New(options))) => {
+            runtime()?.block_on(blog::new(&settings, &options)).map_err(|error| {
+                let usage = error.is_usage();
+                let error = error.into();
+                if usage { Failure::Request(error) } else { Failure::Run(error) }
+            })
         }
+        // WIRING: serving is connected here.
         None => Err(Failure::Run("this build cannot serve".into())),
     }
 }

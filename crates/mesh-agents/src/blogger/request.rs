@@ -8,15 +8,15 @@ use url::Url;
 /// Characters of a topic.
 pub const TOPIC_CHARS: std::ops::RangeInclusive<usize> = 5..=500;
 /// Characters of the other texts of a request.
-pub const TEXT_CHARS_MAX: usize = 2_000;
+const TEXT_CHARS_MAX: usize = 2_000;
 /// Entries of each list of a request.
-pub const LIST_MAX: usize = 50;
+const LIST_MAX: usize = 50;
 /// Words that a post may be asked to have.
 pub const WORDS: std::ops::RangeInclusive<usize> = 150..=6_000;
 /// Sources that a post may be made from.
 pub const SOURCES_MAX: std::ops::RangeInclusive<usize> = 1..=200;
 /// Characters of one note.
-pub const NOTE_CHARS_MAX: usize = 100_000;
+const NOTE_CHARS_MAX: usize = 100_000;
 
 /// A request for a post.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,0 +1,4 @@
+//! The blogger from outside: its graph on scripted models and given documents.
+
+mod blogger;
+mod request;
