@@ -1,1 +1,34 @@
 //! The server: HTTP and WebSocket doors to graphs.
+//!
+//! A [`Server`] holds [`Assistant`]s and answers on one listener: `/ok`, `/info`,
+//! `/openapi.json`, a plain page at `/`, and a socket per assistant under `/ws`. A socket takes
+//! one request, streams what its run tells, and closes with a code that says how it ended.
+//!
+//! This crate knows graphs only as JSON in and JSON out. It knows no SQL, no models and no
+//! configuration files; it installs no signal handler and prints nothing. No type of the HTTP
+//! library is in its public interface.
+
+mod about;
+mod access;
+mod assistant;
+mod handshake;
+mod limits;
+mod openapi;
+mod page;
+mod patient;
+mod query;
+mod refusal;
+mod routes;
+mod server;
+mod socket;
+mod threads;
+
+pub use about::About;
+pub use access::Access;
+pub use assistant::{Assistant, InvalidRequest, Prepare};
+pub use limits::{
+    ACCEPT_RETRY, BATCH_MAX, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT, FIRST_FRAME_WAIT,
+    HEADER_BYTES_MAX, HEADER_WAIT, LEAVE_WAIT, Limits, MESSAGE_BYTES_MAX, PING_EVERY,
+    PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX, THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
+};
+pub use server::{BuildError, Server};

@@ -1,0 +1,90 @@
+//! Every bound of the server, by name.
+
+use std::time::Duration;
+
+/// Largest message accepted from a client unless configured, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Connections held at once unless configured. One more is told so and closed.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Connections beyond [`Limits::connections_max`] that are answered (with 503) at once; those
+/// beyond are closed unanswered.
+pub const REFUSALS_MAX: usize = 32;
+
+/// How long running work may finish after a stop, unless configured.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a socket may wait before it sends its request, unless configured.
+pub const FIRST_FRAME_WAIT: Duration = Duration::from_secs(30);
+
+/// Time between two pings on a socket, unless configured.
+pub const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Pings in a row that may stay unanswered; at the next one the client is taken for gone.
+pub const PINGS_MISSED_MAX: u32 = 2;
+
+/// How long a client may accept no byte before its connection is dropped, unless configured.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send the head of a request, also between two requests.
+pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+
+/// Largest head of an HTTP request, in bytes.
+pub const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// How long the end of a cancelled run is waited for before it is dropped as it is. Above
+/// [`mesh_graph::CANCEL_GRACE`], so that nodes have theirs; below the second in which outgoing
+/// requests have to be gone.
+pub const LEAVE_WAIT: Duration = Duration::from_millis(750);
+
+/// How long a client may take to answer our close frame before the connection is dropped.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Runs at once that go on without their client (`on_disconnect=continue`), unless configured.
+/// One more is refused when it asks to.
+pub const RUNS_DETACHED_MAX: usize = 64;
+
+/// Frames written before they are flushed together.
+pub const BATCH_MAX: usize = 64;
+
+/// Pause after an error of accepting that is not the client's, such as a lack of file
+/// descriptors; without it the loop would spin.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+
+/// Longest thread id of a client, in characters.
+pub const THREAD_ID_CHARS_MAX: usize = 200;
+
+/// The bounds that whoever starts a server may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// See [`MESSAGE_BYTES_MAX`].
+    pub message_bytes_max: usize,
+    /// See [`CONNECTIONS_MAX`].
+    pub connections_max: usize,
+    /// See [`DRAIN_TIMEOUT`].
+    pub drain_timeout: Duration,
+    /// See [`FIRST_FRAME_WAIT`].
+    pub first_frame_wait: Duration,
+    /// See [`PING_EVERY`]; not zero.
+    pub ping_every: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
+    /// See [`RUNS_DETACHED_MAX`].
+    pub runs_detached_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            connections_max: CONNECTIONS_MAX,
+            drain_timeout: DRAIN_TIMEOUT,
+            first_frame_wait: FIRST_FRAME_WAIT,
+            ping_every: PING_EVERY,
+            write_timeout: WRITE_TIMEOUT,
+            runs_detached_max: RUNS_DETACHED_MAX,
+        }
+    }
+}

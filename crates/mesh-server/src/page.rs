@@ -1,0 +1,36 @@
+//! The plain page at `/`: one document, one style sheet, one script, all compiled in.
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+/// A compiled-in file and its type.
+pub(crate) struct Asset {
+    kind: &'static str,
+    text: &'static str,
+}
+
+/// The document at `/`.
+pub(crate) const PAGE: Asset =
+    Asset { kind: "text/html; charset=utf-8", text: include_str!("../assets/page.html") };
+
+/// Its style sheet at `/page.css`.
+pub(crate) const STYLE: Asset =
+    Asset { kind: "text/css; charset=utf-8", text: include_str!("../assets/page.css") };
+
+/// Its script at `/page.js`.
+pub(crate) const SCRIPT: Asset =
+    Asset { kind: "text/javascript; charset=utf-8", text: include_str!("../assets/page.js") };
+
+/// Its icon at `/icon.svg`.
+pub(crate) const ICON: Asset =
+    Asset { kind: "image/svg+xml", text: include_str!("../assets/icon.svg") };
+
+impl IntoResponse for Asset {
+    fn into_response(self) -> Response {
+        // A newer binary brings newer files, so a browser asks again each time.
+        let headers = [(header::CONTENT_TYPE, self.kind), (header::CACHE_CONTROL, "no-cache")];
+        (headers, self.text).into_response()
+    }
+}

@@ -1,0 +1,85 @@
+//! The query of a socket's address.
+
+use mesh_graph::{Mode, Modes};
+use url::form_urlencoded;
+
+use crate::{THREAD_ID_CHARS_MAX, refusal::Refusal};
+
+/// What a client asked for in the address of its socket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Query {
+    /// The streams of wrapped frames; none asks for plain updates.
+    pub(crate) modes: Option<Modes>,
+    /// Updates and values of mounted graphs as well.
+    pub(crate) subgraphs: bool,
+    /// The thread to run on.
+    pub(crate) thread: Option<String>,
+    /// The run goes on when the client leaves.
+    pub(crate) detach: bool,
+}
+
+impl Query {
+    /// Reads the part after `?`. What is unknown, doubled or without effect is refused by name.
+    pub(crate) fn parse(raw: &str) -> Result<Self, Refusal> {
+        let refuse = |text: String| Err(Refusal::InvalidQuery(text));
+        let mut query = Self::default();
+        let mut seen = Vec::new();
+        for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
+            if seen.contains(&name) {
+                return refuse(format!("{name}: given twice"));
+            }
+            match &*name {
+                "stream_mode" => {
+                    let modes: Result<Modes, _> =
+                        value.split(',').map(str::parse::<Mode>).collect();
+                    match modes {
+                        Ok(modes) => query.modes = Some(modes),
+                        Err(unknown) => return refuse(format!("stream_mode: {unknown}")),
+                    }
+                }
+                "subgraphs" => match &*value {
+                    "true" => query.subgraphs = true,
+                    "false" => query.subgraphs = false,
+                    other => {
+                        return refuse(format!("subgraphs: `{other}`, expected true or false"));
+                    }
+                },
+                "thread_id" if is_thread_id(&value) => query.thread = Some(value.into_owned()),
+                "thread_id" => return Err(Refusal::InvalidThreadId),
+                "on_disconnect" => match &*value {
+                    "cancel" => query.detach = false,
+                    "continue" => query.detach = true,
+                    other => {
+                        return refuse(format!(
+                            "on_disconnect: `{other}`, expected cancel or continue"
+                        ));
+                    }
+                },
+                other => {
+                    return refuse(format!(
+                        "`{other}` is unknown; there is stream_mode, subgraphs, thread_id and \
+                         on_disconnect"
+                    ));
+                }
+            }
+            seen.push(name);
+        }
+        let has_state = |modes: Modes| modes.has(Mode::Updates) || modes.has(Mode::Values);
+        if query.subgraphs && !query.modes.is_some_and(has_state) {
+            return refuse("subgraphs: needs updates or values in stream_mode".to_owned());
+        }
+        Ok(query)
+    }
+}
+
+fn is_thread_id(text: &str) -> bool {
+    let printable = |c: char| {
+        c == ' ' || !(c.is_control() || c.is_whitespace() || c == char::REPLACEMENT_CHARACTER)
+    };
+    (1..=THREAD_ID_CHARS_MAX).contains(&text.chars().count())
+        && text.chars().all(printable)
+        && text.trim() == text
+}
+
+#[cfg(test)]
+mod tests;

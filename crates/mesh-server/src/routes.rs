@@ -1,0 +1,241 @@
+//! The paths of the server, and what every request passes on its way to them.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, RawQuery, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    BATCH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX, handshake, openapi, page, query::Query,
+    refusal::Refusal, server::Shared, socket,
+};
+
+/// Id of a request: in the response, in the log, and the id of the run it starts.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the page may load and who may show it: its own files, nobody else's, and no frame.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// Headers of every response.
+const SAFETY: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// The connection that a request came in on.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// Our address that it reached.
+    pub(crate) local: IpAddr,
+    /// The connection's place among [`crate::Limits::connections_max`]; a socket keeps it on.
+    pub(crate) _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// Id of the request at hand.
+#[derive(Debug, Clone)]
+struct RequestId(Arc<str>);
+
+/// All paths, behind [`gate`].
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(async || page::PAGE))
+        .route("/page.css", get(async || page::STYLE))
+        .route("/page.js", get(async || page::SCRIPT))
+        .route("/icon.svg", get(async || page::ICON))
+        .route("/ok", get(ok))
+        .route("/info", get(info))
+        .route("/openapi.json", get(document))
+        .route("/ws/{assistant}", get(open))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate))
+        .with_state(shared)
+}
+
+/// What every request passes: an id, the check of who asks, a span, a net for panics, and the
+/// headers of every response.
+pub(crate) async fn gate(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id: Arc<str> = Arc::from(Uuid::now_v7().to_string());
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let span = tracing::debug_span!(
+        "request",
+        request_id = &*id,
+        method = %request.method(),
+        path = request.uri().path(),
+    );
+    let connection = request.extensions().get::<Connection>();
+    let refused = match connection {
+        Some(Connection { local, .. }) => {
+            shared.access.check(request.headers(), request.uri(), *local).err()
+        }
+        None => Some(Refusal::Internal),
+    };
+    let handled = async {
+        if let Some(refusal) = refused {
+            tracing::debug!(code = refusal.code(), "refused");
+            return refusal.to_response(&id);
+        }
+        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => {
+                tracing::error!(reference = &*id, panic = text_of(&*panic), "a handler panicked");
+                Refusal::Internal.to_response(&id)
+            }
+        }
+    };
+    let mut response = handled.instrument(span).await;
+    let headers = response.headers_mut();
+    for (name, value) in SAFETY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The text of a panic, where it has one.
+pub(crate) fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
+
+fn uncached(body: Value) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Alive and ready: the port opens only after set-up.
+async fn ok() -> Response {
+    uncached(json!({ "ok": true }))
+}
+
+/// Who this is and what it serves.
+async fn info(State(shared): State<Arc<Shared>>) -> Response {
+    let assistants: Vec<Value> = shared
+        .assistants
+        .values()
+        .map(|assistant| {
+            json!({
+                "name": assistant.name,
+                "description": assistant.description,
+                "socket": format!("/ws/{}", assistant.name),
+                "keeps_threads": assistant.keeps_threads(),
+                "input_schema": assistant.input_schema,
+            })
+        })
+        .collect();
+    let limits = &shared.limits;
+    uncached(json!({
+        "name": shared.about.name,
+        "description": shared.about.description,
+        "version": shared.about.version,
+        "uptime_s": shared.started.elapsed().as_secs(),
+        "assistants": assistants,
+        "limits": {
+            "message_bytes_max": limits.message_bytes_max,
+            "connections_max": limits.connections_max,
+            "runs_detached_max": limits.runs_detached_max,
+            "thread_id_chars_max": THREAD_ID_CHARS_MAX,
+            "first_frame_wait_s": limits.first_frame_wait.as_secs_f64(),
+            "ping_every_s": limits.ping_every.as_secs_f64(),
+            "pings_missed_max": PINGS_MISSED_MAX,
+            "write_timeout_s": limits.write_timeout.as_secs_f64(),
+            "drain_timeout_s": limits.drain_timeout.as_secs_f64(),
+            "frames_per_flush_max": BATCH_MAX,
+        },
+    }))
+}
+
+/// The OpenAPI document.
+async fn document(State(shared): State<Arc<Shared>>) -> Response {
+    uncached(openapi::document(&shared))
+}
+
+/// Opens the socket of an assistant. What is wrong with the address is told on the socket, since
+/// a browser shows its script nothing of a failed handshake; without a handshake it is told here.
+async fn open(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    mut request: Request,
+) -> Response {
+    let id = id_of(&request);
+    let assistant = shared.assistants.get(&name).cloned().ok_or_else(|| {
+        Refusal::UnknownAssistant { name, known: shared.assistants.keys().cloned().collect() }
+    });
+    let (response, upgrade) = match (handshake::accept(&mut request), &assistant) {
+        (Ok(accepted), _) => accepted,
+        (Err(Refusal::UpgradeRequired), Err(unknown)) => return unknown.to_response(&id),
+        (Err(refusal), _) => return refusal.to_response(&id),
+    };
+    let Some(connection) = request.extensions_mut().remove::<Connection>() else {
+        return Refusal::Internal.to_response(&id);
+    };
+    let asked = assistant
+        .and_then(|assistant| Ok((assistant, Query::parse(query.as_deref().unwrap_or_default())?)));
+    let call = socket::Call { id, asked, connection };
+    let abort = shared.abort.clone();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(abort.run_until_cancelled_owned(socket::serve(shared, call, upgrade)));
+    response
+}
+
+async fn not_found(request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    Refusal::NotFound { path }.to_response(&id_of(&request))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let method = request.method().to_string();
+    Refusal::MethodNotAllowed { method }.to_response(&id_of(&request))
+}
+
+/// The answer on a connection for which there is no place.
+pub(crate) fn no_place(max: usize) -> Response {
+    let mut response = Refusal::TooManyConnections { max }.to_response("");
+    let headers: &mut HeaderMap = response.headers_mut();
+    for (name, value) in SAFETY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn id_of(request: &Request) -> Arc<str> {
+    match request.extensions().get::<RequestId>() {
+        Some(RequestId(id)) => Arc::clone(id),
+        None => Arc::from(""),
+    }
+}
+
+#[cfg(test)]
+mod tests;

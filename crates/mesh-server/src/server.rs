@@ -1,0 +1,303 @@
+//! Accepting connections, and stopping.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, Service, service_fn},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, LEAVE_WAIT,
+    Limits, REFUSALS_MAX,
+    patient::Patient,
+    routes::{self, Connection},
+    threads::Threads,
+};
+
+/// Time after the drain in which cancelled runs end and sockets say goodbye. What is left then is
+/// dropped.
+const STOP_MARGIN: Duration = LEAVE_WAIT.saturating_add(CLOSE_WAIT);
+
+/// A server cannot be made from what was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two assistants would have one path.
+    #[error("there are two assistants `{name}`")]
+    DuplicateAssistant {
+        /// The name.
+        name: String,
+    },
+    /// The name cannot be part of a path.
+    #[error(
+        "assistant name `{name}`: expected 1 to 64 ASCII letters, digits, hyphens and underscores"
+    )]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// A limit that would let nothing happen.
+    #[error("limit {limit}: expected {expected}")]
+    BadLimit {
+        /// The limit by name.
+        limit: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+}
+
+/// Graphs behind doors. Made by [`Server::new`], run by [`Server::serve`].
+#[derive(Debug)]
+pub struct Server {
+    about: About,
+    assistants: BTreeMap<String, Assistant>,
+    limits: Limits,
+    access: Access,
+}
+
+/// What all requests and sockets of a running server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) about: About,
+    pub(crate) assistants: BTreeMap<String, Assistant>,
+    pub(crate) limits: Limits,
+    pub(crate) access: Access,
+    pub(crate) started: Instant,
+    pub(crate) threads: Arc<Threads>,
+    /// Places for runs that may outlive their client.
+    pub(crate) detached: Arc<Semaphore>,
+    /// Owns every connection and every socket.
+    pub(crate) tasks: TaskTracker,
+    /// Fires when nothing new may begin.
+    pub(crate) stop: CancellationToken,
+    /// Fires when what is running has to end.
+    pub(crate) cancel: CancellationToken,
+    /// Fires when what still has not ended is dropped.
+    pub(crate) abort: CancellationToken,
+}
+
+impl Shared {
+    /// The state of a server that was just started.
+    pub(crate) fn new(server: Server, stop: CancellationToken) -> Self {
+        let detached = Arc::new(Semaphore::new(server.limits.runs_detached_max));
+        Self {
+            about: server.about,
+            assistants: server.assistants,
+            limits: server.limits,
+            access: server.access,
+            started: Instant::now(),
+            threads: Arc::default(),
+            detached,
+            tasks: TaskTracker::new(),
+            stop,
+            cancel: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        }
+    }
+}
+
+impl Server {
+    /// A server of these assistants.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the assistant or the limit that cannot be.
+    pub fn new(
+        about: About,
+        assistants: impl IntoIterator<Item = Assistant>,
+        limits: Limits,
+        access: Access,
+    ) -> Result<Self, BuildError> {
+        let mut by_name = BTreeMap::new();
+        for assistant in assistants {
+            let name = assistant.name().to_owned();
+            if !assistant.name_is_usable() {
+                return Err(BuildError::BadName { name });
+            }
+            if by_name.insert(name.clone(), assistant).is_some() {
+                return Err(BuildError::DuplicateAssistant { name });
+            }
+        }
+        let bad = |limit, expected| Err(BuildError::BadLimit { limit, expected });
+        if limits.message_bytes_max == 0 {
+            return bad("message_bytes_max", "at least 1");
+        }
+        if !(1..=Semaphore::MAX_PERMITS).contains(&limits.connections_max) {
+            return bad("connections_max", "at least 1 and at most the permits of a semaphore");
+        }
+        if limits.runs_detached_max > Semaphore::MAX_PERMITS {
+            return bad("runs_detached_max", "at most the permits of a semaphore");
+        }
+        if limits.ping_every.is_zero() {
+            return bad("ping_every", "more than 0 s");
+        }
+        Ok(Self { about, assistants: by_name, limits, access })
+    }
+
+    /// The names of the assistants, in order.
+    pub fn assistants(&self) -> impl Iterator<Item = &str> {
+        self.assistants.keys().map(String::as_str)
+    }
+
+    /// Serves until `stop` fires, then gives running work [`Limits::drain_timeout`] to finish,
+    /// cancels what is left, and returns when every connection has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops accepting and ends every connection and run at once.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let shared = Arc::new(Shared::new(self, stop));
+        // Tasks of a tracker outlive it; this ends them if the caller drops us.
+        let _abort = shared.abort.clone().drop_guard();
+        accept(&shared, &listener).await;
+        // Closed before the drain: a client that comes now is refused by the system.
+        drop(listener);
+        drain(&shared).await;
+    }
+}
+
+/// Accepts connections until the server stops.
+async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+    let router = routes::router(Arc::clone(shared));
+    let places = Arc::new(Semaphore::new(shared.limits.connections_max));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_the_client(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::select! {
+                    () = shared.stop.cancelled() => return,
+                    () = tokio::time::sleep(ACCEPT_RETRY) => continue,
+                }
+            }
+        };
+        // Frames are small and somebody waits for each.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let served = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                let local =
+                    stream.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+                let connection = Connection { peer, local, _place: Arc::new(place) };
+                Served::Routes(router.clone(), connection)
+            }
+            Err(_) => match Arc::clone(&refusals).try_acquire_owned() {
+                Ok(place) => Served::NoPlace(place),
+                Err(_) => continue,
+            },
+        };
+        let abort = shared.abort.clone();
+        let shared = Arc::clone(shared);
+        let tasks = shared.tasks.clone();
+        tasks.spawn(abort.run_until_cancelled_owned(async move {
+            match served {
+                Served::Routes(router, connection) => {
+                    connect(&shared, stream, to_routes(router, connection)).await;
+                }
+                Served::NoPlace(_place) => {
+                    tracing::warn!(%peer, "refused a connection: no place");
+                    connect(&shared, stream, to_refusal(shared.limits.connections_max)).await;
+                }
+            }
+        }));
+    }
+}
+
+/// What a connection gets.
+enum Served {
+    Routes(Router, Connection),
+    NoPlace(tokio::sync::OwnedSemaphorePermit),
+}
+
+fn to_routes(
+    router: Router,
+    connection: Connection,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    let router = TowerToHyperService::new(router);
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        router.call(request)
+    })
+}
+
+fn to_refusal(
+    max: usize,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    service_fn(move |_| std::future::ready(Ok(routes::no_place(max))))
+}
+
+/// Serves one connection until it ends, is upgraded, or the server stops.
+async fn connect<S>(shared: &Shared, stream: TcpStream, service: S)
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send>,
+{
+    let stream = TokioIo::new(Patient::new(stream, shared.limits.write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WAIT)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(stream, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Waits for what is running, first patiently, then not.
+async fn drain(shared: &Shared) {
+    let tasks = &shared.tasks;
+    tasks.close();
+    if !tasks.is_empty() {
+        tracing::info!(open = tasks.len(), "stopping: waiting for running work");
+    }
+    if timeout(shared.limits.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "stopping: cancelling what is still running");
+        shared.cancel.cancel();
+        if timeout(STOP_MARGIN, tasks.wait()).await.is_err() {
+            shared.abort.cancel();
+            tasks.wait().await;
+        }
+    }
+}
+
+/// Errors of accepting that concern one connection and say nothing about the next.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused)
+}

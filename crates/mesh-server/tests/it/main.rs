@@ -1,0 +1,11 @@
+//! The server over real connections: what a client sends, what it reads, how it is closed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
+
+mod errors;
+mod frames;
+mod http;
+mod kit;
+mod leaving;
+mod limits;
+mod stopping;
+mod threads;
