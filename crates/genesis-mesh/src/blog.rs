@@ -37,7 +37,7 @@ pub enum BlogFailure {
     Settings(#[from] blogger::BuildError),
     /// The run failed.
     #[error("{0}")]
-    Run(#[from] mesh_graph::Error),
+    Run(Box<mesh_graph::Error>),
     /// The output cannot be written.
     #[error("cannot write {target}")]
     Output {
@@ -50,6 +50,12 @@ pub enum BlogFailure {
     /// It was stopped by Ctrl-C.
     #[error("stopped")]
     Stopped,
+}
+
+impl From<mesh_graph::Error> for BlogFailure {
+    fn from(error: mesh_graph::Error) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 impl BlogFailure {
@@ -214,7 +220,9 @@ impl Progress {
             }
             (_, "source.collection") => format!(
                 "read {} of {} documents of {}",
-                data["chosen"], data["considered"], text("name")
+                data["chosen"],
+                data["considered"],
+                text("name")
             ),
             (_, "source.found") => format!("{} hits for {}", data["hits"], text("query")),
             (_, "source.fetched") => format!("read {}", text("location")),

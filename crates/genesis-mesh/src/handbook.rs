@@ -66,11 +66,8 @@ fn best(query: &str, pages_max: usize) -> Vec<(&'static str, &'static str)> {
     let mut words = Vocabulary::default();
     let texts: Vec<Vec<TermId>> =
         PAGES.iter().map(|(_, text)| words.terms(text, Language::English)).collect();
-    let query: Vec<(TermId, f64)> = words
-        .known_terms(query, Language::English)
-        .into_iter()
-        .map(|term| (term, 1.0))
-        .collect();
+    let query: Vec<(TermId, f64)> =
+        words.known_terms(query, Language::English).into_iter().map(|term| (term, 1.0)).collect();
     let scores = Index::new(texts.iter().map(Vec::as_slice), words.len()).scores(&query);
     let mut order: Vec<usize> = (0..PAGES.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));

@@ -169,8 +169,6 @@ pub struct Fetch {
     pub page_bytes_max: usize,
     /// Longest time for one page, redirects included.
     pub timeout: Duration,
-    /// Whether `robots.txt` is asked first and obeyed.
-    pub obey_robots: bool,
     /// Networks that may be fetched from although they are not public.
     pub allowed_networks: Vec<IpNet>,
 }

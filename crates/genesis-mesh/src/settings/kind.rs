@@ -203,32 +203,6 @@ impl Kind for Decimal {
     }
 }
 
-/// `true` or `false`.
-pub(super) struct Switch;
-
-impl Kind for Switch {
-    type Value = bool;
-
-    fn accepts(&self) -> String {
-        "true or false".to_owned()
-    }
-
-    fn parse(&self, raw: &Raw) -> Result<bool, Given> {
-        if let Raw::Boolean(value) = raw {
-            return Ok(*value);
-        }
-        match raw.text()?.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok(true),
-            "false" | "no" | "off" | "0" => Ok(false),
-            _ => Err(raw.given()),
-        }
-    }
-
-    fn show(&self, value: &bool) -> Shown {
-        Shown { json: Value::from(*value), text: value.to_string() }
-    }
-}
-
 /// Units of [`Bytes`], largest first so that the longest exact one is shown.
 const BYTE_UNITS: [(&str, usize); 4] =
     [("MiB", 1024 * 1024), ("MB", 1_000_000), ("KiB", 1024), ("kB", 1000)];

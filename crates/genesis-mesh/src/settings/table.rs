@@ -15,7 +15,7 @@ use url::Url;
 
 use super::kind::{
     Bytes, Decimal, Folder, HostHeader, HttpUrl, Integer, LineFormat, List, ListenHost, LogFilter,
-    LogFormat, Network, Optional, Seconds, Secret, Switch, Text, UrlPath, WebOrigin,
+    LogFormat, Network, Optional, Seconds, Secret, Text, UrlPath, WebOrigin,
 };
 use super::layers::{Entry, Reader, entry};
 use super::{
@@ -235,12 +235,6 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
                 .variables(&["GENESIS_MESH_FETCH_TIMEOUT"]),
             Seconds { range: 1..=300 },
             Duration::from_secs(20),
-        ),
-        obey_robots: reader.read(
-            entry("fetch.obey_robots", "Whether `robots.txt` is asked first and obeyed.")
-                .variables(&["GENESIS_MESH_FETCH_OBEY_ROBOTS"]),
-            Switch,
-            true,
         ),
         allowed_networks: reader.read(
             entry(

@@ -182,7 +182,6 @@ fn the_whole_default_configuration() {
         fetch.pages_max               60                                                            default
         fetch.page_bytes_max          5 MB                                                          default
         fetch.timeout                 20 s                                                          default
-        fetch.obey_robots             true                                                          default
         fetch.allowed_networks        -                                                             default
     "#]]
     .assert_eq(&settings.to_table());
@@ -213,7 +212,6 @@ fn every_problem_is_reported_at_once() {
             .variable("SEARXNG_MIN_SCORE", "NaN")
             .variable("GENESIS_MESH_MESSAGE_BYTES_MAX", "65 MiB")
             .variable("GENESIS_MESH_DRAIN_TIMEOUT", "-1")
-            .variable("GENESIS_MESH_FETCH_OBEY_ROBOTS", "perhaps")
             .variable("GENESIS_MESH_FETCH_ALLOWED_NETWORKS", "10.0.0.0/8,10.0.0.0/40")
             .variable("GENESIS_MESH_LOG", "mesh=loud")
             .variable("GENESIS_MESH_LOG_FORMAT", "xml")
@@ -235,7 +233,6 @@ fn every_problem_is_reported_at_once() {
             SEARXNG_BASE_URL (from the environment): ftp://search.example, expected an http or https URL with a host, without user, password, query or fragment
             SEARXNG_SEARCH_PATH (from the environment): search, expected a path that begins with /, at most 200 characters, no query
             SEARXNG_MIN_SCORE (from the environment): NaN, expected 0 to 100
-            GENESIS_MESH_FETCH_OBEY_ROBOTS (from the environment): perhaps, expected true or false
             GENESIS_MESH_FETCH_ALLOWED_NETWORKS (from the environment): 10.0.0.0/40, expected at most 64 of: a network such as 10.20.0.0/16 or fd00:1::/64
             genesis-mesh.toml line 1: unknown key server.prot; the nearest known key is server.port"#]],
     );
@@ -791,7 +788,6 @@ fn json_has_whole_values_with_their_types() {
     let settings = json["settings"].as_array().unwrap();
     let find = |name: &str| settings.iter().find(|row| row["name"] == name).unwrap();
     assert_eq!(find("server.port")["value"], 8080);
-    assert_eq!(find("fetch.obey_robots")["value"], true);
     assert_eq!(find("fetch.timeout")["value"], 20);
     assert_eq!(find("server.allowed_origins")["value"], serde_json::json!([]));
     assert_eq!(find("openai.api_key")["value"], serde_json::Value::Null);

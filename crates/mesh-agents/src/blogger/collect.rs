@@ -31,10 +31,7 @@ pub(super) struct Gathered {
 }
 
 /// Reads everything that the outline may be made from.
-pub(super) async fn collect_sources(
-    blog: View<Blog>,
-    ctx: Ctx<Blogger>,
-) -> NodeResult<BlogUpdate> {
+pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
     let deps = ctx.deps();
     let request = &blog.request;
     let wanted = &request.sources;

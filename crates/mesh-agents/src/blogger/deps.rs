@@ -75,9 +75,10 @@ impl Blogger {
             collections: Vec::new(),
             handbook,
             shelf,
-            structure: "A short introduction, three to five sections that each answer one question \
+            structure:
+                "A short introduction, three to five sections that each answer one question \
                         of the reader, and a conclusion."
-                .to_owned(),
+                    .to_owned(),
             queries: 2,
             pages_max: 60,
             slots: Semaphore::new(PARALLEL_SECTIONS),

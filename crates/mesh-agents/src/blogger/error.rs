@@ -46,7 +46,7 @@ pub enum BlogError {
         /// What it was asked for.
         task: &'static str,
         /// Why.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// The model gave no usable answer.
     #[error("the model gave no usable answer at {task}")]
@@ -55,7 +55,7 @@ pub enum BlogError {
         task: &'static str,
         /// What was wrong.
         #[source]
-        source: StructuredError,
+        source: Box<StructuredError>,
     },
     /// A source id is not one.
     #[error(transparent)]
@@ -93,8 +93,8 @@ impl BlogError {
 
     pub(super) fn asking(task: &'static str) -> impl Fn(StructuredError) -> Self {
         move |error| match error {
-            StructuredError::Model { source, .. } => Self::Model { task, source },
-            source => Self::Answer { task, source },
+            StructuredError::Model { source, .. } => Self::Model { task, source: Box::new(source) },
+            source => Self::Answer { task, source: Box::new(source) },
         }
     }
 }

@@ -6,16 +6,18 @@
 //! `gather_completed_sections` at once, one without open sections from there to `assemble`.
 //! Sections are numbered, so the post has them in order of the outline whatever finishes first.
 
-use mesh_graph::{Arg, Compiled, CompileError, Ctx, END, Graph, NodeResult, Route, START, View};
+use std::fmt::Write;
+
+use mesh_graph::{Arg, CompileError, Compiled, Ctx, END, Graph, NodeResult, Route, START, View};
 use serde_json::json;
 
 use super::{
     checks, collect,
     deps::Blogger,
     error::{BlogError, fail},
-    extractive,
-    plan, post, research,
+    extractive, plan, post,
     request::Mode,
+    research,
     state::{Blog, BlogUpdate, Generation, Method, Research, Section, SectionJob},
     writer,
 };
@@ -89,10 +91,7 @@ fn research_graph() -> Result<Compiled<Research, Blogger>, CompileError> {
 }
 
 /// The tasks of the sections that `wanted` says.
-fn jobs(
-    blog: &View<Blog>,
-    wanted: impl Fn(&Section) -> bool,
-) -> impl Iterator<Item = SectionJob> {
+fn jobs(blog: &View<Blog>, wanted: impl Fn(&Section) -> bool) -> impl Iterator<Item = SectionJob> {
     blog.sections.iter().filter(move |section| wanted(section)).map(|section| SectionJob {
         section: section.clone(),
         request: blog.request.clone(),
@@ -145,14 +144,11 @@ async fn empty_plan(_: View<Blog>, _: Ctx<Blogger>) -> NodeResult<()> {
 }
 
 /// Puts the researched sections in order of the outline, for those that are written after them.
-async fn gather_completed_sections(
-    blog: View<Blog>,
-    _: Ctx<Blogger>,
-) -> NodeResult<BlogUpdate> {
+async fn gather_completed_sections(blog: View<Blog>, _: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
     let mut digest = String::new();
     for section in blog.sections.iter().filter(|section| section.research) {
         if let Some(written) = blog.completed_sections.iter().find(|done| done.id == section.id) {
-            digest.push_str(&format!("## {}\n\n{}\n\n", section.name, written.content.trim()));
+            let _ = write!(digest, "## {}\n\n{}\n\n", section.name, written.content.trim());
         }
     }
     Ok(Blog::update().digest(digest.trim_end()))

@@ -96,7 +96,8 @@ async fn plan_with_model(
         check,
         tokens.observer(),
     );
-    let plan = tokens.forward(asked).await?.map_err(BlogError::asking("the outline")).map_err(fail)?;
+    let plan =
+        tokens.forward(asked).await?.map_err(BlogError::asking("the outline")).map_err(fail)?;
     let sections = plan
         .value
         .sections

@@ -30,7 +30,8 @@ pub(super) async fn assemble(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<
 /// One line under the title that says how the post was made.
 fn banner(blog: &View<Blog>, deps: &Blogger) -> String {
     let mode = &blog.mode;
-    let handbook = mode.handbook.as_deref().map(|why| format!(" Sources: {why}.")).unwrap_or_default();
+    let handbook =
+        mode.handbook.as_deref().map(|why| format!(" Sources: {why}.")).unwrap_or_default();
     match (mode.generation, &deps.models) {
         (Generation::Model, Some(models)) => format!(
             "> **Written by a model** (`{}`), because {}. Footnotes lead to the sources.{handbook}",
@@ -49,8 +50,7 @@ fn written(blog: &View<Blog>, banner: &str) -> Result<(String, Vec<Evidence>), B
     let mut body = String::new();
     let mut evidence = Vec::new();
     for planned in blog.sections.iter() {
-        let Some(section) =
-            blog.completed_sections.iter().find(|section| section.id == planned.id)
+        let Some(section) = blog.completed_sections.iter().find(|section| section.id == planned.id)
         else {
             continue;
         };
@@ -76,7 +76,8 @@ fn written(blog: &View<Blog>, banner: &str) -> Result<(String, Vec<Evidence>), B
     let mut draft = format!("# {}\n\n{banner}\n\n{}\n\n", blog.title, numbered.markdown.trim_end());
     for (at, id) in numbered.cited.iter().enumerate() {
         if let Some(source) = blog.sources.iter().find(|source| source.id == id.as_str()) {
-            let title = source.title.as_deref().map(|title| format!("{title} — ")).unwrap_or_default();
+            let title =
+                source.title.as_deref().map(|title| format!("{title} — ")).unwrap_or_default();
             let _ = writeln!(draft, "[^{}]: {title}<{}>", at + 1, source.location);
         }
     }
@@ -92,8 +93,7 @@ pub(super) async fn compile_final_blog(
         Generation::Extractive => "extractive",
         Generation::Model => "model",
     };
-    let blocking =
-        blog.findings.iter().filter(|finding| finding.level == Level::Blocking).count();
+    let blocking = blog.findings.iter().filter(|finding| finding.level == Level::Blocking).count();
     let mut post = String::from("---\n");
     let mut field = |name: &str, value: &str| {
         // A JSON string is a YAML string, whatever it holds.

@@ -131,7 +131,11 @@ pub(super) fn closing(job: &SectionJob) -> String {
         about(&job.request),
         job.title,
         outline(&job.outline, &job.section.id),
-        if job.digest.is_empty() { "(none: this post has no researched section)" } else { &job.digest },
+        if job.digest.is_empty() {
+            "(none: this post has no researched section)"
+        } else {
+            &job.digest
+        },
         job.section.name,
         job.section.description,
         words(job),

@@ -149,7 +149,10 @@ impl Request {
         if !json.is_object() {
             return Err(InvalidRequest::new(
                 "",
-                format!("request: {}, expected an object such as {{\"topic\": \"…\"}}", kind(&json)),
+                format!(
+                    "request: {}, expected an object such as {{\"topic\": \"…\"}}",
+                    kind(&json)
+                ),
             ));
         }
         refuse_unknown(&json, "", &KNOWN)?;
@@ -159,7 +162,10 @@ impl Request {
             }
         }
         if json.get("topic").is_none() {
-            return Err(InvalidRequest::new("/topic", "topic: missing, expected 5 to 500 characters"));
+            return Err(InvalidRequest::new(
+                "/topic",
+                "topic: missing, expected 5 to 500 characters",
+            ));
         }
         let request: Self = serde_path_to_error::deserialize(json).map_err(|error| {
             let path = pointer(error.path());
@@ -243,7 +249,15 @@ impl Sources {
 }
 
 const KNOWN: [&str; 9] = [
-    "topic", "reader", "purpose", "must_cover", "structure", "words", "language", "mode", "sources",
+    "topic",
+    "reader",
+    "purpose",
+    "must_cover",
+    "structure",
+    "words",
+    "language",
+    "mode",
+    "sources",
 ];
 const KNOWN_SOURCES: [&str; 5] = ["search", "urls", "notes", "exclude_hosts", "max"];
 
@@ -292,7 +306,10 @@ fn bounded(field: &str, text: &str, characters_max: usize) -> Result<(), Invalid
     }
     Err(InvalidRequest::new(
         format!("/{field}"),
-        format!("{}: {characters} characters, expected 1 to {characters_max}", field.replace('/', ".")),
+        format!(
+            "{}: {characters} characters, expected 1 to {characters_max}",
+            field.replace('/', ".")
+        ),
     ))
 }
 

@@ -10,8 +10,7 @@ use super::{
     collect::{self, Gathered},
     deps::{Blogger, blocking},
     error::{BlogError, fail},
-    extract,
-    extractive, prompts,
+    extract, extractive, prompts,
     state::{Generation, Passage, Research, ResearchUpdate, Source},
     tokens::Tokens,
     writer,
@@ -62,9 +61,11 @@ pub(super) async fn generate_queries(
         &*planner.model,
         request,
         "search_queries",
-        |answer| match answer.queries.iter().any(|query| !query.trim().is_empty()) {
-            true => Vec::new(),
-            false => vec![Problem::new("/queries", "must hold at least one query")],
+        |answer| {
+            if answer.queries.iter().any(|query| !query.trim().is_empty()) {
+                return Vec::new();
+            }
+            vec![Problem::new("/queries", "must hold at least one query")]
         },
         tokens.observer(),
     );
@@ -93,9 +94,8 @@ pub(super) async fn search_web(
     let wanted = &research.job.request.sources;
     let pages =
         collect::search(&ctx, wanted, &research.queries, PAGES_PER_SECTION, &mut problems).await?;
-    let known = |url: &url::Url| {
-        research.job.sources.iter().any(|source| source.location == url.as_str())
-    };
+    let known =
+        |url: &url::Url| research.job.sources.iter().any(|source| source.location == url.as_str());
     let pages = pages.into_iter().filter(|url| !known(url)).collect();
     Ok(Research::update().pages(pages).extend_problems(problems))
 }
@@ -127,8 +127,7 @@ pub(super) async fn select_passages(
     if job.generation == Generation::Extractive {
         return Ok(Research::update());
     }
-    let sources: Vec<Source> =
-        job.sources.iter().chain(research.sources.iter()).cloned().collect();
+    let sources: Vec<Source> = job.sources.iter().chain(research.sources.iter()).cloned().collect();
     let corpus = ctx.deps().corpus(&sources).await.map_err(fail)?;
     let query = format!("{} {} {}", job.section.name, job.section.description, job.request.topic);
     let passages = blocking(move || {

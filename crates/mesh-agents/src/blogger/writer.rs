@@ -102,9 +102,9 @@ pub(super) async fn researched_section(
     );
     let written = match tokens.forward(call).await? {
         Ok(answer) => answer.value,
-        Err(StructuredError::Unusable { text, json, .. }) => json
-            .and_then(|json| serde_json::from_value(json).ok())
-            .unwrap_or_else(|| plain(&text)),
+        Err(StructuredError::Unusable { text, json, .. }) => {
+            json.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_else(|| plain(&text))
+        }
         Err(error) => return Err(fail(BlogError::asking("a section")(error))),
     };
     Ok(render(&job.section, &written, passages))
@@ -123,9 +123,9 @@ pub(super) async fn final_section(job: &SectionJob, ctx: &Ctx<Blogger>) -> NodeR
     let reply = tokens
         .forward(call)
         .await?
-        .map_err(|source| fail(BlogError::Model { task: "a final section", source }))?;
+        .map_err(|source| fail(BlogError::Model { task: "a final section", source: Box::new(source) }))?;
     let mut section = job.section.clone();
-    section.content = without_heading(&reply.text()).to_owned();
+    without_heading(&reply.text()).clone_into(&mut section.content);
     Ok(section)
 }
 
@@ -150,7 +150,8 @@ fn problems(written: &WrittenSection, passages: &[Passage]) -> Vec<Problem> {
             if let Some(unknown) =
                 sentence.evidence.iter().find(|id| passages.iter().all(|p| p.id != **id))
             {
-                let message = format!("`{unknown}` is no passage; they are p1 to p{}", passages.len());
+                let message =
+                    format!("`{unknown}` is no passage; they are p1 to p{}", passages.len());
                 problems.push(Problem::new(format!("{place}/evidence"), message));
             }
             if sentence.kind == Claim::Fact && cited.is_empty() {
@@ -160,7 +161,8 @@ fn problems(written: &WrittenSection, passages: &[Passage]) -> Vec<Problem> {
                 ));
                 continue;
             }
-            if block.form == Form::Quote && !cited.iter().any(|p| contains(&p.text, &sentence.text)) {
+            if block.form == Form::Quote && !cited.iter().any(|p| contains(&p.text, &sentence.text))
+            {
                 problems.push(Problem::new(
                     format!("{place}/text"),
                     "a quote has to be copied word for word from its passage",
@@ -222,7 +224,9 @@ fn render(planned: &Section, written: &WrittenSection, passages: &[Passage]) -> 
             .collect();
         let text = match block.form {
             Form::Paragraph => sentences.join(" "),
-            Form::List => sentences.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n"),
+            Form::List => {
+                sentences.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
+            }
             Form::Quote => format!("> {}", sentences.join(" ").replace('\n', "\n> ")),
             Form::Table => join_rows(&block.rows, &sentences),
             Form::Code => fenced(block),
@@ -296,8 +300,11 @@ fn join_rows(rows: &[Vec<String>], captions: &[String]) -> String {
 fn fenced(block: &Block) -> String {
     let longest = block.code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let language: String =
-        block.language.chars().filter(|c| c.is_ascii_alphanumeric() || "+-#.".contains(*c)).collect();
+    let language: String = block
+        .language
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "+-#.".contains(*c))
+        .collect();
     format!("{fence}{language}\n{}\n{fence}", block.code.trim_end())
 }
 

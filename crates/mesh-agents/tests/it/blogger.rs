@@ -22,7 +22,7 @@ struct Given(Vec<Document>);
 
 #[async_trait]
 impl Collection for Given {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "the test library"
     }
 
@@ -37,7 +37,7 @@ struct Down;
 
 #[async_trait]
 impl Search for Down {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "down"
     }
 
@@ -125,7 +125,11 @@ fn extracting() -> App<Blog> {
 }
 
 async fn post(app: &App<Blog>, request: Request) -> (Vec<Event>, Result<String, Error>) {
-    let mut run = app.run(Blog::update().request(request)).stream([Mode::Updates, Mode::Custom]).start().unwrap();
+    let mut run = app
+        .run(Blog::update().request(request))
+        .stream([Mode::Updates, Mode::Custom])
+        .start()
+        .unwrap();
     let mut events = Vec::new();
     while let Some(event) = run.next().await {
         events.push(event);
@@ -164,7 +168,7 @@ async fn every_quoted_sentence_stands_in_a_source_and_its_mark_leads_there() {
     let library = flat(&[BEES, HONEY, SWARMS].join(" "));
     let mut sentences = 0;
     for line in post.lines().filter(|line| line.starts_with("> ") && line.contains("[^")) {
-        for sentence in line.trim_start_matches("> ").split("]").filter(|part| !part.is_empty()) {
+        for sentence in line.trim_start_matches("> ").split(']').filter(|part| !part.is_empty()) {
             let (sentence, mark) = sentence.split_once("[^").expect("a mark follows each sentence");
             assert!(library.contains(sentence.trim()), "not in a source: {sentence}");
             assert!(post.contains(&format!("\n[^{mark}]: ")), "mark {mark} leads nowhere");
@@ -204,7 +208,11 @@ async fn a_search_that_is_down_is_a_note_in_the_post() {
         .collection(library())
         .search(Arc::new(Down));
     let post = post(&app(blogger), Request::on("How does a bee colony live?")).await.1.unwrap();
-    assert!(post.contains("Not read:\n\n- down: How does a bee colony live?: unreachable: nobody answers"));
+    assert!(
+        post.contains(
+            "Not read:\n\n- down: How does a bee colony live?: unreachable: nobody answers"
+        )
+    );
 }
 
 // ---- model mode ----
@@ -220,12 +228,18 @@ fn plan(sections: &[(&str, bool)]) -> ScriptedReply {
 }
 
 fn prompt(request: &ChatRequest) -> String {
-    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n")
+    request
+        .messages
+        .iter()
+        .map(|message| message.text().into_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The section that a prompt asks for.
 fn asked_for(prompt: &str) -> String {
-    let after = prompt.rsplit("rite the section \"").next().filter(|rest| rest.len() < prompt.len());
+    let after =
+        prompt.rsplit("rite the section \"").next().filter(|rest| rest.len() < prompt.len());
     let after = after.or_else(|| prompt.rsplit("Write \"").next()).unwrap();
     after.split('"').next().unwrap().to_owned()
 }
@@ -269,7 +283,8 @@ fn headings(post: &str) -> Vec<&str> {
 async fn t271_a_mixed_plan_is_written_in_its_order() {
     let planned =
         [("Intro", false), ("Queens", true), ("Honey", true), ("Swarms", true), ("End", false)];
-    let (events, post) = post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
+    let (events, post) =
+        post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
     let post = post.unwrap();
     assert_eq!(headings(&post), ["Intro", "Queens", "Honey", "Swarms", "End"]);
     assert!(post.contains("A fact on Queens.[^"), "{post}");
@@ -285,7 +300,8 @@ async fn t271_a_mixed_plan_is_written_in_its_order() {
 #[tokio::test]
 async fn t272_a_plan_without_research_still_ends_in_a_post() {
     let planned = [("Intro", false), ("End", false)];
-    let (events, post) = post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
+    let (events, post) =
+        post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
     assert_eq!(headings(&post.unwrap()), ["Intro", "End"]);
     assert!(nodes(&events).contains(&"gather_completed_sections".to_owned()));
 }
@@ -293,22 +309,23 @@ async fn t272_a_plan_without_research_still_ends_in_a_post() {
 #[tokio::test]
 async fn a_plan_of_research_alone_needs_no_final_sections() {
     let planned = [("Queens", true), ("Honey", true)];
-    let (events, post) = post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
+    let (events, post) =
+        post(&app(writing(&planned, executor())), Request::on("Life of bees")).await;
     assert_eq!(headings(&post.unwrap()), ["Queens", "Honey"]);
     assert!(!nodes(&events).contains(&"write_final_sections".to_owned()));
 }
 
 #[tokio::test]
 async fn t273_an_empty_plan_is_an_error_with_a_code() {
-    let error = post(&app(writing(&[], executor())), Request::on("Life of bees")).await.1.unwrap_err();
+    let error =
+        post(&app(writing(&[], executor())), Request::on("Life of bees")).await.1.unwrap_err();
     let Error::Task(failure) = error else { panic!("{error}") };
     assert_eq!(failure.failure.code.as_deref(), Some("empty_plan"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sections_stand_in_order_of_the_plan_in_a_hundred_shuffled_timings() {
-    let planned: Vec<(String, bool)> =
-        (0..6).map(|at| (format!("Part {at}"), at != 5)).collect();
+    let planned: Vec<(String, bool)> = (0..6).map(|at| (format!("Part {at}"), at != 5)).collect();
     let planned: Vec<(&str, bool)> = planned.iter().map(|(name, r)| (&**name, *r)).collect();
     let mut posts = Vec::new();
     for seed in 0..100_u64 {
@@ -324,7 +341,9 @@ async fn sections_stand_in_order_of_the_plan_in_a_hundred_shuffled_timings() {
             };
             reply.then_delay(Duration::from_millis(delay))
         });
-        posts.push(post(&app(writing(&planned, executor)), Request::on("Life of bees")).await.1.unwrap());
+        posts.push(
+            post(&app(writing(&planned, executor)), Request::on("Life of bees")).await.1.unwrap(),
+        );
     }
     assert!(posts.iter().all(|post| *post == posts[0]));
     assert_eq!(headings(&posts[0]).len(), 6);
@@ -355,8 +374,10 @@ async fn a_fact_without_evidence_is_repaired_and_marked_if_it_stays() {
         {"text": "Bees were invented in 1851.", "kind": "fact", "evidence": []},
     ]}]});
     let executor = ScriptedModel::answering("executor", move |_| ScriptedReply::json(&bad));
-    let post =
-        post(&app(writing(&[("Queens", true)], executor)), Request::on("Life of bees")).await.1.unwrap();
+    let post = post(&app(writing(&[("Queens", true)], executor)), Request::on("Life of bees"))
+        .await
+        .1
+        .unwrap();
     assert!(post.contains("Bees were invented in 1851. *(no source)*"), "{post}");
     assert!(post.contains("checks_blocking: 1"), "{post}");
 }
@@ -366,8 +387,10 @@ async fn a_writer_that_cannot_keep_to_the_form_is_taken_as_it_is() {
     let executor = ScriptedModel::answering("executor", |_| {
         ScriptedReply::text("## Queens\n\nA queen lays eggs.\n\nShe lives long.")
     });
-    let post =
-        post(&app(writing(&[("Queens", true)], executor)), Request::on("Life of bees")).await.1.unwrap();
+    let post = post(&app(writing(&[("Queens", true)], executor)), Request::on("Life of bees"))
+        .await
+        .1
+        .unwrap();
     assert_eq!(headings(&post), ["Queens"]);
     assert!(post.contains("A queen lays eggs. *(no source)*"), "{post}");
 }
@@ -391,7 +414,8 @@ async fn t276_a_stopped_run_does_not_ask_again_for_what_is_written() {
     let app = app(blogger).checkpointer(Arc::new(MemoryCheckpointer::default()));
     let cancel = tokio_util::sync::CancellationToken::new();
     let run = app.run(Blog::update().request(Request::on("Life of bees")));
-    let mut run = run.thread("t").cancel_on(cancel.clone()).stream([Mode::Updates]).start().unwrap();
+    let mut run =
+        run.thread("t").cancel_on(cancel.clone()).stream([Mode::Updates]).start().unwrap();
     let mut written = 0;
     while let Some(event) = run.next().await {
         written += usize::from(event.data().get("build_section_with_web_research").is_some());

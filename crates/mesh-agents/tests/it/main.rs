@@ -1,4 +1,10 @@
 //! The blogger from outside: its graph on scripted models and given documents.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should say where"
+)]
 
 mod blogger;
 mod request;

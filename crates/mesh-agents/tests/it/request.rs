@@ -17,7 +17,8 @@ fn a_topic_is_enough() {
 
 #[test]
 fn topics_are_counted_in_characters() {
-    for (topic, characters) in [("four".to_owned(), 4), ("ß".repeat(4), 4), ("日".repeat(501), 501)] {
+    for (topic, characters) in [("four".to_owned(), 4), ("ß".repeat(4), 4), ("日".repeat(501), 501)]
+    {
         assert_eq!(
             refused(json!({ "topic": topic })),
             ("/topic".into(), format!("topic: {characters} characters, expected 5 to 500"))
@@ -47,16 +48,16 @@ fn values_of_another_type_or_out_of_bounds_are_pointed_to() {
     assert_eq!(with("topic", json!(7)).0, "/topic");
     assert_eq!(with("mode", json!("magic")).0, "/mode");
     assert_eq!(with("must_cover", json!(["fine", 2])).0, "/must_cover/1");
-    assert_eq!(with("words", json!({"target": 10})), (
-        "/words/target".into(),
-        "words.target: 10, expected 150 to 6000".into()
-    ));
+    assert_eq!(
+        with("words", json!({"target": 10})),
+        ("/words/target".into(), "words.target: 10, expected 150 to 6000".into())
+    );
     assert_eq!(with("sources", json!({"urls": ["ftp://example.org/"]})).0, "/sources/urls/0");
     assert_eq!(with("sources", json!({"urls": ["no address"]})).0, "/sources/urls/0");
     assert_eq!(with("language", json!("klingon!")).0, "/language");
     assert_eq!(refused(json!([])).0, "");
-    assert_eq!(refused(json!({})), (
-        "/topic".into(),
-        "topic: missing, expected 5 to 500 characters".into()
-    ));
+    assert_eq!(
+        refused(json!({})),
+        ("/topic".into(), "topic: missing, expected 5 to 500 characters".into())
+    );
 }
