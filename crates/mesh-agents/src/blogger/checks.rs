@@ -49,7 +49,7 @@ pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResul
             });
         }
     }
-    diversity(&blog.evidence, &mut findings);
+    diversity(&blog, &mut findings);
     for finding in &findings {
         ctx.emit(&json!({ "type": "check.finding", "finding": finding })).await?;
     }
@@ -131,16 +131,17 @@ fn copied(
                 level: Level::Blocking,
                 section: None,
                 message: format!(
-                    "{copied} words are copied from source {source}, expected at most {allowed}"
+                    "{copied} words are copied from {}, expected at most {allowed}",
+                    location(blog, source)
                 ),
             });
         }
     }
 }
 
-fn diversity(evidence: &[Evidence], findings: &mut Vec<Finding>) {
+fn diversity(blog: &View<Blog>, findings: &mut Vec<Finding>) {
     let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
-    for source in evidence.iter().filter_map(|evidence| evidence.source.as_deref()) {
+    for source in blog.evidence.iter().filter_map(|evidence| evidence.source.as_deref()) {
         *by_source.entry(source).or_default() += 1;
     }
     let all: usize = by_source.values().sum();
@@ -151,7 +152,12 @@ fn diversity(evidence: &[Evidence], findings: &mut Vec<Finding>) {
             check: Check::K17,
             level: Level::Warning,
             section: None,
-            message: format!("{most} of {all} statements come from source {source}"),
+            message: format!("{most} of {all} statements come from {}", location(blog, source)),
         });
     }
+}
+
+/// Where a source was found: its id means nothing to a reader.
+fn location<'a>(blog: &'a View<Blog>, id: &'a str) -> &'a str {
+    blog.sources.iter().find(|source| source.id == id).map_or(id, |source| &source.location)
 }

@@ -30,8 +30,7 @@ pub(super) async fn assemble(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<
 /// One line under the title that says how the post was made.
 fn banner(blog: &View<Blog>, deps: &Blogger) -> String {
     let mode = &blog.mode;
-    let handbook =
-        mode.handbook.as_deref().map(|why| format!(" Sources: {why}.")).unwrap_or_default();
+    let handbook = mode.handbook.as_deref().map(|why| format!(" Here {why}.")).unwrap_or_default();
     match (mode.generation, &deps.models) {
         (Generation::Model, Some(models)) => format!(
             "> **Written by a model** (`{}`), because {}. Footnotes lead to the sources.{handbook}",
@@ -106,7 +105,7 @@ pub(super) async fn compile_final_blog(
     if let Some(handbook) = &blog.mode.handbook {
         field("sources_reason", handbook);
     }
-    let _ = writeln!(post, "sources: {}", blog.sources.len());
+    let _ = writeln!(post, "sources_read: {}", blog.sources.len());
     let _ = writeln!(post, "checks_blocking: {blocking}");
     let _ = writeln!(post, "checks_warning: {}", blog.findings.len() - blocking);
     let _ = write!(post, "---\n\n{}\n", blog.draft.trim_end());
