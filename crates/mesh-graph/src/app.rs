@@ -367,6 +367,7 @@ enum Asked {
 }
 
 /// A run that was described and not started yet.
+#[expect(clippy::struct_field_names, reason = "`run_id` is the word on the wire")]
 #[must_use = "a run starts with `invoke` or `start`"]
 pub struct Run<S> {
     inner: Arc<Inner>,

@@ -356,8 +356,24 @@ pub(crate) struct Exits {
 pub(crate) struct Router {
     decide: Decide,
     closed: Option<Vec<NodeId>>,
-    labels: Option<HashMap<Arc<str>, Option<NodeId>>>,
-    empty: Option<Option<NodeId>>,
+    labels: Option<HashMap<Arc<str>, Target>>,
+    empty: Option<Target>,
+}
+
+/// Where an edge leads.
+#[derive(Clone, Copy)]
+enum Target {
+    Node(NodeId),
+    End,
+}
+
+impl Target {
+    fn node(self) -> Option<NodeId> {
+        match self {
+            Self::Node(id) => Some(id),
+            Self::End => None,
+        }
+    }
 }
 
 pub(crate) struct JoinSpec {
@@ -398,7 +414,7 @@ impl Core {
         self.by_name.get(name).copied()
     }
 
-    /// Resolves one target. `Ok(None)` is END.
+    /// Resolves one target into where it leads; END leads nowhere.
     pub(crate) fn resolve(&self, goto: Goto, leads: &mut Leads) -> Result<(), Failure> {
         match goto {
             Goto::Node(name) if &*name == END => Ok(()),
@@ -467,8 +483,7 @@ impl Core {
         let gotos = (router.decide)(&self.schema, fresh).0?;
         if gotos.is_empty() {
             match router.empty {
-                Some(Some(target)) => leads.nodes.push(target),
-                Some(None) => {}
+                Some(target) => leads.nodes.extend(target.node()),
                 None => leads.empty_fan_out = true,
             }
             return Ok(());
@@ -476,11 +491,10 @@ impl Core {
         for goto in gotos {
             let goto = match (&router.labels, goto) {
                 (Some(labels), Goto::Node(label)) => match labels.get(&label) {
-                    Some(Some(id)) => {
-                        leads.nodes.push(*id);
+                    Some(target) => {
+                        leads.nodes.extend(target.node());
                         continue;
                     }
-                    Some(None) => continue,
                     None => return Err(unknown_label(&label, labels)),
                 },
                 (_, goto) => goto,
@@ -515,10 +529,12 @@ impl Core {
             for router in &spec.exits.routers {
                 match (&router.closed, &router.labels) {
                     (Some(closed), _) => open.extend(closed),
-                    (None, Some(labels)) => open.extend(labels.values().flatten()),
+                    (None, Some(labels)) => {
+                        open.extend(labels.values().filter_map(|target| target.node()));
+                    }
                     (None, None) => anywhere = true,
                 }
-                open.extend(router.empty.flatten());
+                open.extend(router.empty.and_then(Target::node));
             }
         }
         if anywhere {
@@ -533,7 +549,7 @@ impl Core {
     }
 }
 
-fn unknown_label(label: &str, labels: &HashMap<Arc<str>, Option<NodeId>>) -> Failure {
+fn unknown_label(label: &str, labels: &HashMap<Arc<str>, Target>) -> Failure {
     let mut known: Vec<&str> = labels.keys().map(|label| &**label).collect();
     known.sort_unstable();
     let mut failure = Failure::unknown_target(label);
@@ -610,16 +626,15 @@ impl Compiler {
         self.known(name, place)
     }
 
-    /// `Some(None)` is END.
-    fn target(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<Option<NodeId>> {
+    fn target(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<Target> {
         if &**name == END {
-            return Some(None);
+            return Some(Target::End);
         }
         if &**name == START {
             self.mistakes.push(Mistake::EdgeToStart);
             return None;
         }
-        self.known(name, place).map(Some)
+        self.known(name, place).map(Target::Node)
     }
 
     fn known(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<NodeId> {
@@ -640,7 +655,7 @@ impl Compiler {
             let place = || format!("the edge {from} -> {to}");
             let source = self.source(&from, place);
             let target = self.target(&to, place);
-            if let (Some(source), Some(Some(target))) = (source, target) {
+            if let (Some(source), Some(Target::Node(target))) = (source, target) {
                 self.nodes[source as usize].exits.edges.push(target);
             }
         }
@@ -654,7 +669,7 @@ impl Compiler {
         for (id, targets) in std::mem::take(&mut self.declared) {
             for name in targets {
                 let node = Arc::clone(&self.nodes[id as usize].name);
-                if let Some(Some(target)) =
+                if let Some(Target::Node(target)) =
                     self.target(&name, || format!("the targets of `{node}`"))
                 {
                     self.nodes[id as usize].targets.push(target);
@@ -691,7 +706,8 @@ impl Compiler {
                 ids.push(id);
             }
         }
-        let Some(Some(target)) = self.target(to, || format!("the join {name}")) else { return };
+        let target = self.target(to, || format!("the join {name}"));
+        let Some(Target::Node(target)) = target else { return };
         let join = specs.len() as JoinId;
         for id in &ids {
             self.nodes[*id as usize].exits.joins.push(join);
@@ -707,8 +723,8 @@ impl Compiler {
         match draft.targets {
             Targets::Open => {}
             Targets::Closed(names) => {
-                let ids = names.iter().filter_map(|name| self.target(name, place)).flatten();
-                router.closed = Some(ids.collect());
+                let targets = names.iter().filter_map(|name| self.target(name, place));
+                router.closed = Some(targets.filter_map(Target::node).collect());
             }
             Targets::Labels(labels) => {
                 let mut map = HashMap::new();

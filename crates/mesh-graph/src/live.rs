@@ -343,21 +343,20 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Result<Vec<PendingSen
         .map(|sent| {
             let spec = core.node(sent.node);
             let wrap = |source| KeyError { key: format!("Send to {}", spec.name), source };
-            let arg = match spec.run.as_ref().map(|run| run.arg()) {
-                Some(ArgCodec::Typed(codec)) => codec.encode(&sent.arg).map_err(wrap)?,
-                _ => {
-                    let values = sent.arg.downcast_ref::<Values>().cloned().unwrap_or_default();
-                    let mut partial = BTreeMap::new();
-                    for (index, value) in values.0.iter().enumerate() {
-                        if let Some(value) = value
-                            && core.schema.channels()[index].rule.stored()
-                        {
-                            let bytes = encode_value(&core.schema, index, value)?;
-                            partial.insert(core.schema.key(index).to_string(), StoredUpdate(bytes));
-                        }
+            let arg = if let Some(ArgCodec::Typed(codec)) = spec.run.as_ref().map(|run| run.arg()) {
+                codec.encode(&sent.arg).map_err(wrap)?
+            } else {
+                let values = sent.arg.downcast_ref::<Values>().cloned().unwrap_or_default();
+                let mut partial = BTreeMap::new();
+                for (index, value) in values.0.iter().enumerate() {
+                    if let Some(value) = value
+                        && core.schema.channels()[index].rule.stored()
+                    {
+                        let bytes = encode_value(&core.schema, index, value)?;
+                        partial.insert(core.schema.key(index).to_string(), StoredUpdate(bytes));
                     }
-                    stored::encode(&partial).map_err(wrap)?
                 }
+                stored::encode(&partial).map_err(wrap)?
             };
             Ok(PendingSend { node: spec.name.to_string(), arg })
         })

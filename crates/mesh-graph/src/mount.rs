@@ -19,11 +19,16 @@ use crate::{
     value::{Datum, codec},
 };
 
+/// Makes the child's input from the task's.
+type Enter = Box<dyn Fn(&Input) -> NodeResult<Update> + Send + Sync>;
+/// Makes the parent's update from the child's final state.
+type Leave = Arc<dyn Fn(&Schema, &Values) -> Update + Send + Sync>;
+
 /// A mounted graph with its two mappings.
 pub(crate) struct Mount {
     child: Arc<Core>,
-    enter: Box<dyn Fn(&Input) -> NodeResult<Update> + Send + Sync>,
-    leave: Arc<dyn Fn(&Schema, &Values) -> Update + Send + Sync>,
+    enter: Enter,
+    leave: Leave,
     arg: ArgCodec,
 }
 
@@ -71,7 +76,7 @@ impl Mount {
 
 fn leaving<S: State, C: State>(
     output: impl Fn(&View<C>) -> S::Update + Send + Sync + 'static,
-) -> Arc<dyn Fn(&Schema, &Values) -> Update + Send + Sync> {
+) -> Leave {
     Arc::new(move |schema, values| output(&View::<C>::new(schema, values)).into())
 }
 

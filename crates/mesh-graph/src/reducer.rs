@@ -7,7 +7,7 @@
 use std::{
     any::type_name,
     collections::{BTreeMap, HashMap},
-    hash::Hash,
+    hash::{BuildHasher, Hash},
     marker::PhantomData,
     ops::AddAssign,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -135,7 +135,10 @@ impl<K: Datum + Ord, V: Datum> Mergeable for BTreeMap<K, V> {
     }
 }
 
-impl<K: Datum + Eq + Hash, V: Datum> Mergeable for HashMap<K, V> {
+impl<K: Datum + Eq + Hash, V: Datum, H: BuildHasher> Mergeable for HashMap<K, V, H>
+where
+    Self: Datum + Default,
+{
     fn merge(&mut self, update: Self) {
         self.extend(update);
     }

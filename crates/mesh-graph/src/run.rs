@@ -689,7 +689,7 @@ impl Driver {
             .filter(|(_, slot)| matches!(slot.state, SlotState::Waiting))
             .map(|(position, _)| position)
             .collect();
-        let mut left = waiting.len();
+        let left = waiting.len();
         let mut running = Running::new(left > 1);
         for position in waiting {
             let slot = &slots[position];
@@ -698,6 +698,20 @@ impl Driver {
             let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
             running.add(position, run_task(task, input, start, self.storage().is_some()));
         }
+        let ended = self.watch(slots, &mut running, left).await;
+        if running.is_busy() {
+            running.stop(self.sleep(CANCEL_GRACE)).await;
+        }
+        ended
+    }
+
+    /// Notes how tasks end until `left` of them have, or until their time is up.
+    async fn watch(
+        &mut self,
+        slots: &mut [Slot],
+        running: &mut Running,
+        mut left: usize,
+    ) -> Result<(), Error> {
         let mut failed = false;
         let mut grace: Option<BoxFuture<'static, ()>> = None;
         while left > 0 {
@@ -1205,6 +1219,27 @@ impl Running {
             Self::One(slot) => *slot = Some((position, Box::pin(task))),
             Self::Many(set) => {
                 set.spawn(async move { (position, task.await) });
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::One(task) => task.is_some(),
+            Self::Many(set) => !set.is_empty(),
+        }
+    }
+
+    /// Drops what is still running, and waits until it is gone: nothing of this run may write once
+    /// the run has ended. Only code that blocks its thread is not waited for beyond `patience`.
+    async fn stop(self, patience: BoxFuture<'static, ()>) {
+        if let Self::Many(mut set) = self {
+            set.abort_all();
+            let gone = async { while set.join_next().await.is_some() {} };
+            tokio::select! {
+                biased;
+                () = gone => {}
+                () = patience => {}
             }
         }
     }

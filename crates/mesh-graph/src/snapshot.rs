@@ -14,7 +14,7 @@ use crate::{
     graph::Core,
     interrupt::Interrupt,
     live::{Effect, Live, decode_writes},
-    state::{State, Update, View},
+    state::{State, View},
     superstep::{self, Planned},
 };
 
@@ -148,7 +148,7 @@ pub(crate) fn of<S>(
         } else {
             next.push(core.node(task.node).name.to_string());
         }
-        tasks.push(task_snapshot(core, place, task, id, record)?);
+        tasks.push(task_snapshot(core, place, loaded, task, id, record)?);
     }
     let interrupts = open_interrupts(&loaded.tasks);
     if !done.is_empty() {
@@ -204,6 +204,7 @@ fn open_interrupts(records: &[TaskRecord]) -> Vec<Interrupt> {
 fn task_snapshot(
     core: &Arc<Core>,
     place: &Place,
+    loaded: &Loaded,
     task: &Planned,
     id: TaskId,
     record: Option<&TaskRecord>,
@@ -216,11 +217,12 @@ fn task_snapshot(
     });
     let result = match record.and_then(|record| record.commit.as_ref()) {
         Some(commit) => {
+            let checkpoint = loaded.checkpoint.id;
+            let unreadable = |source| Error::UnreadableCheckpoint { checkpoint, source };
             let mut object = Map::new();
             for writes in &commit.updates {
-                let update =
-                    decode_writes(&core.schema, writes).unwrap_or_else(|_| Update::default());
-                if let Ok(Json::Object(shown)) = update.to_json(&core.schema) {
+                let update = decode_writes(&core.schema, writes).map_err(unreadable)?;
+                if let Json::Object(shown) = update.to_json(&core.schema).map_err(unreadable)? {
                     object.extend(shown);
                 }
             }

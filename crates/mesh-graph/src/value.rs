@@ -71,6 +71,7 @@ pub trait Codec: Send + Sync {
     ///
     /// # Errors
     /// [`CodecError::Mismatch`].
+    #[expect(clippy::wrong_self_convention, reason = "the other half of `to_json`")]
     fn from_json(&self, json: Json) -> Result<Value, CodecError>;
     /// The stored form: a format byte, then MessagePack with named fields.
     ///

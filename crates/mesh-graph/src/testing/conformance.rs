@@ -110,17 +110,17 @@ fn record(task: u128, node: &str) -> TaskRecord {
     TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.to_owned()))
 }
 
-fn done(goto: &str) -> Option<TaskCommit> {
-    Some(TaskCommit { nodes: vec![goto.to_owned()], ..TaskCommit::default() })
+fn done(goto: &str) -> TaskCommit {
+    TaskCommit { nodes: vec![goto.to_owned()], ..TaskCommit::default() }
 }
 
-fn failed(message: &str) -> Option<Failure> {
-    Some(Failure {
+fn failed(message: &str) -> Failure {
+    Failure {
         kind: FailureKind::BadValue { key: "k".to_owned() },
         code: Some("coded".to_owned()),
         message: message.to_owned(),
         chain: vec!["because".to_owned()],
-    })
+    }
 }
 
 fn question(number: u128, key: Option<&str>) -> Interrupt {
@@ -199,7 +199,7 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
         }),
         interrupts: vec![question(1, Some("key")), question(2, None)],
         answers: BTreeMap::from([(InterruptId(1), Json::Null), (InterruptId(2), json!([1]))]),
-        error: failed("nearly"),
+        error: Some(failed("nearly")),
         path: TaskPath::Push(3),
         ..record(u128::MAX, "n")
     };
@@ -245,7 +245,7 @@ async fn a_put_on_another_head_is_refused_and_leaves_nothing(subject: Subject) {
     for wrong in [None, Some(1)] {
         let mut put = commit(t(), 3, wrong);
         put.checkpoint.parent = Some(id(2));
-        put.tasks = vec![TaskRecord { commit: done("x"), ..record(1, "n") }];
+        put.tasks = vec![TaskRecord { commit: Some(done("x")), ..record(1, "n") }];
         put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
         assert!(matches!(subject.put(put).await, Err(Error::HeadMoved { .. })));
     }
@@ -279,13 +279,13 @@ async fn the_head_is_the_largest_id(subject: Subject) {
 async fn the_first_commit_of_a_task_stays(subject: Subject) {
     subject.put(commit(t(), 1, None)).await.unwrap();
     for goto in ["first", "second"] {
-        let record = TaskRecord { commit: done(goto), ..record(1, "n") };
+        let record = TaskRecord { commit: Some(done(goto)), ..record(1, "n") };
         subject.put_task(&t(), id(1), record).await.unwrap();
     }
-    assert_eq!(only_task(&subject, 1).await.commit, done("first"));
+    assert_eq!(only_task(&subject, 1).await.commit, Some(done("first")));
     // A record that knows of no commit, and of no error either, takes nothing away.
     subject.put_task(&t(), id(1), record(1, "n")).await.unwrap();
-    assert_eq!(only_task(&subject, 1).await.commit, done("first"));
+    assert_eq!(only_task(&subject, 1).await.commit, Some(done("first")));
 }
 
 async fn questions_answers_and_the_error_are_replaced(subject: Subject) {
@@ -294,30 +294,30 @@ async fn questions_answers_and_the_error_are_replaced(subject: Subject) {
     subject.put_task(&t(), id(1), asked.clone()).await.unwrap();
     let answered = TaskRecord {
         answers: BTreeMap::from([(InterruptId(1), json!("yes"))]),
-        error: failed("first"),
+        error: Some(failed("first")),
         ..asked
     };
     subject.put_task(&t(), id(1), answered.clone()).await.unwrap();
     assert_eq!(only_task(&subject, 1).await, answered);
-    let finished = TaskRecord { commit: done("x"), error: None, ..answered };
+    let finished = TaskRecord { commit: Some(done("x")), error: None, ..answered };
     subject.put_task(&t(), id(1), finished.clone()).await.unwrap();
     assert_eq!(only_task(&subject, 1).await, finished);
 }
 
 async fn an_error_without_a_commit_withdraws_the_commit(subject: Subject) {
     subject.put(commit(t(), 1, None)).await.unwrap();
-    let finished = TaskRecord { commit: done("x"), ..record(1, "n") };
+    let finished = TaskRecord { commit: Some(done("x")), ..record(1, "n") };
     subject.put_task(&t(), id(1), finished).await.unwrap();
-    let withdrawn = TaskRecord { error: failed("conflict"), ..record(1, "n") };
+    let withdrawn = TaskRecord { error: Some(failed("conflict")), ..record(1, "n") };
     subject.put_task(&t(), id(1), withdrawn.clone()).await.unwrap();
     assert_eq!(only_task(&subject, 1).await, withdrawn);
-    let again = TaskRecord { commit: done("y"), ..record(1, "n") };
+    let again = TaskRecord { commit: Some(done("y")), ..record(1, "n") };
     subject.put_task(&t(), id(1), again.clone()).await.unwrap();
     assert_eq!(only_task(&subject, 1).await, again);
 }
 
 async fn a_task_may_be_stored_before_its_checkpoint(subject: Subject) {
-    let early = TaskRecord { commit: done("x"), ..record(1, "n") };
+    let early = TaskRecord { commit: Some(done("x")), ..record(1, "n") };
     subject.put_task(&t(), id(1), early.clone()).await.unwrap();
     assert!(subject.load(&t(), None).await.unwrap().is_none());
     subject.put(commit(t(), 1, None)).await.unwrap();
@@ -326,17 +326,17 @@ async fn a_task_may_be_stored_before_its_checkpoint(subject: Subject) {
 
 async fn records_that_come_with_a_put_are_merged(subject: Subject) {
     subject.put(commit(t(), 1, None)).await.unwrap();
-    let first = TaskRecord { commit: done("first"), ..record(1, "n") };
+    let first = TaskRecord { commit: Some(done("first")), ..record(1, "n") };
     subject.put_task(&t(), id(1), first).await.unwrap();
     let mut put = commit(t(), 2, Some(1));
     put.tasks = vec![
-        TaskRecord { commit: done("second"), ..record(1, "n") },
-        TaskRecord { commit: done("other"), ..record(2, "o") },
+        TaskRecord { commit: Some(done("second")), ..record(1, "n") },
+        TaskRecord { commit: Some(done("other")), ..record(2, "o") },
     ];
     subject.put(put).await.unwrap();
     let tasks = subject.load(&t(), Some(id(1))).await.unwrap().unwrap().tasks;
     let commits: Vec<_> = tasks.into_iter().map(|task| task.commit).collect();
-    assert_eq!(commits, [done("first"), done("other")]);
+    assert_eq!(commits, [Some(done("first")), Some(done("other"))]);
 }
 
 async fn records_are_in_apply_order(subject: Subject) {

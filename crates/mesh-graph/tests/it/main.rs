@@ -1,5 +1,13 @@
 //! The engine's behaviour, one test per case of its matrix.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_raw_string_hashes,
+    reason = "tests may be blunt, and expect-test writes its literals with hashes"
+)]
+
 mod channels;
 mod checkpointers;
 mod inputs;

@@ -1,0 +1,255 @@
+//! One database file: who may open it, who writes and who reads.
+//!
+//! All writes go through one thread with the only writing connection, in groups; an answer is
+//! given after COMMIT returned. Reads use a few connections of their own, on the runtime's
+//! blocking threads.
+
+mod checkpoints;
+mod readers;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use mesh_graph::Checkpointer;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    checkpoints::SqliteCheckpointer,
+    readers::READERS,
+    writer::{GROUP_MAX, GROUP_TIME, WRITE_QUEUE},
+};
+use self::{
+    readers::Readers,
+    writer::{Message, Operation, Unanswered},
+};
+use crate::Error;
+
+/// A database file that this process has open. Cloning is cheap.
+///
+/// When the last handle goes, or at [`Sqlite::close`], what was asked for is committed and the
+/// file is let go.
+#[derive(Clone)]
+pub struct Sqlite {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    /// None only while dropping.
+    writer: Option<mpsc::Sender<Message>>,
+    thread: Option<JoinHandle<()>>,
+    readers: Arc<Readers>,
+    unanswered: Unanswered,
+}
+
+/// How an operation on a connection ends badly.
+pub(crate) enum Fault<E> {
+    /// It was refused for a reason of its own.
+    Refused(E),
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+}
+
+impl<E> From<rusqlite::Error> for Fault<E> {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl<E: From<Error>> Fault<E> {
+    fn settle(self, path: &Path) -> E {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sqlite(error) => Error::of(path.to_path_buf(), error).into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Opens the database file, making it when there is none and bringing it to this build's
+    /// schema. Its directory has to exist. Beside it lies `<file>.lock`, by which a second
+    /// process is kept out.
+    ///
+    /// # Errors
+    /// [`Error`] names the file and says what is in the way.
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave a new, empty database behind.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_path_buf();
+        let opened = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || Self::open_now(path)
+        });
+        // Fails only when the runtime shuts down or the opening panics: it is not open, then.
+        opened.await.unwrap_or(Err(Error::Closed { path }))
+    }
+
+    fn open_now(path: PathBuf) -> Result<Self, Error> {
+        if path.is_dir() {
+            return Err(Error::IsDirectory { path });
+        }
+        let lock = lock(&path)?;
+        let connection = connect(&path, true)?;
+        let (writer, operations) = mpsc::channel(WRITE_QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn({
+                let path = path.clone();
+                move || writer::run(connection, operations, &path, lock)
+            })
+            .map_err(|source| Error::Open { path: path.clone(), source: Arc::new(source) })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers: Arc::new(Readers::new(path.clone())),
+                path,
+                writer: Some(writer),
+                thread: Some(thread),
+                unanswered: Unanswered::default(),
+            }),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The checkpoints in this file.
+    pub fn checkpointer(&self) -> Arc<dyn Checkpointer> {
+        Arc::new(SqliteCheckpointer::new(self.clone()))
+    }
+
+    /// Commits what was asked for so far and lets go of the file. Later operations, of clones of
+    /// this handle too, are refused as [`Error::Closed`].
+    ///
+    /// # Cancel safety
+    /// Once begun, closing goes on when the future is dropped.
+    pub async fn close(self) {
+        self.inner.readers.close();
+        let (reply, closed) = oneshot::channel();
+        if let Some(writer) = &self.inner.writer
+            && writer.send(Message::Close(reply)).await.is_ok()
+        {
+            // The sender is dropped when the thread has let go of the file.
+            let _ = closed.await;
+        }
+    }
+
+    /// Runs an operation on the writing connection, inside a transaction that it may share with
+    /// others, and answers after the transaction was committed. An operation that fails leaves
+    /// nothing behind and does not disturb the others.
+    ///
+    /// # Cancel safety
+    /// A dropped future may or may not have taken effect.
+    pub(crate) async fn write<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let closed = || Error::Closed { path: self.inner.path.clone() };
+        let (reply, answer) = oneshot::channel();
+        let operation = Box::new(Operation::new(operation, reply, self.inner.unanswered.count()));
+        let Some(writer) = &self.inner.writer else { return Err(closed().into()) };
+        if writer.send(Message::Write(operation)).await.is_err() {
+            return Err(closed().into());
+        }
+        match answer.await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(fault))) => Err(fault.settle(&self.inner.path)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(closed().into()),
+        }
+    }
+
+    /// Runs an operation on a reading connection, in one read transaction that sees every write
+    /// asked for before, also one whose caller went away: what a dead run left in the queue must
+    /// not appear between what its successor reads and what that writes.
+    ///
+    /// # Cancel safety
+    /// Reading has no effect; it goes on to its end when the future is dropped.
+    pub(crate) async fn read<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        if self.inner.unanswered.any() {
+            self.write(|_| -> Result<(), Fault<E>> { Ok(()) }).await?;
+        }
+        Readers::read(&self.inner.readers, operation).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.readers.close();
+        drop(self.writer.take());
+        // Waits for at most one queue of operations, so that they are on disk when the handle is
+        // gone and the file can be opened again.
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the database's writer panicked");
+        }
+    }
+}
+
+/// Takes the advisory lock that keeps a second process away. It lies in a file of its own:
+/// SQLite's locks on the database would be lost by opening and closing that one.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |source| Error::Open { path: path.to_path_buf(), source: Arc::new(source) };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Opens a connection; the first one, which is `writing`, makes and migrates the database.
+fn connect(path: &Path, writing: bool) -> Result<Connection, Error> {
+    use rusqlite::OpenFlags;
+    let failed = |error| Error::of(path.to_path_buf(), error);
+    // Without the flag for URIs: a path that begins with `file:` is a path.
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if writing {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    schema::configure(&connection, writing).map_err(failed)?;
+    if writing {
+        if connection.is_readonly("main").map_err(failed)? {
+            return Err(Error::ReadOnly { path: path.to_path_buf() });
+        }
+        schema::migrate(&mut connection, path)?;
+    }
+    Ok(connection)
+}

@@ -1,0 +1,323 @@
+//! Checkpoints in SQLite. What they mean is decided in `mesh_graph::checkpointer`.
+
+use async_trait::async_trait;
+use mesh_graph::{
+    CheckpointId, Checkpointer,
+    checkpoint::{Checkpoint, Place, TaskRecord},
+    checkpointer::{
+        Commit, Error, Filter, Head, Loaded, chain, check_format, merge_record, sort_records,
+    },
+    stored,
+};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{Fault, Sqlite};
+
+/// Keeps checkpoints in a [`Sqlite`] database; made by [`Sqlite::checkpointer`].
+#[derive(Debug, Clone)]
+pub struct SqliteCheckpointer {
+    database: Sqlite,
+}
+
+impl SqliteCheckpointer {
+    pub(super) fn new(database: Sqlite) -> Self {
+        Self { database }
+    }
+}
+
+type Outcome<T> = Result<T, Fault<Error>>;
+
+#[async_trait]
+impl Checkpointer for SqliteCheckpointer {
+    async fn put(&self, commit: Commit) -> Result<(), Error> {
+        self.database.write(move |connection| put(connection, commit)).await
+    }
+
+    async fn put_task(
+        &self,
+        place: &Place,
+        checkpoint: CheckpointId,
+        record: TaskRecord,
+    ) -> Result<(), Error> {
+        let place = place.clone();
+        self.database
+            .write(move |connection| {
+                let place = make_place(connection, &place)?;
+                put_record(connection, place, checkpoint, record)
+            })
+            .await
+    }
+
+    async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {
+        let place = place.clone();
+        self.database.read(move |connection| load(connection, &place, id)).await
+    }
+
+    async fn list(&self, place: &Place, filter: &Filter) -> Result<Vec<Loaded>, Error> {
+        let (place, filter) = (place.clone(), filter.clone());
+        self.database.read(move |connection| list(connection, &place, &filter)).await
+    }
+
+    async fn delete_thread(&self, thread: &str) -> Result<(), Error> {
+        let thread = thread.to_owned();
+        self.database
+            .write(move |connection| {
+                connection
+                    .prepare_cached("DELETE FROM places WHERE thread = ?")?
+                    .execute([thread])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+// ---- writing ----
+
+fn put(connection: &Connection, commit: Commit) -> Outcome<()> {
+    let id = commit.checkpoint.id;
+    let place = make_place(connection, &commit.place)?;
+    let exists = connection
+        .prepare_cached("SELECT 1 FROM checkpoints WHERE place = ? AND id = ?")?
+        .exists((place, bytes(id)))?;
+    if exists {
+        return Ok(());
+    }
+    if let Head::Is(expected) = commit.expected_head
+        && head(connection, place)? != expected
+    {
+        return Err(Fault::Refused(Error::HeadMoved { thread: commit.place.thread }));
+    }
+    if let Some(parent) = commit.checkpoint.parent {
+        for record in commit.tasks {
+            put_record(connection, place, parent, record)?;
+        }
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO blobs (place, key, at, checksum, body) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    for (key, blob) in commit.blobs {
+        let body = encode(&blob)?;
+        insert.execute((place, key, bytes(id), checksum(&body), body))?;
+    }
+    let body = encode(&commit.checkpoint)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO checkpoints (place, id, format, checksum, body) VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute((place, bytes(id), commit.checkpoint.v, checksum(&body), body))?;
+    Ok(())
+}
+
+fn put_record(
+    connection: &Connection,
+    place: i64,
+    checkpoint: CheckpointId,
+    mut record: TaskRecord,
+) -> Outcome<()> {
+    let key = (place, bytes(checkpoint), record.id.0.to_be_bytes());
+    let known = connection
+        .prepare_cached(
+            "SELECT checksum, body FROM tasks WHERE place = ? AND checkpoint = ? AND task = ?",
+        )?
+        .query_row(key, stored_body)
+        .optional()?;
+    if let Some(known) = known {
+        let mut merged: TaskRecord = known.decode(checkpoint, "a task record")?;
+        merge_record(&mut merged, record);
+        record = merged;
+    }
+    let body = encode(&record)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO tasks (place, checkpoint, task, checksum, body) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET checksum = excluded.checksum, body = excluded.body",
+        )?
+        .execute((key.0, key.1, key.2, checksum(&body), body))?;
+    Ok(())
+}
+
+/// The number of a place, which gets one when it is written for the first time.
+fn make_place(connection: &Connection, place: &Place) -> Outcome<i64> {
+    if let Some(known) = find_place(connection, place)? {
+        return Ok(known);
+    }
+    connection
+        .prepare_cached("INSERT INTO places (thread, ns) VALUES (?, ?)")?
+        .execute((&place.thread, &place.ns))?;
+    Ok(connection.last_insert_rowid())
+}
+
+// ---- reading ----
+
+fn find_place(connection: &Connection, place: &Place) -> Outcome<Option<i64>> {
+    let found = connection
+        .prepare_cached("SELECT place FROM places WHERE thread = ? AND ns = ?")?
+        .query_row((&place.thread, &place.ns), |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
+fn head(connection: &Connection, place: i64) -> Outcome<Option<CheckpointId>> {
+    let newest = connection
+        .prepare_cached("SELECT id FROM checkpoints WHERE place = ? ORDER BY id DESC LIMIT 1")?
+        .query_row([place], |row| row.get::<_, [u8; 16]>(0))
+        .optional()?;
+    Ok(newest.map(from_bytes))
+}
+
+fn load(
+    connection: &Connection,
+    place: &Place,
+    id: Option<CheckpointId>,
+) -> Outcome<Option<Loaded>> {
+    let Some(place) = find_place(connection, place)? else { return Ok(None) };
+    let Some(id) = id.map_or_else(|| head(connection, place), |id| Ok(Some(id)))? else {
+        return Ok(None);
+    };
+    let found = connection
+        .prepare_cached(
+            "SELECT checksum, body, id, format FROM checkpoints WHERE place = ? AND id = ?",
+        )?
+        .query_row((place, bytes(id)), StoredCheckpoint::read)
+        .optional()?;
+    match found {
+        Some(found) => fill(connection, place, found.decode()?).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<Loaded>> {
+    let Some(place) = find_place(connection, place)? else { return Ok(Vec::new()) };
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    // Two statements, so that each is a plain range of the primary key.
+    let (sql, before) = match filter.before {
+        Some(before) => (
+            "SELECT checksum, body, id, format FROM checkpoints
+             WHERE place = ? AND id < ? ORDER BY id DESC",
+            before,
+        ),
+        None => (
+            "SELECT checksum, body, id, format FROM checkpoints
+             WHERE place = ? AND id <= ? ORDER BY id DESC",
+            CheckpointId(u128::MAX),
+        ),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((place, bytes(before)), StoredCheckpoint::read)?;
+    let mut listed = Vec::new();
+    for row in rows {
+        if listed.len() == limit {
+            break;
+        }
+        let checkpoint = row?.decode()?;
+        if filter.admits(&checkpoint) {
+            listed.push(fill(connection, place, checkpoint)?);
+        }
+    }
+    Ok(listed)
+}
+
+/// Adds the values and the task records of a checkpoint.
+fn fill(connection: &Connection, place: i64, checkpoint: Checkpoint) -> Outcome<Loaded> {
+    let id = checkpoint.id;
+    let mut blobs = connection.prepare_cached(
+        "SELECT checksum, body FROM blobs WHERE place = ? AND key = ? AND at = ?",
+    )?;
+    let mut values = Vec::with_capacity(checkpoint.channels.len());
+    for entry in &checkpoint.channels {
+        // `chain` speaks the language of checkpointers; what SQLite says passes by it.
+        let mut failed = None;
+        let parts = chain(id, entry.at, |at| {
+            let row = blobs.query_row((place, &entry.key, bytes(at)), stored_body).optional();
+            match row {
+                Ok(Some(row)) => row.open(id, "a value").map(Some),
+                Ok(None) => Ok(None),
+                Err(error) => {
+                    failed = Some(error);
+                    Ok(None)
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        values.push(parts.map_err(Fault::Refused)?);
+    }
+    let mut statement = connection
+        .prepare_cached("SELECT checksum, body FROM tasks WHERE place = ? AND checkpoint = ?")?;
+    let mut tasks = Vec::new();
+    for row in statement.query_map((place, bytes(id)), stored_body)? {
+        tasks.push(row?.decode(id, "a task record")?);
+    }
+    sort_records(&mut tasks);
+    Ok(Loaded { checkpoint, values, tasks })
+}
+
+// ---- the stored form ----
+
+fn bytes(id: CheckpointId) -> [u8; 16] {
+    id.0.to_be_bytes()
+}
+
+fn from_bytes(bytes: [u8; 16]) -> CheckpointId {
+    CheckpointId(u128::from_be_bytes(bytes))
+}
+
+/// SQLite does not notice a flipped bit inside a value; this does.
+fn checksum(body: &[u8]) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(body).as_bytes()[..8]);
+    i64::from_be_bytes(first)
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Outcome<Vec<u8>> {
+    stored::encode(value).map_err(|error| Fault::Refused(Error::Storage(Box::new(error))))
+}
+
+/// A body that was not looked into yet.
+struct Stored {
+    checksum: i64,
+    body: Vec<u8>,
+}
+
+fn stored_body(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
+    Ok(Stored { checksum: row.get(0)?, body: row.get(1)? })
+}
+
+impl Stored {
+    /// The value, if nothing happened to it. `what` it is part of the message.
+    fn open<T: serde::de::DeserializeOwned>(
+        &self,
+        id: CheckpointId,
+        what: &str,
+    ) -> Result<T, Error> {
+        if checksum(&self.body) != self.checksum {
+            let reason = format!("{what} does not have its checksum");
+            return Err(Error::Damaged { id, reason });
+        }
+        stored::decode(&self.body)
+            .map_err(|error| Error::Damaged { id, reason: format!("{what}: {error}") })
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&self, id: CheckpointId, what: &str) -> Outcome<T> {
+        self.open(id, what).map_err(Fault::Refused)
+    }
+}
+
+struct StoredCheckpoint {
+    id: CheckpointId,
+    format: u16,
+    stored: Stored,
+}
+
+impl StoredCheckpoint {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok(Self { id: from_bytes(row.get(2)?), format: row.get(3)?, stored: stored_body(row)? })
+    }
+
+    /// Another format is told before its unknown layout is looked at.
+    fn decode(&self) -> Outcome<Checkpoint> {
+        check_format(self.id, self.format).map_err(Fault::Refused)?;
+        self.stored.decode(self.id, "the checkpoint")
+    }
+}

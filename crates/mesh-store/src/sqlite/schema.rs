@@ -1,0 +1,111 @@
+//! The tables, and how a database of an older build gets them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::Error;
+
+/// Marks a database file as ours: "GMsh".
+const APPLICATION_ID: u32 = 0x474D_7368;
+
+/// Bytes that the write-ahead log keeps after it was copied into the database.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+
+/// Prepared statements that a connection keeps.
+const STATEMENTS_KEPT: usize = 64;
+
+/// One script per schema version, applied in order. A script that was released is never edited.
+///
+/// Ids are 16 bytes, big end first, so that they sort as they do in Rust. `checksum` is over
+/// `body`, which has the stored form of `mesh_graph::stored`.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE places (
+        place INTEGER PRIMARY KEY,
+        thread TEXT NOT NULL,
+        ns TEXT NOT NULL,
+        UNIQUE (thread, ns)
+    ) STRICT;
+
+    CREATE TABLE checkpoints (
+        place INTEGER NOT NULL REFERENCES places ON DELETE CASCADE,
+        id BLOB NOT NULL CHECK (length(id) = 16),
+        format INTEGER NOT NULL,
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (place, id)
+    ) STRICT, WITHOUT ROWID;
+
+    -- A channel's values lie side by side, so a chain of deltas is read from few pages.
+    CREATE TABLE blobs (
+        place INTEGER NOT NULL REFERENCES places ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        at BLOB NOT NULL CHECK (length(at) = 16),
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (place, key, at)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Without a reference to checkpoints: a record may be stored before its checkpoint.
+    CREATE TABLE tasks (
+        place INTEGER NOT NULL REFERENCES places ON DELETE CASCADE,
+        checkpoint BLOB NOT NULL CHECK (length(checkpoint) = 16),
+        task BLOB NOT NULL CHECK (length(task) = 16),
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (place, checkpoint, task)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Settings that belong to a connection and are not kept in the file.
+pub(super) fn configure(connection: &Connection, writing: bool) -> Result<(), rusqlite::Error> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.pragma_update(None, "busy_timeout", 5000)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    // What is stored in the file must not be able to call functions with side effects.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    if writing {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    } else {
+        connection.pragma_update(None, "query_only", true)?;
+    }
+    Ok(())
+}
+
+/// Brings a database to the newest schema, after making sure that it is one of ours.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = |error| Error::of(path.to_path_buf(), error);
+    let number = |connection: &Connection, sql: &str| {
+        connection.query_row(sql, [], |row| row.get::<_, u32>(0)).map_err(failed)
+    };
+    let owner = number(connection, "PRAGMA application_id")?;
+    let tables = number(connection, "SELECT count(*) FROM sqlite_schema")?;
+    if owner != APPLICATION_ID && (owner != 0 || tables > 0) {
+        return Err(Error::Foreign { path: path.to_path_buf() });
+    }
+    let found = number(connection, "PRAGMA user_version")?;
+    let supported = MIGRATIONS.len() as u32;
+    if found > supported {
+        return Err(Error::Newer { path: path.to_path_buf(), found, supported });
+    }
+    // Only now is the file changed.
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(Error::NoWriteAheadLog { path: path.to_path_buf() });
+    }
+    for (version, script) in (1..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        transaction.execute_batch(script).map_err(failed)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", version).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! What cannot be seen through the storage traits: groups, bounds and a full disk.
+
+use std::sync::mpsc::sync_channel;
+
+use futures::future::join_all;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+
+async fn open() -> (Sqlite, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Sqlite::open(directory.path().join("test.db")).await.unwrap();
+    database
+        .write(|connection: &Connection| -> Result<(), Fault<Error>> {
+            Ok(connection.execute_batch("CREATE TABLE marks (mark INTEGER)")?)
+        })
+        .await
+        .unwrap();
+    (database, directory)
+}
+
+/// Writes a mark, then fails if it is odd.
+async fn mark(database: &Sqlite, mark: i64) -> Result<(), Error> {
+    database
+        .write(move |connection| {
+            connection.prepare_cached("INSERT INTO marks VALUES (?)")?.execute([mark])?;
+            if mark % 2 == 1 {
+                return Err(Fault::Refused(Error::Foreign { path: PathBuf::from("odd") }));
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn marks(database: &Sqlite) -> i64 {
+    database
+        .read(|connection| -> Result<i64, Fault<Error>> {
+            Ok(connection.query_row("SELECT count(*) FROM marks", [], |row| row.get(0))?)
+        })
+        .await
+        .unwrap()
+}
+
+/// Keeps the writer busy until the returned function is called.
+fn hold(database: &Sqlite) -> (impl Future<Output = ()>, impl FnOnce()) {
+    let (release, held) = sync_channel::<()>(1);
+    let database = database.clone();
+    let holding = async move {
+        database
+            .write(move |_| -> Result<(), Fault<Error>> {
+                held.recv().unwrap();
+                Ok(())
+            })
+            .await
+            .unwrap();
+    };
+    (holding, move || release.send(()).unwrap())
+}
+
+#[tokio::test]
+async fn a_refused_operation_takes_only_its_own_changes_with_it() {
+    let (database, _directory) = open().await;
+    let (holding, release) = hold(&database);
+    let mut holding = Box::pin(holding);
+    assert!(futures::poll!(&mut holding).is_pending());
+    let mut writes = Box::pin(join_all((0..10).map(|number| mark(&database, number))));
+    assert!(futures::poll!(&mut writes).is_pending());
+    release();
+    holding.await;
+    for (number, result) in writes.await.into_iter().enumerate() {
+        assert_eq!(result.is_ok(), number % 2 == 0, "{number}: {result:?}");
+    }
+    assert_eq!(marks(&database).await, 5);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_the_caller_wait() {
+    let (database, _directory) = open().await;
+    let (holding, release) = hold(&database);
+    let mut holding = Box::pin(holding);
+    assert!(futures::poll!(&mut holding).is_pending());
+    let Some(writer) = database.inner.writer.clone() else { unreachable!() };
+    let count = WRITE_QUEUE as i64 + 8;
+    let mut writes: Vec<_> =
+        (0..count).map(|number| Box::pin(mark(&database, number * 2))).collect();
+    for write in &mut writes {
+        assert!(futures::poll!(write).is_pending());
+    }
+    assert_eq!(writer.capacity(), 0);
+    drop(writer);
+    release();
+    holding.await;
+    for result in join_all(writes).await {
+        result.unwrap();
+    }
+    assert_eq!(marks(&database).await, count);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_writing_works_again_when_there_is_room() {
+    let (database, _directory) = open().await;
+    mark(&database, 2).await.unwrap();
+    let pages = |pages: i64| {
+        database.write(move |connection| -> Result<(), Fault<Error>> {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+            Ok(())
+        })
+    };
+    pages(1).await.unwrap();
+    let large = || {
+        database.write(|connection| -> Result<(), Fault<Error>> {
+            connection.execute("INSERT INTO marks SELECT zeroblob(1000000)", [])?;
+            Ok(())
+        })
+    };
+    let error = large().await.unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+    assert!(error.to_string().contains("test.db"), "{error}");
+    assert_eq!(marks(&database).await, 1, "reading goes on");
+    pages(1_000_000).await.unwrap();
+    large().await.unwrap();
+    assert_eq!(marks(&database).await, 2);
+}
+
+#[tokio::test]
+async fn what_waits_when_the_last_handle_goes_is_committed() {
+    let (database, directory) = open().await;
+    let (holding, release) = hold(&database);
+    let mut holding = Box::pin(holding);
+    assert!(futures::poll!(&mut holding).is_pending());
+    {
+        let mut writes = Box::pin(join_all((0..50).map(|number| mark(&database, number * 2))));
+        assert!(futures::poll!(&mut writes).is_pending());
+    }
+    let path = database.path().to_path_buf();
+    release();
+    drop(holding);
+    drop(database);
+    let again = Sqlite::open(path).await.unwrap();
+    assert_eq!(marks(&again).await, 50);
+    drop(directory);
+}
+
+#[tokio::test]
+async fn a_read_sees_writes_whose_caller_went_away() {
+    let (database, _directory) = open().await;
+    let (holding, release) = hold(&database);
+    let mut holding = Box::pin(holding);
+    assert!(futures::poll!(&mut holding).is_pending());
+    {
+        let mut abandoned = Box::pin(mark(&database, 2));
+        assert!(futures::poll!(&mut abandoned).is_pending());
+    }
+    let mut reading = Box::pin(marks(&database));
+    assert!(futures::poll!(&mut reading).is_pending());
+    release();
+    assert_eq!(reading.await, 1);
+    holding.await;
+}
+
+#[tokio::test]
+async fn a_closed_database_refuses_and_its_file_is_free() {
+    let (database, _directory) = open().await;
+    let clone = database.clone();
+    mark(&clone, 2).await.unwrap();
+    database.close().await;
+    assert!(matches!(mark(&clone, 4).await, Err(Error::Closed { .. })));
+    let read = clone.read(|_| -> Result<(), Fault<Error>> { Ok(()) }).await;
+    assert!(matches!(read, Err(Error::Closed { .. })));
+    let again = Sqlite::open(clone.path()).await.unwrap();
+    assert_eq!(marks(&again).await, 1);
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let (database, _directory) = open().await;
+    let write = database
+        .read(|connection| -> Result<(), Fault<Error>> {
+            Ok(connection.execute_batch("INSERT INTO marks VALUES (1)")?)
+        })
+        .await;
+    assert!(matches!(write, Err(Error::ReadOnly { .. })), "{write:?}");
+}
+
+#[tokio::test]
+async fn connections_have_the_settings_that_durability_rests_on() {
+    let (database, _directory) = open().await;
+    let settings = |connection: &Connection| -> Result<Vec<String>, Fault<Error>> {
+        let names = ["journal_mode", "synchronous", "foreign_keys", "busy_timeout", "mmap_size"];
+        let mut settings = Vec::new();
+        for name in names {
+            let value = connection.query_row(&format!("PRAGMA {name}"), [], |row| {
+                row.get::<_, rusqlite::types::Value>(0)
+            })?;
+            settings.push(format!("{name} {value:?}"));
+        }
+        Ok(settings)
+    };
+    assert_eq!(
+        database.write(settings).await.unwrap(),
+        [
+            "journal_mode Text(\"wal\")",
+            "synchronous Integer(2)",
+            "foreign_keys Integer(1)",
+            "busy_timeout Integer(5000)",
+            "mmap_size Integer(0)",
+        ]
+    );
+}
+
+#[test]
+fn errors_are_sorted_by_what_can_be_done() {
+    let of = |code| {
+        Error::of(
+            PathBuf::from("x.db"),
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None),
+        )
+    };
+    assert!(matches!(of(rusqlite::ffi::SQLITE_FULL), Error::DiskFull { .. }));
+    assert!(matches!(of(rusqlite::ffi::SQLITE_READONLY), Error::ReadOnly { .. }));
+    assert!(matches!(of(rusqlite::ffi::SQLITE_CORRUPT), Error::Corrupt { .. }));
+    assert!(matches!(of(rusqlite::ffi::SQLITE_NOTADB), Error::Corrupt { .. }));
+    assert!(matches!(of(rusqlite::ffi::SQLITE_IOERR_FSYNC), Error::Unconfirmed { .. }));
+    assert!(matches!(of(rusqlite::ffi::SQLITE_IOERR), Error::Sqlite { .. }));
+}

@@ -1,0 +1,8 @@
+//! The database file as its users meet it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
+
+mod files;
+mod kill;
+mod suite;
+mod threads;

@@ -1,0 +1,24 @@
+//! The suites that every checkpointer passes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mesh_graph::testing::{check_checkpointer, check_cuts};
+use mesh_store::Sqlite;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_passes_the_suite() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = AtomicUsize::new(0);
+    check_checkpointer(|| {
+        let path = directory.path().join(format!("{}.db", number.fetch_add(1, Ordering::Relaxed)));
+        async move { Sqlite::open(path).await.unwrap().checkpointer() }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn t150_a_run_cut_at_any_write_ends_like_an_uncut_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Sqlite::open(directory.path().join("cuts.db")).await.unwrap();
+    check_cuts(database.checkpointer()).await;
+}
