@@ -1,8 +1,9 @@
 //! Which files fit a query, by words alone.
 //!
-//! BM25 (k1 1.2, b 0.75) over the words of the raw file, tags stripped; words of titles and
-//! headings count more. Sums run in the order of the query's words, so that the same folder gives
-//! the same scores everywhere.
+//! BM25 (k1 1.2, b 0.75) over the words of the raw file, tags stripped. Words of titles and
+//! headings count more, so do words that stand together as in the query, and pages that only
+//! record what changed count less. Sums run in the order of the query's words, so that the same
+//! folder gives the same scores everywhere.
 
 use std::{
     cmp::Ordering,
@@ -18,8 +19,23 @@ const TERMS_MAX: usize = 32;
 /// Longest word that is compared; longer runs are data.
 const WORD_BYTES_MAX: usize = 64;
 
+/// Letters that an ending leaves at least.
+const STEM_BYTES_MIN: usize = 3;
+
 /// How often a word in a title or heading counts.
 const HEADING_WEIGHT: u32 = 4;
+
+/// What a word in a page's title adds, beside the most that its repetition in the text can add.
+const TITLE_SHARE: f64 = 0.5;
+
+/// What two words of the query near each other add, beside one more word.
+const PAIR_SHARE: f64 = 0.8;
+
+/// Distance, in words, at which two words of the query stand together: *recovers from a crash*.
+const NEAR_WORDS: usize = 6;
+
+/// What is left of the score of a page that records changes.
+const NEWS_FACTOR: f64 = 0.5;
 
 /// Words below which a file is held back in proportion: a stub that names a topic is not about
 /// it.
@@ -77,42 +93,209 @@ const INDEX_NAMES: &[&str] = &[
     "toc",
 ];
 
-/// Words that say nothing about a topic, in the languages that sources are mostly written in.
+/// How names of files and folders that record changes begin.
+const NEWS_NAMES: &[&str] =
+    &["changelog", "changes", "news", "release-", "relnotes", "upgrading-checklist", "whatsnew"];
+
+/// Words of a query that asks for just such pages.
+const NEWS_WORDS: &[&str] =
+    &["changelog", "changed", "changes", "news", "release", "releases", "upgrade", "version"];
+
+/// Words that say nothing about a topic, in the languages that sources are mostly written in:
+/// articles and the like, and what a question or a title says about itself.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "al", "all", "als", "also", "an", "and", "any", "are", "as", "at", "au", "auf",
-    "aus", "avec", "be", "been", "bei", "best", "but", "by", "can", "como", "con", "could", "da",
-    "dan", "das", "de", "del", "dem", "den", "der", "des", "di", "die", "do", "does", "du", "ein",
-    "eine", "el", "en", "est", "et", "for", "from", "für", "good", "had", "has", "have", "how",
-    "i", "il", "im", "in", "into", "is", "it", "its", "la", "las", "le", "les", "los", "may",
-    "mit", "more", "most", "need", "new", "not", "nicht", "of", "on", "one", "or", "our", "par",
-    "para", "por", "pour", "que", "qui", "should", "sich", "so", "some", "such", "sur", "than",
-    "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "too", "un",
-    "und", "une", "up", "use", "used", "using", "via", "von", "was", "we", "were", "what", "when",
-    "where", "which", "who", "why", "will", "with", "would", "you", "your", "zu", "zum", "zur",
+    "a",
+    "about",
+    "al",
+    "all",
+    "als",
+    "also",
+    "an",
+    "and",
+    "any",
+    "are",
+    "as",
+    "at",
+    "au",
+    "auf",
+    "aus",
+    "avec",
+    "be",
+    "been",
+    "bei",
+    "best",
+    "but",
+    "by",
+    "can",
+    "como",
+    "con",
+    "could",
+    "da",
+    "dan",
+    "das",
+    "de",
+    "del",
+    "dem",
+    "den",
+    "der",
+    "des",
+    "di",
+    "die",
+    "do",
+    "does",
+    "du",
+    "ein",
+    "eine",
+    "einführung",
+    "el",
+    "en",
+    "est",
+    "et",
+    "explain",
+    "explained",
+    "fonctionne",
+    "for",
+    "from",
+    "funciona",
+    "funktionieren",
+    "funktioniert",
+    "für",
+    "good",
+    "guide",
+    "had",
+    "happen",
+    "happens",
+    "has",
+    "have",
+    "how",
+    "i",
+    "il",
+    "im",
+    "in",
+    "into",
+    "introducción",
+    "introduction",
+    "is",
+    "it",
+    "its",
+    "la",
+    "las",
+    "le",
+    "les",
+    "los",
+    "may",
+    "mean",
+    "means",
+    "mit",
+    "more",
+    "most",
+    "need",
+    "new",
+    "nicht",
+    "not",
+    "of",
+    "on",
+    "one",
+    "or",
+    "our",
+    "overview",
+    "par",
+    "para",
+    "por",
+    "pour",
+    "que",
+    "qui",
+    "should",
+    "sich",
+    "so",
+    "some",
+    "such",
+    "sur",
+    "than",
+    "that",
+    "the",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "this",
+    "to",
+    "too",
+    "tutorial",
+    "un",
+    "und",
+    "une",
+    "up",
+    "use",
+    "used",
+    "using",
+    "via",
+    "von",
+    "was",
+    "we",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "who",
+    "why",
+    "will",
+    "with",
+    "work",
+    "working",
+    "works",
+    "would",
+    "you",
+    "your",
+    "zu",
+    "zum",
+    "zur",
+    "überblick",
 ];
 
 /// The words that are looked for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query {
     terms: HashMap<String, usize>,
+    /// Neighbours among them, stop words aside.
+    pairs: Vec<(usize, usize)>,
+    /// Whether it asks what changed.
+    wants_news: bool,
 }
 
 impl Query {
     /// The words of a query: folded, without stop words, each once.
     pub(super) fn new(text: &str) -> Self {
-        let mut terms = HashMap::new();
+        let mut query = Self::default();
         let mut folded = String::new();
+        let mut before = None;
         for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            if terms.len() == TERMS_MAX {
+            if query.terms.len() == TERMS_MAX {
                 break;
             }
-            if STOP_WORDS.contains(&word.to_lowercase().as_str()) || !fold(word, &mut folded) {
+            let lower = word.to_lowercase();
+            query.wants_news |= NEWS_WORDS.contains(&lower.as_str());
+            if STOP_WORDS.contains(&lower.as_str()) || !fold(word, &mut folded) {
                 continue;
             }
-            let number = terms.len();
-            terms.entry(folded.clone()).or_insert(number);
+            let next = query.terms.len();
+            let number = *query.terms.entry(folded.clone()).or_insert(next);
+            if let Some(before) = before.replace(number)
+                && before != number
+                && !query.pairs.contains(&(before, number))
+            {
+                query.pairs.push((before, number));
+            }
         }
-        Self { terms }
+        query
+    }
+
+    /// How many numbers a file is weighed by: one per word, one per pair.
+    fn features_len(&self) -> usize {
+        self.terms.len() + self.pairs.len()
     }
 }
 
@@ -123,14 +306,21 @@ pub(super) struct Weighed {
     pub(super) words: usize,
     /// Words inside links.
     linked: usize,
-    /// Weighted number of each of the query's words.
+    /// Weighted number of each of the query's words, then of each of its pairs.
     counts: Vec<u32>,
+    /// Which of the query's words stand in the title: bit by number.
+    titled: u32,
 }
+
+// One bit per word of a query.
+const _: () = assert!(TERMS_MAX <= u32::BITS as usize);
 
 /// Counts the words of a file.
 pub(super) fn weigh(text: &str, markup: Markup, query: &Query) -> Weighed {
-    let mut weighed = Weighed { counts: vec![0; query.terms.len()], ..Weighed::default() };
+    let mut weighed = Weighed { counts: vec![0; query.features_len()], ..Weighed::default() };
     let mut folded = String::new();
+    // Where each word of the query was last seen.
+    let mut seen: Vec<Option<usize>> = vec![None; query.terms.len()];
     each_word(text, markup, |word, place| {
         weighed.words += 1;
         weighed.linked += usize::from(place.linked);
@@ -140,6 +330,19 @@ pub(super) fn weigh(text: &str, markup: Markup, query: &Query) -> Weighed {
         if let Some(&number) = query.terms.get(&folded) {
             let weight = if place.heading { HEADING_WEIGHT } else { 1 };
             weighed.counts[number] = weighed.counts[number].saturating_add(weight);
+            weighed.titled |= u32::from(place.title) << number;
+            seen[number] = Some(weighed.words);
+            for (pair, &(first, second)) in query.pairs.iter().enumerate() {
+                let other = match number {
+                    _ if number == first => second,
+                    _ if number == second => first,
+                    _ => continue,
+                };
+                if seen[other].is_some_and(|at| weighed.words - at <= NEAR_WORDS) {
+                    let count = &mut weighed.counts[query.terms.len() + pair];
+                    *count = count.saturating_add(weight);
+                }
+            }
         }
     });
     weighed
@@ -159,7 +362,14 @@ pub(super) fn order(
     let all: Vec<usize> = (0..files.len()).filter(readable).collect();
     let (indexes, pages): (Vec<usize>, Vec<usize>) =
         all.iter().partition(|index| is_index(&files[**index], weighed[**index].as_ref()));
-    let scores = scores(weighed, query.terms.len());
+    let mut scores = scores(weighed, query);
+    if !query.wants_news {
+        for (score, file) in scores.iter_mut().zip(files) {
+            if is_news(&file.location) {
+                *score *= NEWS_FACTOR;
+            }
+        }
+    }
     let best_first = |mut indices: Vec<usize>, with_all: bool| {
         indices.retain(|index| with_all || scores[*index] > 0.0);
         indices.sort_by(|left, right| {
@@ -174,16 +384,18 @@ pub(super) fn order(
     if best.is_empty() { best_first(indexes, no_words) } else { best }
 }
 
-/// BM25 of every file.
-fn scores(weighed: &[Option<Weighed>], terms: usize) -> Vec<f64> {
+/// BM25 of every file, over words and pairs.
+fn scores(weighed: &[Option<Weighed>], query: &Query) -> Vec<f64> {
     let files = weighed.iter().flatten().count() as f64;
     let words: usize = weighed.iter().flatten().map(|file| file.words).sum();
     let average = (words as f64 / files.max(1.0)).max(1.0);
-    let rarity: Vec<f64> = (0..terms)
-        .map(|term| {
+    let terms = query.terms.len();
+    let rarity: Vec<f64> = (0..query.features_len())
+        .map(|feature| {
             let holding =
-                weighed.iter().flatten().filter(|file| file.counts[term] > 0).count() as f64;
-            (1.0 + (files - holding + 0.5) / (holding + 0.5)).ln()
+                weighed.iter().flatten().filter(|file| file.counts[feature] > 0).count() as f64;
+            let rarity = (1.0 + (files - holding + 0.5) / (holding + 0.5)).ln();
+            if feature < terms { rarity } else { rarity * PAIR_SHARE }
         })
         .collect();
     weighed
@@ -194,14 +406,24 @@ fn scores(weighed: &[Option<Weighed>], terms: usize) -> Vec<f64> {
             let score: f64 = rarity
                 .iter()
                 .zip(&file.counts)
-                .map(|(rarity, count)| {
+                .enumerate()
+                .map(|(feature, (rarity, count))| {
                     let count = f64::from(*count);
-                    rarity * count * (K1 + 1.0) / (count + K1 * length)
+                    let titled = feature < terms && file.titled >> feature & 1 == 1;
+                    let title = if titled { TITLE_SHARE } else { 0.0 };
+                    rarity * (K1 + 1.0) * (count / (count + K1 * length) + title)
                 })
                 .sum();
             score * file.words.min(SHORT_WORDS) as f64 / SHORT_WORDS as f64
         })
         .collect()
+}
+
+/// Whether a page records what changed from version to version.
+fn is_news(location: &str) -> bool {
+    location
+        .split('/')
+        .any(|part| NEWS_NAMES.iter().any(|name| part.to_lowercase().starts_with(name)))
 }
 
 /// Whether a page only lists others.
@@ -217,8 +439,8 @@ fn is_index(file: &Candidate, weighed: Option<&Weighed>) -> bool {
         })
 }
 
-/// Folds a word for comparing: lower case, English plurals as singulars. False when it is too
-/// long to be a word.
+/// Folds a word for comparing: lower case, English endings cut, so that *recover* meets
+/// *recovery* and *crashes* meets *crashed*. False when it is too long to be a word.
 fn fold(word: &str, folded: &mut String) -> bool {
     folded.clear();
     if word.len() > WORD_BYTES_MAX {
@@ -230,30 +452,57 @@ fn fold(word: &str, folded: &mut String) -> bool {
     } else {
         folded.extend(word.chars().flat_map(char::to_lowercase));
     }
-    if folded.len() > 4 && folded.ends_with("ies") {
-        folded.truncate(folded.len() - 3);
-        folded.push('y');
-    } else if ["xes", "sses", "shes"].iter().any(|end| folded.ends_with(end)) {
-        folded.truncate(folded.len() - 2);
-    } else if folded.len() > 3 && folded.ends_with('s') && !folded.ends_with("ss") {
-        folded.pop();
+    if ["ches", "shes", "sses", "xes", "zes"].iter().any(|end| folded.ends_with(end)) {
+        cut(folded, "es");
+    } else if folded.ends_with("ies") {
+        cut(folded, "ies");
+    } else if !["ss", "us", "is"].iter().any(|end| folded.ends_with(end)) {
+        cut(folded, "s");
     }
+    if !folded.ends_with("eed") && (cut(folded, "ing") || cut(folded, "ed")) {
+        // `running`, `dropped`; not `falling`, `passed`.
+        let doubled = matches!(
+            folded.as_bytes(),
+            [.., a, b] if a == b && b.is_ascii_alphabetic() && !b"elosz".contains(b)
+        );
+        if doubled {
+            folded.pop();
+        }
+    } else if folded.ends_with("tion") || folded.ends_with("sion") {
+        cut(folded, "ion");
+    }
+    let _ = cut(folded, "e") || cut(folded, "y");
     true
+}
+
+/// Cuts an ending if a stem of three letters with a vowel is left.
+fn cut(word: &mut String, ending: &str) -> bool {
+    let Some(stem) = word.strip_suffix(ending) else { return false };
+    let is_stem = stem.len() >= STEM_BYTES_MIN && stem.contains(['a', 'e', 'i', 'o', 'u', 'y']);
+    if is_stem {
+        word.truncate(word.len() - ending.len());
+    }
+    is_stem
 }
 
 /// Where a word stands.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     heading: bool,
+    /// The page's title or first heading.
+    title: bool,
     linked: bool,
 }
 
 /// Calls `each` with every word of a text, without the tags, scripts and styles of HTML.
 fn each_word(text: &str, markup: Markup, mut each: impl FnMut(&str, Place)) {
     if markup != Markup::Html {
+        let mut first = true;
         for line in text.lines() {
-            let place = Place { heading: line.starts_with(['#', '=']), linked: false };
-            words_of(line, place, &mut each);
+            let heading = line.starts_with(['#', '=']);
+            let title = first && (heading || line.starts_with("title:"));
+            first &= !title && line.trim().trim_matches('-').is_empty();
+            words_of(line, Place { heading: heading || title, title, linked: false }, &mut each);
         }
         return;
     }
@@ -278,10 +527,15 @@ fn each_word(text: &str, markup: Markup, mut each: impl FnMut(&str, Place)) {
         match tag.len() {
             1 if tag.eq_ignore_ascii_case("a") => place.linked = true,
             2 if tag.eq_ignore_ascii_case("/a") => place.linked = false,
-            2 if is_heading(tag) => place.heading = true,
-            3 if is_heading(&tag[1..]) => place.heading = false,
-            5 if tag.eq_ignore_ascii_case("title") => place.heading = true,
-            6 if tag.eq_ignore_ascii_case("/title") => place.heading = false,
+            2 if is_heading(tag) => {
+                place.heading = true;
+                place.title = tag.ends_with('1');
+            }
+            3 if is_heading(&tag[1..]) => (place.heading, place.title) = (false, false),
+            5 if tag.eq_ignore_ascii_case("title") => (place.heading, place.title) = (true, true),
+            6 if tag.eq_ignore_ascii_case("/title") => {
+                (place.heading, place.title) = (false, false);
+            }
             5 if tag.eq_ignore_ascii_case("style") => rest = from_end(after, "</style", ""),
             6 if tag.eq_ignore_ascii_case("script") => rest = from_end(after, "</script", ""),
             3 if tag.eq_ignore_ascii_case("nav") => rest = from_end(after, "</nav", after),
@@ -460,6 +714,23 @@ mod tests {
     }
 
     #[test]
+    fn words_that_stand_together_count_more_than_scattered_ones() {
+        let filler = "other words stand here ".repeat(4);
+        let apart = format!("recover {filler} crash");
+        let together = format!("{filler} recover after a crash");
+        let files = [("a.txt", apart.as_str()), ("b.txt", together.as_str()), ("c.txt", &filler)];
+        assert_eq!(ordered("crash recovery", &files, 2), ["b.txt", "a.txt"]);
+    }
+
+    #[test]
+    fn pages_of_changes_come_last_unless_they_are_asked_for() {
+        let text = format!("vacuum crash {}", "other words stand here ".repeat(30));
+        let files = [("notes/release-15.txt", text.as_str()), ("page.txt", text.as_str())];
+        assert_eq!(ordered("vacuum", &files, 5), ["page.txt", "notes/release-15.txt"]);
+        assert_eq!(ordered("vacuum release", &files, 5)[0], "notes/release-15.txt");
+    }
+
+    #[test]
     fn lists_of_links_and_index_pages_are_left_out() {
         let links = "<a href=x>vacuum and freeze</a> ".repeat(20);
         let files = [
@@ -478,17 +749,23 @@ mod tests {
         let text = "<SCRIPT>alert(1)</Script><!-- hidden <b> --><a href=x>shown</a> <broken";
         assert_eq!(
             weigh(text, Markup::Html, &query),
-            Weighed { words: 1, linked: 1, counts: vec![0, 0, 0, 1] }
+            Weighed { words: 1, linked: 1, counts: vec![0, 0, 0, 1, 0, 0, 0], titled: 0 }
         );
     }
 
     #[test]
-    fn plurals_are_folded() {
+    fn endings_are_folded() {
         let mut folded = String::new();
         for (word, expected) in [
             ("Indexes", "index"),
-            ("queries", "query"),
-            ("tables", "table"),
+            ("queries", "quer"),
+            ("query", "quer"),
+            ("tables", "tabl"),
+            ("crashed", "crash"),
+            ("crashes", "crash"),
+            ("recovery", "recover"),
+            ("running", "run"),
+            ("string", "string"),
             ("processes", "process"),
             ("class", "class"),
             ("is", "is"),
