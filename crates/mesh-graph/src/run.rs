@@ -26,7 +26,7 @@ use crate::{
     command::Output,
     context::{Asked, TaskContext, TaskShared},
     env::Env,
-    error::{Error, Failure, FailureKind, NodeErrorKind, NodeResult, TaskFailure},
+    error::{Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult, TaskFailure},
     graph::{Core, Leads, NodeId, START_ID},
     interrupt::{Interrupt, InterruptId, Resume},
     live::{Effect, Entry, Facts, Live, Ready, StartInput, encode_value},
@@ -1321,6 +1321,10 @@ async fn run_task(
             }
         }
         Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
+        // A node that gives up because its run was cancelled has not failed: it runs again.
+        Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.cancel.is_cancelled() => {
+            TaskEnd::Cancelled
+        }
         Err(error) => {
             let (failure, inner) = error.into_failure();
             TaskEnd::Failed { failure, inner, answered }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use mesh_graph::{
-    App, Breakpoints, Compiled, Ctx, END, Error, Graph, IntoStep, MemoryCheckpointer, Mode, Named,
-    NodeResult, Outcome, Route, Run, START, State, View, checkpointer::Filter, env::CountingEnv,
+    App, Breakpoints, Checkpointer, Compiled, Ctx, END, Error, Graph, IntoStep, MemoryCheckpointer,
+    Mode, Named, NodeError, NodeResult, Outcome, Route, Run, START, State, View,
+    checkpointer::Filter, env::CountingEnv,
 };
 use serde_json::{Value as Json, json};
 
@@ -144,10 +145,15 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(graph: &Compiled<S, Deps>) -> Self {
+        Self::on(graph, Arc::new(MemoryCheckpointer::default()))
+    }
+
+    /// On threads that somebody else keeps.
+    pub(crate) fn on(graph: &Compiled<S, Deps>, checkpointer: Arc<dyn Checkpointer>) -> Self {
         let trace = Deps::default();
         let app = graph
             .app(Arc::clone(&trace))
-            .checkpointer(Arc::new(MemoryCheckpointer::default()))
+            .checkpointer(checkpointer)
             .env(Arc::new(CountingEnv::default()));
         Self { app, trace }
     }
@@ -234,6 +240,19 @@ pub(crate) fn text(json: &Json) -> String {
 
 pub(crate) fn at(names: &[&str]) -> Breakpoints {
     Breakpoints::At(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// A node that fails when it runs for the first time and appends its name after that.
+pub(crate) fn fails_once() -> impl Fn(View<S>, Ctx<Deps>) -> std::future::Ready<NodeResult<SUpdate>>
+{
+    |_, ctx| {
+        let node = ctx.info().node;
+        std::future::ready(if ctx.deps().runs(&node) == 1 {
+            Err(NodeError::msg("once"))
+        } else {
+            Ok(S::update().push_log(node))
+        })
+    }
 }
 
 pub(crate) fn empty() -> SUpdate {

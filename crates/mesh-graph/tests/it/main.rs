@@ -10,6 +10,8 @@
 
 mod channels;
 mod checkpointers;
+mod durability;
+mod failures;
 mod inputs;
 mod interrupts;
 mod kit;

@@ -1,1 +1,178 @@
+//! H. Mounted graphs.
 
+use std::sync::Arc;
+
+use mesh_graph::{
+    Checkpointer, Compiled, Ctx, Durability, END, Graph, MemoryCheckpointer, NodeResult, START,
+    State, Status, View, checkpoint::Place, checkpointer::Filter,
+};
+use serde_json::{Value as Json, json};
+
+use crate::kit::{Bench, Deps, Lab, S, asks, empty, fails_once, log};
+
+/// What most parents take over from their child.
+fn takes_log(child: &View<S>) -> crate::kit::SUpdate {
+    S::update().extend_log(child.log.iter().cloned())
+}
+
+fn parent_of(child: &Compiled<S, Deps>) -> Compiled<S, Deps> {
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.node("p", crate::kit::appends());
+    graph.mount("sub", child, |_| S::update(), takes_log);
+    graph.edge(START, "p").edge("p", "sub");
+    graph.compile().unwrap()
+}
+
+#[derive(State)]
+struct Inner {
+    question: String,
+    secret: String,
+    answer: String,
+}
+
+#[tokio::test]
+async fn t174_only_what_the_mappings_name_crosses() {
+    let mut child = Graph::<Inner, Deps>::new("inner");
+    child.node("think", |s: View<Inner>, _: Ctx<Deps>| async move {
+        Ok(Inner::update().answer(format!("{}!", *s.question)).secret("kept inside"))
+    });
+    child.edge(START, "think");
+    let child = child.compile().unwrap();
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.mount(
+        "sub",
+        &child,
+        |s| Inner::update().question(format!("x is {:?}", *s.x)),
+        |child| S::update().push_log(child.answer.as_str()),
+    );
+    graph.edge(START, "sub");
+    let bench = Bench::new(&graph.compile().unwrap());
+    let outcome = bench.invoke(S::update().x(Some(1)).push_log("mine")).await;
+    assert_eq!(outcome.json().unwrap(), json!({"x": 1, "log": ["mine", "x is Some(1)!"]}));
+}
+
+#[tokio::test]
+async fn t175_children_live_in_the_namespace_of_their_task_and_know_their_ancestors() {
+    let leaf = Lab::new("S -> c").with("c", asks("q", json!("deep?"))).compile();
+    let middle = parent_of(&leaf);
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let bench = Bench::on(&parent_of(&middle), Arc::clone(&checkpointer));
+    bench.invoke(empty()).await;
+
+    let root = bench.app.state("t").await.unwrap();
+    let task = &root.tasks[0];
+    assert_eq!(task.child_ns, Some(format!("sub:{}", task.id)));
+    let heads = async |ns: &str| {
+        let place = Place { thread: "t".to_owned(), ns: ns.to_owned() };
+        checkpointer.load(&place, None).await.unwrap().unwrap()
+    };
+    let middle_ns = task.child_ns.clone().unwrap();
+    let middle = heads(&middle_ns).await;
+    assert_eq!(middle.checkpoint.parents, [(String::new(), root.checkpoint.unwrap())].into());
+    let below = middle.tasks.iter().find(|task| task.node == "sub").unwrap().id;
+    let leaf = heads(&format!("{middle_ns}|sub:{below}")).await;
+    assert_eq!(
+        leaf.checkpoint.parents,
+        [(String::new(), root.checkpoint.unwrap()), (middle_ns, middle.checkpoint.id)].into()
+    );
+}
+
+#[tokio::test]
+async fn t176_a_question_of_a_child_is_asked_by_the_root_and_the_child_goes_on() {
+    let child = Lab::new("S -> c1; c1 -> c2").with("c2", asks("q", json!("child?"))).compile();
+    let bench = Bench::new(&parent_of(&child));
+    let asked = bench.invoke(empty()).await.interrupts;
+    assert_eq!((asked.len(), &asked[0].value), (1, &json!("child?")));
+    assert_eq!(bench.resume().await.interrupts, asked, "the id is stable");
+    let outcome = bench.answer(json!("yes")).await.unwrap();
+    assert_eq!(
+        (outcome.status, log(&outcome)),
+        (Status::Done, vec!["p".into(), "c1".into(), "yes".into()])
+    );
+    assert_eq!((bench.trace.runs("p"), bench.trace.runs("c1"), bench.trace.runs("c2")), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn t179_a_child_starts_fresh_in_every_turn() {
+    let child = Lab::new("S -> c").compile();
+    let bench = Bench::new(&parent_of(&child));
+    bench.invoke(empty()).await;
+    // An accumulating child would hand over its first turn's entry again.
+    assert_eq!(log(&bench.invoke(empty()).await), ["p", "c", "p", "c"]);
+}
+
+#[tokio::test]
+async fn t182_sends_to_a_child_are_asked_and_answered_apart() {
+    let child = Lab::new("S -> count; count -> c")
+        .with("c", |s, ctx| async move {
+            let x = s.x.unwrap_or(0);
+            let said = if x == 2 { json!("two") } else { ctx.interrupt::<Json>("q", &x)? };
+            Ok(S::update().push_log(format!("{x}:{}", crate::kit::text(&said))))
+        })
+        .compile();
+    let mut graph = Graph::<S, Deps>::new("parent");
+    let sub = graph
+        .mount_send(
+            "sub",
+            &child,
+            |x: &i64| S::update().x(Some(*x)),
+            |child| S::update().extend_log(child.log.iter().skip(1).cloned()),
+        )
+        .id();
+    graph.fan_out(START, &sub, |_| vec![1, 2, 3]).if_empty(END);
+    let bench = Bench::new(&graph.compile().unwrap());
+    let asked = bench.invoke(empty()).await.interrupts;
+    assert_eq!(asked.iter().map(|i| &i.value).collect::<Vec<_>>(), [&json!(1), &json!(3)]);
+    assert_ne!(asked[0].id, asked[1].id);
+    let answers =
+        [(asked[1].id.to_string(), json!("three")), (asked[0].id.to_string(), json!("one"))];
+    let outcome = bench.answer_by_id(answers).await.unwrap();
+    assert_eq!(log(&outcome), ["1:one", "2:two", "3:three"]);
+    // The child that asked nothing was not started again, nor what the others had finished.
+    assert_eq!((bench.trace.runs("count"), bench.trace.runs("c")), (3, 5));
+}
+
+#[tokio::test]
+async fn t187_a_child_that_failed_goes_on_at_the_node_that_failed() {
+    for durability in [Durability::Sync, Durability::Async, Durability::Exit] {
+        let child = Lab::new("S -> s1; s1 -> s2").with("s2", fails_once()).compile();
+        let bench = Bench::new(&parent_of(&child));
+        let error = bench.run(empty()).durability(durability).invoke().await.unwrap_err();
+        assert_eq!(error.root_cause().to_string(), "node `s2` failed: once");
+        let run = bench.app.resume().thread("t").durability(durability);
+        assert_eq!(log(&run.invoke().await.unwrap()), ["p", "s1", "s2"], "{durability:?}");
+        let runs = ["p", "s1", "s2"].map(|node| bench.trace.runs(node));
+        assert_eq!(runs, [1, 1, 2], "{durability:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_finished_before_its_parent_heard_of_it_is_not_run_again() {
+    let child = Lab::new("S -> c").compile();
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let bench = Bench::on(&parent_of(&child), Arc::clone(&checkpointer));
+    // Cut when the parent wants to store the step in which its child finished.
+    let place = Place { thread: "t".to_owned(), ns: String::new() };
+    let faulty = mesh_graph::testing::FaultyCheckpointer::new(
+        Arc::clone(&checkpointer),
+        7,
+        mesh_graph::testing::Fault::FailBefore,
+    );
+    let cut = bench.app.clone().checkpointer(Arc::new(faulty));
+    assert!(cut.run(empty()).thread("t").durability(Durability::Sync).invoke().await.is_err());
+    assert_eq!(checkpointer.list(&place, &Filter::default()).await.unwrap().len(), 3);
+    assert_eq!(log(&bench.resume().await), ["p", "c"]);
+    assert_eq!(bench.trace.runs("c"), 1);
+}
+
+#[tokio::test]
+async fn an_edge_to_a_mount_that_takes_sends_fails_its_task() -> NodeResult<()> {
+    let child = Lab::new("S -> c").compile();
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.mount_send("sub", &child, |_: &i64| S::update(), takes_log);
+    graph.edge(START, "sub");
+    let bench = Bench::new(&graph.compile()?);
+    let error = bench.run(empty()).invoke().await.unwrap_err();
+    assert!(error.to_string().contains("takes the argument of a `Send`"), "{error}");
+    Ok(())
+}
