@@ -87,9 +87,12 @@ enum Targets {
     Labels(Vec<(Arc<str>, Arc<str>)>),
 }
 
-impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
+impl<S, D> Graph<S, D> {
     /// An empty graph.
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self
+    where
+        S: State,
+    {
         Self {
             name: Arc::from(name),
             schema: Arc::new(S::schema()),
@@ -100,7 +103,9 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
             types: PhantomData,
         }
     }
+}
 
+impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
     /// Adds a node. It runs when an edge, a join, a route or a `Send` leads to it.
     pub fn node<In, H>(&mut self, name: &str, handler: H) -> NodeOptions<'_, In::Arg>
     where

@@ -12,7 +12,7 @@ use crate::{
     channel::{Channel, KeyError, Rule, Schema, Values},
     error::Failure,
     reducer,
-    value::{Datum, Value},
+    value::Value,
 };
 
 /// A typed state: a channel table, a view of it, and an update of it.
@@ -49,7 +49,7 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     /// The value of the channel at `index`, or its default when it was never written.
-    pub fn field<T: Datum + Default>(&self, index: usize) -> Shared<T> {
+    pub fn field<T: Default + Send + Sync + 'static>(&self, index: usize) -> Shared<T> {
         let channel = &self.schema.channels()[index];
         let value = self.values.get(index).unwrap_or(&channel.default);
         // Writes are checked by type where they enter, so the cast only fails for a view of
@@ -135,6 +135,9 @@ pub(crate) struct Write {
 
 /// A list of writes in field order of the calls that made it.
 ///
+/// A write of another Rust type than the channel's is refused when its task finishes; that the
+/// type can be kept at all is asked once, where the channel is made.
+///
 /// Users meet it through the update type of their state; see [`State::update`].
 #[derive(Clone, Default)]
 pub struct Update {
@@ -149,17 +152,21 @@ impl fmt::Debug for Update {
 
 impl Update {
     /// Adds a write to the channel at `index`: the channel's rule decides what becomes of it.
-    pub fn write<T: Datum>(&mut self, index: usize, value: T) {
+    pub fn write<T: Send + Sync + 'static>(&mut self, index: usize, value: T) {
         self.writes.push(Write { channel: index, overwrite: false, value: Arc::new(value) });
     }
 
     /// Adds a write that replaces the channel's value and drops other writes of the step to it.
-    pub fn overwrite<T: Datum>(&mut self, index: usize, value: T) {
+    pub fn overwrite<T: Send + Sync + 'static>(&mut self, index: usize, value: T) {
         self.writes.push(Write { channel: index, overwrite: true, value: Arc::new(value) });
     }
 
     /// Adds items to the list written last to the channel at `index`, or starts one.
-    pub fn extend<T: Datum>(&mut self, index: usize, items: impl IntoIterator<Item = T>) {
+    pub fn extend<T: Send + Sync + 'static>(
+        &mut self,
+        index: usize,
+        items: impl IntoIterator<Item = T>,
+    ) {
         if let Some(last) = self.writes.last_mut()
             && last.channel == index
             && !last.overwrite

@@ -1,0 +1,16 @@
+use mesh_graph::{Arg, Ctx, END, Graph, NodeResult, START, State};
+
+#[derive(State)]
+struct Blog {
+    topic: String,
+}
+
+async fn write(_: Arg<u32>, _: Ctx) -> NodeResult<BlogUpdate> {
+    Ok(Blog::update())
+}
+
+fn main() {
+    let mut graph = Graph::<Blog>::new("blog");
+    let write = graph.node("write", write).id();
+    graph.fan_out(START, &write, |state| vec![state.topic.clone()]).if_empty(END);
+}

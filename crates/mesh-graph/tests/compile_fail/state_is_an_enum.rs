@@ -1,0 +1,8 @@
+use mesh_graph::State;
+
+#[derive(State)]
+enum Blog {
+    Draft,
+}
+
+fn main() {}
