@@ -13,6 +13,28 @@ use crate::{
 };
 
 /// A direct task of the next superstep: one node with an argument of its own.
+///
+/// An edge runs a node once on the shared state; a `Send` runs it on its own argument, and as
+/// often as there are `Send`s. Routers and gotos make them; for the usual "one task per item of a
+/// list" there is [`crate::Graph::fan_out`], which also asks what follows an empty list.
+///
+/// ```
+/// # use mesh_graph::{Arg, Ctx, Graph, NodeResult, Send, START, State};
+/// # #[derive(State)] struct Poll { #[state(append)] votes: Vec<String> }
+/// async fn ask(Arg(name): Arg<String>, _: Ctx) -> NodeResult<PollUpdate> {
+///     Ok(Poll::update().push_votes(format!("{name}: yes")))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut graph = Graph::<Poll>::new("poll");
+/// let ask = graph.node("ask", ask).id();
+/// graph.route(START, move |_| {
+///     vec![Send::to(&ask, "Ann".to_owned()), Send::to(&ask, "Bob".to_owned())]
+/// });
+/// let outcome = graph.compile()?.app(()).run(Poll::update()).invoke().await?;
+/// assert_eq!(outcome.state().votes, ["Ann: yes", "Bob: yes"]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Send {
     pub(crate) node: Arc<str>,
@@ -84,6 +106,11 @@ impl From<Send> for Goto {
 }
 
 /// What a router decides: where a branch goes on.
+///
+/// Routers seldom name this type. They return a node's name, a [`crate::Node`], a [`Send`], a `Vec`
+/// of these, or an `Option` whose `None` is an error; all become a `Route`. A list of nodes and
+/// sends together is a `Vec<Goto>`. An empty list ends the branch with
+/// [`crate::Warning::EmptyFanOut`]; [`Route::end`], or the name END, ends it on purpose.
 #[derive(Debug, Clone)]
 pub struct Route(pub(crate) Result<Vec<Goto>, Failure>);
 
@@ -125,6 +152,16 @@ pub(crate) struct Output {
 /// A node's result with routing: updates, gotos, or both.
 ///
 /// Most nodes return the update type of their state; this is for the others.
+///
+/// ```
+/// # use mesh_graph::{Ctx, NodeResult, State, Step, View};
+/// # #[derive(State)] struct Draft { text: String, #[state(add)] tries: i64 }
+/// async fn check(draft: View<Draft>, _: Ctx) -> NodeResult<Step<Draft>> {
+///     let step = Step::update(Draft::update().tries(1));
+///     // Static edges of the node are followed besides; a goto only adds to them.
+///     Ok(if draft.text.is_empty() { step.goto("write") } else { step })
+/// }
+/// ```
 pub struct Step<S: State> {
     pub(crate) output: Output,
     state: std::marker::PhantomData<fn() -> S>,

@@ -96,6 +96,10 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
+    /// The state has a value that cannot be stored or shown, made by a reducer or fit for storage
+    /// but not for JSON.
+    #[error("the state cannot be written down")]
+    Unserializable(#[source] KeyError),
     /// A node failed after all that was allowed to save it.
     #[error("node `{}` failed: {}", .0.node, .0.failure)]
     Task(TaskFailure),
@@ -432,13 +436,5 @@ pub enum Mistake {
     NoEmptyCase {
         /// The source of the fan-out.
         from: String,
-    },
-    /// A mounted graph with per-thread state cannot be a root, and similar impossible settings.
-    #[error("node `{node}`: {reason}")]
-    BadOption {
-        /// The node.
-        node: String,
-        /// Why.
-        reason: String,
     },
 }

@@ -1011,7 +1011,7 @@ impl Driver {
         let checkpoint = self
             .live
             .checkpoint(&self.shared.core, id, source, &facts)
-            .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;
+            .map_err(Error::Unserializable)?;
         let expected_head =
             if std::mem::take(&mut self.branching) { Head::Any } else { Head::Is(head) };
         Ok(Commit { place, checkpoint, blobs, tasks, expected_head })
@@ -1107,8 +1107,9 @@ impl Driver {
             Some(value) if rule.stored() => {
                 let bytes = match reuse {
                     Some(bytes) => bytes.to_vec(),
-                    None => encode_value(&core.schema, channel, value)
-                        .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?,
+                    None => {
+                        encode_value(&core.schema, channel, value).map_err(Error::Unserializable)?
+                    }
                 };
                 blobs.push((core.schema.key(channel).to_string(), Blob::Full(bytes)));
                 Some(Entry { version: self.live.version, at: id, depth: 0 })
@@ -1145,11 +1146,8 @@ impl Driver {
         if !self.shared.sink.wants(Mode::Values) {
             return Ok(());
         }
-        let mut state = self
-            .core()
-            .schema
-            .to_json(&self.live.values, false)
-            .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;
+        let mut state =
+            self.core().schema.to_json(&self.live.values, false).map_err(Error::Unserializable)?;
         if let (Some(state), false) = (state.as_object_mut(), interrupts.is_empty()) {
             let shown = interrupts.iter().map(Interrupt::to_json).collect();
             state.insert(INTERRUPT.to_owned(), Json::Array(shown));

@@ -373,3 +373,26 @@ async fn a_put_under_another_head_is_told_with_its_thread() {
     let error = Error::from(checkpointer.put(commit).await.unwrap_err());
     assert_eq!(error.to_string(), "another run continued thread t meanwhile");
 }
+
+/// Makes of any value one that cannot be stored.
+fn hide(_: Shy, _: Shy) -> Shy {
+    Shy { hides: true }
+}
+
+#[derive(State)]
+struct Hiding {
+    #[state(reducer = hide)]
+    shy: Shy,
+}
+
+#[tokio::test]
+async fn a_reduced_value_that_cannot_be_stored_ends_the_run_and_leaves_the_thread() {
+    let mut graph = Graph::<Hiding>::new("hiding");
+    graph.node("a", |_: View<Hiding>, _: Ctx| async { Ok(Hiding::update().shy(Shy::default())) });
+    graph.edge(START, "a");
+    let app =
+        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let error = app.run(Hiding::update()).thread("t").invoke().await.unwrap_err();
+    assert!(matches!(&error, Error::Unserializable(cause) if cause.key == "shy"), "{error}");
+    assert_eq!(app.state("t").await.unwrap().next, ["a"]);
+}
