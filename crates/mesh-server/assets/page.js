@@ -171,7 +171,16 @@ function sentence(node) {
 
 /** What a custom event says, if it says it in words. */
 function inWords(data) {
-  const words = typeof data === "string" ? data : data?.message ?? data?.text;
+  const about = data?.name ?? data?.location ?? data?.query;
+  const known = {
+    "run.mode": () => `Mode ${data.mode}: ${data.reason}`,
+    "source.collection": () => `Read ${data.chosen} of ${data.considered} documents of ${about}`,
+    "source.found": () => `${data.hits} hits for ${about}`,
+    "source.fetched": () => `Read ${about}`,
+    "source.skipped": () => `Left out ${about}: ${data.reason}`,
+    "section.done": () => `Wrote ${about}`,
+  };
+  const words = typeof data === "string" ? data : known[data?.type]?.() ?? data?.message;
   return typeof words === "string" ? words.slice(0, CUSTOM_CHARS_MAX) : "";
 }
 
@@ -220,10 +229,12 @@ const NOTE = /^\[\^([^\]]+)\]:\s*(.*)$/;
 const TABLE_RULE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
 const DEPTH_MAX = 8;
 
-/** The whole post: its blocks, then its notes. */
+/** The whole post: its blocks, then its notes. What a site generator reads at its head is left out. */
 function render(text) {
   const notes = [];
-  const made = blocks(text.replace(/\r\n?/g, "\n").split("\n"), notes, 0);
+  const lines = text.replace(/\r\n?/g, "\n").split("\n");
+  const end = lines[0] === "---" ? lines.indexOf("---", 1) : -1;
+  const made = blocks(lines.slice(end + 1), notes, 0);
   if (notes.length > 0) {
     const section = element("section", undefined, "notes");
     const items = element("ol");

@@ -37,8 +37,6 @@ pub struct Assistant {
     pub(crate) app: App<Untyped>,
     /// The same graph on stored threads.
     pub(crate) kept: Option<App<Untyped>>,
-    /// Whether what nodes say about their failures may be shown.
-    pub(crate) shows_failures: bool,
 }
 
 impl Assistant {
@@ -52,7 +50,6 @@ impl Assistant {
             prepare: Arc::new(Ok),
             app,
             kept: None,
-            shows_failures: false,
         }
     }
 
@@ -82,14 +79,6 @@ impl Assistant {
     /// thread is refused.
     pub fn keep_threads(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
         self.kept = Some(self.app.clone().checkpointer(checkpointer));
-        self
-    }
-
-    /// Shows clients the message of the error that a node returned, without its causes. For
-    /// graphs whose nodes word their errors for the person who asked. By default a client learns
-    /// the node's name and a reference into the log. Panics are never shown.
-    pub fn show_failures(mut self) -> Self {
-        self.shows_failures = true;
         self
     }
 

@@ -7,11 +7,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use mesh_graph::{Error, Failure, FailureKind};
+use mesh_graph::{Error, Failure, FailureKind, error::TaskFailure};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{InvalidRequest, THREAD_ID_CHARS_MAX};
+
+/// Code of a request that is not taken, whether before the run or by one of its nodes.
+const INVALID_REQUEST: &str = "invalid_request";
 
 /// Why something is not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -75,21 +78,17 @@ pub(crate) enum Refusal {
     // ---- ours ----
     #[error("the server is stopping")]
     Stopping,
-    #[error("node `{node}` failed{}", what_it_said(.said.as_deref()))]
-    NodeFailed { node: String, said: Option<String> },
+    #[error("node `{node}` failed; the server's log has the cause under the reference")]
+    NodeFailed { node: String },
+    /// A node gave its error a code, which makes its message one for clients.
+    #[error("{message}")]
+    Coded { code: String, message: String },
     #[error("the run reached its limit of {limit} supersteps")]
     RecursionLimit { limit: u32 },
     #[error("the thread could not be read or saved; the server's log has the cause")]
     Storage,
     #[error("something went wrong in the server; its log has the cause under the reference")]
     Internal,
-}
-
-fn what_it_said(message: Option<&str>) -> String {
-    match message {
-        Some(message) => format!(": {message}"),
-        None => "; the server's log has the cause under the reference".to_owned(),
-    }
 }
 
 fn those_there_are(names: &[String]) -> String {
@@ -101,7 +100,7 @@ fn those_there_are(names: &[String]) -> String {
 
 impl Refusal {
     /// Code, HTTP status before an upgrade, close code after it.
-    fn facts(&self) -> (&'static str, StatusCode, u16) {
+    fn facts(&self) -> (&str, StatusCode, u16) {
         use StatusCode as S;
         match self {
             Self::NotFound { .. } => ("not_found", S::NOT_FOUND, 1008),
@@ -127,7 +126,7 @@ impl Refusal {
             Self::Unanswerable => ("unanswerable", S::CONFLICT, 1008),
             Self::NoRequest { .. } => ("no_request", S::REQUEST_TIMEOUT, 1008),
             Self::InvalidJson(_) => ("invalid_json", S::BAD_REQUEST, 1008),
-            Self::InvalidRequest(_) => ("invalid_request", S::UNPROCESSABLE_ENTITY, 1008),
+            Self::InvalidRequest(_) => (INVALID_REQUEST, S::UNPROCESSABLE_ENTITY, 1008),
             Self::UnexpectedFrame => ("unexpected_frame", S::BAD_REQUEST, 1008),
             Self::BinaryFrame => ("binary_frame", S::BAD_REQUEST, 1003),
             Self::InvalidUtf8 => ("invalid_utf8", S::BAD_REQUEST, 1007),
@@ -135,6 +134,11 @@ impl Refusal {
             Self::Protocol => ("protocol_error", S::BAD_REQUEST, 1002),
             Self::TooManyDetached { .. } => ("too_many_runs", S::SERVICE_UNAVAILABLE, 1013),
             Self::Stopping => ("server_stopping", S::SERVICE_UNAVAILABLE, 1012),
+            // The one code that says whose fault it was: a node looked closer at the request.
+            Self::Coded { code, .. } if code == INVALID_REQUEST => {
+                (code, S::UNPROCESSABLE_ENTITY, 1008)
+            }
+            Self::Coded { code, .. } => (code, S::INTERNAL_SERVER_ERROR, 1011),
             Self::NodeFailed { .. } => ("node_failed", S::INTERNAL_SERVER_ERROR, 1011),
             Self::RecursionLimit { .. } => ("recursion_limit", S::INTERNAL_SERVER_ERROR, 1011),
             Self::Storage => ("storage_failed", S::INTERNAL_SERVER_ERROR, 1011),
@@ -143,7 +147,7 @@ impl Refusal {
     }
 
     /// The stable name of the error.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &str {
         self.facts().0
     }
 
@@ -201,24 +205,21 @@ impl Refusal {
 }
 
 /// What a client is told about a run that could not go on. The innermost cause decides; who
-/// calls this logs the whole chain. `show` lets the node's own message through.
-pub(crate) fn of_run(error: &Error, thread: Option<&str>, show: bool) -> Refusal {
+/// calls this logs the whole chain.
+pub(crate) fn of_run(error: &Error, thread: Option<&str>) -> Refusal {
     let thread = thread.unwrap_or_default();
     match error {
         Error::InvalidInput(failure) => Refusal::InvalidRequest(invalid_input(failure)),
         Error::EmptyInput | Error::NothingToResume => Refusal::NothingToResume,
         Error::HeadMoved { .. } => Refusal::ThreadBusy { thread: thread.to_owned() },
         Error::RecursionLimit { limit } => Refusal::RecursionLimit { limit: *limit },
-        // The outer node's name: a client knows the graph from outside.
-        Error::Task(task) => {
-            let said = match error.root_cause() {
-                Error::Task(cause) if show && cause.failure.kind == FailureKind::Node => {
-                    Some(cause.failure.message.clone())
-                }
-                _ => None,
-            };
-            Refusal::NodeFailed { node: task.node.clone(), said }
-        }
+        // Without a code: the outer node's name, as a client knows the graph from outside.
+        Error::Task(task) => match error.root_cause() {
+            Error::Task(TaskFailure {
+                failure: Failure { code: Some(code), message, .. }, ..
+            }) => Refusal::Coded { code: code.clone(), message: message.clone() },
+            _ => Refusal::NodeFailed { node: task.node.clone() },
+        },
         Error::CheckpointFailed(_)
         | Error::UnreadableCheckpoint { .. }
         | Error::UnknownStoredNode { .. } => Refusal::Storage,

@@ -20,6 +20,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use mesh_graph::Checkpointer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -152,6 +153,20 @@ impl Server {
             return bad("ping_every", "more than 0 s");
         }
         Ok(Self { about, assistants: by_name, limits, access })
+    }
+
+    /// Keeps the threads of every assistant that has no checkpointer of its own here.
+    pub fn keep_threads(mut self, checkpointer: &Arc<dyn Checkpointer>) -> Self {
+        for assistant in self.assistants.values_mut().filter(|one| !one.keeps_threads()) {
+            *assistant = assistant.clone().keep_threads(Arc::clone(checkpointer));
+        }
+        self
+    }
+
+    /// Answers for one more `Host`; see [`Access::hosts`].
+    pub fn answer_to(mut self, host: impl Into<String>) -> Self {
+        self.access.hosts.push(host.into());
+        self
     }
 
     /// The names of the assistants, in order.

@@ -133,7 +133,6 @@ struct Going {
     /// Cancels the run, also while its end is being waited for.
     cancel: CancellationToken,
     frames: Frames,
-    assistant: Assistant,
     thread: Option<Taken>,
     /// The place of a run that goes on when the client leaves.
     detach: Option<OwnedSemaphorePermit>,
@@ -193,11 +192,10 @@ async fn begin(
     }
     let cancel = CancellationToken::new();
     run = run.run_id(id).cancel_on(cancel.clone()).metadata("assistant", assistant.name().into());
-    let run = stream(run, &query)
-        .start()
-        .map_err(|error| failed(&error, query.thread.as_deref(), &assistant, id))?;
+    let run =
+        stream(run, &query).start().map_err(|error| failed(&error, query.thread.as_deref(), id))?;
     tracing::info!(resumes, "a run starts");
-    Ok(Going { run, cancel, frames: Frames::new(&query), assistant, thread: taken, detach })
+    Ok(Going { run, cancel, frames: Frames::new(&query), thread: taken, detach })
 }
 
 /// The request's text. A ping before it is no request.
@@ -228,8 +226,7 @@ fn prepare(assistant: &Assistant, request: Json, id: &str) -> Result<Json, Refus
 /// Two graphs on one thread would read each other's state.
 async fn check_owner(assistant: &Assistant, thread: &str, id: &str) -> Result<(), Refusal> {
     let Some(kept) = &assistant.kept else { return Ok(()) };
-    let snapshot =
-        kept.state(thread).await.map_err(|error| failed(&error, Some(thread), assistant, id))?;
+    let snapshot = kept.state(thread).await.map_err(|error| failed(&error, Some(thread), id))?;
     match snapshot.metadata.get("assistant").and_then(Json::as_str) {
         Some(owner) if owner != assistant.name() => {
             Err(Refusal::ForeignThread { thread: thread.to_owned(), owner: owner.to_owned() })
@@ -271,7 +268,7 @@ async fn follow(
         () = shared.cancel.cancelled() => Turn::Refused(Refusal::Stopping),
         turn = tell(shared, &mut sink, &mut going, &missed) => turn,
     };
-    let Going { run, cancel, mut frames, assistant, thread, detach } = going;
+    let Going { run, cancel, mut frames, thread, detach } = going;
     let thread_name = thread.as_ref().map(Taken::name);
     let mut ws = sink.reunite(source).ok();
     let end = match turn {
@@ -293,7 +290,7 @@ async fn follow(
                     Status::Cancelled => End::Refused(Refusal::Stopping),
                 }
             }
-            Err(error) => failed(&error, thread_name, &assistant, id).into(),
+            Err(error) => failed(&error, thread_name, id).into(),
         },
         Turn::Gone => {
             // The run must not wait for the goodbye, nor the goodbye for the run.
@@ -305,7 +302,7 @@ async fn follow(
             };
             if detach.is_some() {
                 tracing::info!("the client left; its run goes on");
-                let run = finish_alone(shared, run, &cancel, thread_name, &assistant, id);
+                let run = finish_alone(shared, run, &cancel, thread_name, id);
                 tokio::join!(goodbye, run);
             } else {
                 tracing::info!("the client left; its run is cancelled");
@@ -425,7 +422,6 @@ async fn finish_alone(
     run: RunHandle<Untyped>,
     cancel: &CancellationToken,
     thread: Option<&str>,
-    assistant: &Assistant,
     id: &str,
 ) {
     let mut finish = std::pin::pin!(run.finish());
@@ -439,19 +435,14 @@ async fn finish_alone(
     match finished {
         Some(Ok(outcome)) => tracing::info!(status = ?outcome.status, "the run ended"),
         // Logged; nobody is there to be told.
-        Some(Err(error)) => drop(failed(&error, thread, assistant, id)),
+        Some(Err(error)) => drop(failed(&error, thread, id)),
         None => tracing::info!("the run was dropped"),
     }
 }
 
 /// Logs why a run failed, and says what its client may know of it.
-fn failed(
-    error: &mesh_graph::Error,
-    thread: Option<&str>,
-    assistant: &Assistant,
-    id: &str,
-) -> Refusal {
-    let refusal = refusal::of_run(error, thread, assistant.shows_failures);
+fn failed(error: &mesh_graph::Error, thread: Option<&str>, id: &str) -> Refusal {
+    let refusal = refusal::of_run(error, thread);
     let code = refusal.code();
     if refusal.is_ours() {
         tracing::error!(reference = id, code, error = %Chain(error), "the run failed");
@@ -508,10 +499,13 @@ fn heard(item: Option<<Ws as Stream>::Item>) -> Heard {
 /// Says goodbye: the error, if there is one, and the close frame.
 async fn leave(mut ws: Ws, id: &str, end: End) {
     let (code, reason) = match &end {
-        End::Refused(refusal) => (refusal.close_code(), refusal.code().to_owned()),
+        End::Refused(refusal) => {
+            // A node chose its code, and it may be long; the error frame has all of it.
+            let fits = Some(refusal.code()).filter(|code| code.len() <= REASON_BYTES_MAX);
+            (refusal.close_code(), fits.unwrap_or_default().to_owned())
+        }
         End::Done | End::Gone => (CloseCode::Normal, String::new()),
     };
-    debug_assert!(reason.len() <= REASON_BYTES_MAX, "codes are short");
     let goodbye = async {
         if matches!(end, End::Gone) {
             // The answer to the client's close frame, if it sent one.

@@ -4,15 +4,15 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::Access;
 
-fn check(access: &Access, local: IpAddr, host: &str, origin: Option<&str>) -> &'static str {
+fn check(access: &Access, local: IpAddr, host: &str, origin: Option<&str>) -> String {
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
     if let Some(origin) = origin {
         headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
     }
     match access.check(&headers, &Uri::from_static("/ok"), local) {
-        Ok(()) => "ok",
-        Err(refusal) => refusal.code(),
+        Ok(()) => "ok".to_owned(),
+        Err(refusal) => refusal.code().to_owned(),
     }
 }
 

@@ -168,14 +168,21 @@ async fn a_failed_node_is_named_and_its_cause_stays_in_the_log() {
 }
 
 #[tokio::test]
-async fn an_assistant_may_show_what_its_nodes_say_but_never_why_nor_a_panic() {
+async fn an_error_with_a_code_is_shown_without_its_causes_and_a_panic_never() {
     let mesh = Mesh::start().await;
     let frank = mesh.ask("/ws/frank", "{}").await;
-    let expected = ("node_failed", "node `fail` failed: no source said anything", 1011);
-    assert_eq!(frank.refusal(), expected);
+    assert_eq!(frank.refusal(), ("no_sources", "no source said anything", 1011));
+    assert!(frank.error()["reference"].is_string());
     let panicking = mesh.ask("/ws/panicking", "{}").await;
     assert_eq!((panicking.refusal().0, panicking.code), ("node_failed", 1011));
     assert!(!panicking.error().to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_node_may_find_the_request_wrong() {
+    let mesh = Mesh::start().await;
+    let answer = mesh.ask("/ws/doubting", "{}").await;
+    assert_eq!(answer.refusal(), ("invalid_request", "no source said anything", 1008));
 }
 
 #[tokio::test]

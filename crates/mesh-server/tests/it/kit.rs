@@ -97,8 +97,19 @@ async fn wait(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
 }
 
 async fn fail(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
-    let cause = std::io::Error::other("in /secret/place");
-    Err(NodeError::from(Told { cause }))
+    Err(NodeError::from(told()))
+}
+
+async fn fail_coded(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
+    Err(NodeError::coded("no_sources", told()))
+}
+
+async fn doubt(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
+    Err(NodeError::coded("invalid_request", told()))
+}
+
+fn told() -> Told {
+    Told { cause: std::io::Error::other("in /secret/place") }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +189,22 @@ fn assistants(probe: &Deps) -> Vec<Assistant> {
         },
         probe,
     );
+    let frank = one(
+        "frank",
+        |g| {
+            g.node("fail", fail_coded);
+            single("fail")(g);
+        },
+        probe,
+    );
+    let doubting = one(
+        "doubting",
+        |g| {
+            g.node("doubt", doubt);
+            single("doubt")(g);
+        },
+        probe,
+    );
     let panicking = one(
         "panicking",
         |g| {
@@ -241,9 +268,10 @@ fn assistants(probe: &Deps) -> Vec<Assistant> {
     vec![
         Assistant::new("echo", echo_app.clone()).description("Says it again"),
         Assistant::new("slow", slow),
-        Assistant::new("failing", failing.clone()),
-        Assistant::new("frank", failing).show_failures(),
-        Assistant::new("panicking", panicking).show_failures(),
+        Assistant::new("failing", failing),
+        Assistant::new("frank", frank),
+        Assistant::new("doubting", doubting),
+        Assistant::new("panicking", panicking),
         Assistant::new("talking", talking),
         Assistant::new("endless", endless),
         Assistant::new("asking", asking.clone()),

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::kit::{Mesh, Probe, SOON};
 
@@ -75,7 +76,7 @@ async fn a_client_that_answers_pings_stays_through_many_of_them() {
     client.send("{}").await;
     let mut pings = 0;
     while pings < 10 {
-        let next = tokio::time::timeout(SOON, futures::StreamExt::next(&mut client.0)).await;
+        let next = tokio::time::timeout(SOON, client.0.next()).await;
         match next.unwrap().unwrap().unwrap() {
             Message::Ping(_) => pings += 1,
             other => panic!("unexpected {other:?}"),
@@ -83,6 +84,18 @@ async fn a_client_that_answers_pings_stays_through_many_of_them() {
     }
     mesh.probe.go.add_permits(1);
     assert_eq!(client.rest().await.code, 1000);
+}
+
+#[tokio::test]
+async fn a_ping_of_the_client_is_answered_while_nothing_else_is_written() {
+    let mesh = Mesh::start().await;
+    let mut client = mesh.open("/ws/slow").await;
+    client.send("{}").await;
+    Probe::wait_for(&mesh.probe.started).await;
+    client.0.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+    let next = tokio::time::timeout(SOON, client.0.next()).await;
+    let pong = Message::Pong(Bytes::from_static(b"there?"));
+    assert_eq!(next.unwrap().unwrap().unwrap(), pong);
 }
 
 #[tokio::test]
