@@ -2,13 +2,20 @@
 //!
 //! The one crate that wires the others together. [`settings`] turns flags, environment and
 //! files into one typed value that knows where each part came from; [`cli`] is the grammar of
-//! the command line. Neither opens a port, a database or a connection.
+//! the command line. Neither opens a port, a database or a connection. [`mesh`] puts a mesh
+//! together and serves it; [`serve`] does so as the settings have it.
 
+pub mod assistants;
 pub mod blog;
 pub mod blogger;
 pub mod cli;
 pub mod handbook;
+pub mod mesh;
+pub mod serve;
 pub mod settings;
+
+pub use mesh::{Builder, GenesisMesh, ReadyMesh};
+pub use mesh_server::{Access, Assistant, InvalidRequest, Limits};
 
 /// The product's name as people read it; the only place it is written in code.
 pub const PRODUCT: &str = "Genesis Mesh Agent Framework";

@@ -6,11 +6,16 @@
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use genesis_mesh::blog;
 use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow};
+use genesis_mesh::serve::{self, ServeFailure};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
 use tracing_subscriber::EnvFilter;
+
+/// Longest wait for what cannot be dropped, once everything else has ended.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Why the program ends early; each has its exit code.
 enum Failure {
@@ -20,6 +25,8 @@ enum Failure {
     Configuration(LoadError),
     /// The request is wrong: nothing was started.
     Request(Box<dyn Error + Send + Sync>),
+    /// The mesh does not serve.
+    Serve(ServeFailure),
     /// Something failed while running.
     Run(Box<dyn Error + Send + Sync>),
 }
@@ -41,6 +48,14 @@ fn main() -> ExitCode {
         Err(Failure::Request(error)) => {
             explain(&*error);
             ExitCode::from(2)
+        }
+        Err(Failure::Serve(error)) => {
+            let code = if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE };
+            explain(&error);
+            if let Some(hint) = error.hint() {
+                complain("hint", &hint);
+            }
+            code
         }
         Err(Failure::Run(error)) => {
             explain(&*error);
@@ -90,8 +105,13 @@ fn run() -> Result<(), Failure> {
                 if usage { Failure::Request(error) } else { Failure::Run(error) }
             })
         }
-        // WIRING: serving is connected here.
-        None => Err(Failure::Run("this build cannot serve".into())),
+        None => {
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve::run(&settings)).map_err(Failure::Serve);
+            // A computation on a thread of its own cannot be dropped, and is not waited for long.
+            runtime.shutdown_timeout(LAST_WAIT);
+            served
+        }
     }
 }
 

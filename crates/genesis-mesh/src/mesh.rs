@@ -1,0 +1,258 @@
+//! `GenesisMesh`: a mesh made of parts, set up, then served.
+//!
+//! Three types, one after the other: [`Builder`] collects parts, [`GenesisMesh`] is a mesh whose
+//! parts fit, [`ReadyMesh`] one whose data directory is open. Only the last one can serve. Several
+//! may live in one process, each with a data directory and a port of its own. Nothing here prints.
+
+mod data_dir;
+mod listen;
+mod signal;
+
+use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
+
+use mesh_graph::Checkpointer;
+use mesh_server::{About, Access, Assistant, Limits, Server};
+use mesh_store::Sqlite;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{PRODUCT, VERSION, settings::Settings};
+
+pub use data_dir::SetupError;
+pub use listen::ServeError;
+pub use mesh_server::BuildError;
+pub use signal::{Signal, stop_signal};
+
+/// Name of the program on the wire.
+const NAME: &str = "genesis-mesh";
+/// The one database file of a data directory.
+const DATABASE: &str = "genesis-mesh.db";
+
+/// A mesh whose parts fit together. Nothing is open yet.
+///
+/// ```no_run
+/// use genesis_mesh::mesh::GenesisMesh;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mesh = GenesisMesh::builder().data_dir("/srv/mesh").build()?;
+/// mesh.setup().await?.serve("127.0.0.1", 8080).await?;
+/// # Ok(()) }
+/// ```
+///
+/// Serving before set-up does not compile:
+///
+/// ```compile_fail,E0599
+/// use genesis_mesh::mesh::GenesisMesh;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mesh = GenesisMesh::builder().data_dir("/srv/mesh").build()?;
+/// mesh.serve("127.0.0.1", 8080).await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a mesh does nothing until it is set up and served"]
+#[derive(Debug)]
+pub struct GenesisMesh {
+    server: Server,
+    parts: Parts,
+}
+
+/// Collects the parts of a mesh. Made by [`GenesisMesh::builder`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    assistants: Vec<Assistant>,
+    limits: Limits,
+    access: Access,
+    parts: Parts,
+}
+
+/// What set-up needs.
+#[derive(Default)]
+struct Parts {
+    data_dir: Option<PathBuf>,
+    checkpointer: Option<Arc<dyn Checkpointer>>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("data_dir", &self.data_dir)
+            .field("checkpointer", &self.checkpointer.is_some())
+            .finish()
+    }
+}
+
+impl GenesisMesh {
+    /// A mesh without parts, with the default limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Makes and locks the data directory and hands storage to the assistants. Opens no port.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the path and what could not be done with it.
+    pub async fn setup(self) -> Result<ReadyMesh, SetupError> {
+        let Self { mut server, parts } = self;
+        let (data_dir, store) = match parts.data_dir {
+            Some(path) => {
+                let locked = data_dir::open(path.clone()).await?;
+                (Some(locked), Some(Sqlite::open(path.join(DATABASE)).await?))
+            }
+            None => (None, None),
+        };
+        let stored = || store.as_ref().map(Sqlite::checkpointer);
+        if let Some(checkpointer) = parts.checkpointer.or_else(stored) {
+            server = server.keep_threads(&checkpointer);
+        }
+        Ok(ReadyMesh { server, store, _data_dir: data_dir, stop: None, listening: None })
+    }
+}
+
+impl Builder {
+    /// Takes limits, access rules and the data directory from settings.
+    pub fn settings(mut self, settings: &Settings) -> Self {
+        self.limits.message_bytes_max = settings.server.message_bytes_max;
+        self.limits.connections_max = settings.server.connections_max;
+        self.limits.drain_timeout = settings.server.drain_timeout;
+        self.access = Access {
+            hosts: settings.server.allowed_hosts.clone(),
+            origins: settings.server.allowed_origins.clone(),
+        };
+        self.data_dir(&settings.data_dir)
+    }
+
+    /// Serves this assistant.
+    pub fn assistant(mut self, assistant: Assistant) -> Self {
+        self.assistants.push(assistant);
+        self
+    }
+
+    /// Serves these assistants.
+    pub fn assistants(mut self, assistants: impl IntoIterator<Item = Assistant>) -> Self {
+        self.assistants.extend(assistants);
+        self
+    }
+
+    /// Keeps the threads of every assistant that has no checkpointer of its own here, instead of
+    /// in the data directory. With neither, clients cannot name threads.
+    pub fn checkpointer(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
+        self.parts.checkpointer = Some(checkpointer);
+        self
+    }
+
+    /// Holds all that is written in this folder, which is made if it is missing. Without one,
+    /// nothing is written.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.parts.data_dir = Some(path.into());
+        self
+    }
+
+    /// The limits of the server.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Who may ask, besides the server's own address and pages.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// The mesh, if its parts fit together.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the assistant or the limit that cannot be.
+    pub fn build(self) -> Result<GenesisMesh, BuildError> {
+        let about = About {
+            name: NAME.to_owned(),
+            description: PRODUCT.to_owned(),
+            version: VERSION.to_owned(),
+        };
+        let server = Server::new(about, self.assistants, self.limits, self.access)?;
+        Ok(GenesisMesh { server, parts: self.parts })
+    }
+}
+
+/// A mesh that is set up. It holds its data directory until it is dropped.
+#[must_use = "a mesh that is set up waits to be served"]
+pub struct ReadyMesh {
+    server: Server,
+    store: Option<Sqlite>,
+    _data_dir: Option<data_dir::Locked>,
+    stop: Option<CancellationToken>,
+    listening: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+}
+
+impl std::fmt::Debug for ReadyMesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadyMesh").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl ReadyMesh {
+    /// Stops when this token fires. Without a token, the mesh stops on SIGTERM and SIGINT.
+    pub fn stop_on(mut self, token: CancellationToken) -> Self {
+        self.stop = Some(token);
+        self
+    }
+
+    /// Calls this with the address once the mesh answers on it.
+    pub fn on_listening(mut self, call: impl FnOnce(SocketAddr) + Send + 'static) -> Self {
+        self.listening = Some(Box::new(call));
+        self
+    }
+
+    /// The names of the assistants, in order.
+    pub fn assistants(&self) -> impl Iterator<Item = &str> {
+        self.server.assistants()
+    }
+
+    /// Listens on a host and port (0 takes any free one) and serves until it is stopped: no new
+    /// connections, time for running work, then an end. Returns when all is over.
+    ///
+    /// # Errors
+    /// [`ServeError`] when it cannot listen there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends every connection and run at once.
+    pub async fn serve(mut self, host: &str, port: u16) -> Result<(), ServeError> {
+        let listener = listen::bind(host, port).await?;
+        // Whoever listens on a name answers to it.
+        if host.parse::<std::net::IpAddr>().is_err() {
+            self.server = self.server.answer_to(host.to_ascii_lowercase());
+        }
+        self.serve_with(listener).await
+    }
+
+    /// Serves on a listener that is there already.
+    ///
+    /// # Errors
+    /// [`ServeError::Listener`] when it has no address.
+    ///
+    /// # Cancel safety
+    /// As [`ReadyMesh::serve`].
+    pub async fn serve_with(self, listener: TcpListener) -> Result<(), ServeError> {
+        let address = listener.local_addr().map_err(ServeError::Listener)?;
+        let own_stop = CancellationToken::new();
+        let stop = self.stop.clone().unwrap_or_else(|| own_stop.clone());
+        if let Some(listening) = self.listening {
+            listening(address);
+        }
+        let mut served = pin!(self.server.serve(listener, stop));
+        if self.stop.is_none() {
+            tokio::select! {
+                () = served.as_mut() => {}
+                _ = stop_signal() => {
+                    own_stop.cancel();
+                    served.await;
+                }
+            }
+        } else {
+            served.await;
+        }
+        // Runs are over: what they saved last is committed before the process may end.
+        if let Some(store) = self.store {
+            store.close().await;
+        }
+        Ok(())
+    }
+}
