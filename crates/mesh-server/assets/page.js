@@ -49,7 +49,11 @@ form.addEventListener("submit", (event) => {
   start(assistant.value, topic.value.trim());
 });
 
-stop.addEventListener("click", () => finish("Stopped. The run was cancelled."));
+const stopByHand = () => finish("Stopped. The run is cancelled.");
+stop.addEventListener("click", stopByHand);
+document.addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && socket) stopByHand();
+});
 
 function start(name, text) {
   problem.hidden = post.hidden = actions.hidden = true;
@@ -99,14 +103,16 @@ function start(name, text) {
   mine.onclose = ({ code }) => {
     clearInterval(ticking);
     if (socket !== mine) return; // stopped by hand
-    const seconds = ((Date.now() - started) / 1000).toFixed(1);
-    if (code === 1000) return finish(`Done in ${seconds} s.`);
+    const seconds = (Date.now() - started) / 1000;
+    if (code === 1000) {
+      return finish(seconds < 0.1 ? "Done at once." : `Done in ${seconds.toFixed(1)} s.`);
+    }
     if (!failed) {
       complain(opened
         ? `The connection ended early (code ${code}).`
         : "The socket did not open. Is the server still there?");
     }
-    finish("It did not work out.");
+    finish("");
   };
 }
 
@@ -117,6 +123,7 @@ function finish(words) {
   stop.hidden = true;
   run.disabled = false;
   status.textContent = words;
+  progress.hidden = words === "" && steps.childElementCount === 0;
   for (const item of steps.querySelectorAll(".open .state")) item.textContent = "";
   if (markdown) {
     post.hidden = actions.hidden = false;
@@ -158,9 +165,12 @@ function list(section, done) {
     if (section.description) item.append(element("span", String(section.description), "about"));
     steps.append(item);
   }
-  item.className = done ? "done" : "open";
-  item.querySelector(".mark").textContent = done ? "✓" : "○";
-  item.querySelector(".state").textContent = done ? "written" : "waiting";
+  const [kind, mark, state] = !done ? ["open", "○", "waiting"]
+    : section.content === "" ? ["empty", "–", "left out"]
+    : ["done", "✓", "written"];
+  item.className = kind;
+  item.querySelector(".mark").textContent = mark;
+  item.querySelector(".state").textContent = state;
 }
 
 /** `build_section_with_web_research` as people write it. */
@@ -314,7 +324,8 @@ function listOf(lines, notes, depth) {
   const ordered = /^\s*\d/.test(lines[0]);
   const made = element(ordered ? "ol" : "ul");
   if (ordered) made.start = Number.parseInt(lines[0], 10);
-  let item = [];
+  const base = ITEM.exec(lines[0])[1].length;
+  let item = [], width = 0;
   const push = () => {
     if (item.length === 0) return;
     const entry = element("li");
@@ -326,11 +337,13 @@ function listOf(lines, notes, depth) {
   };
   for (const line of lines) {
     const found = ITEM.exec(line);
-    if (found) {
+    if (found && found[1].length < base + 2) {
       push();
-      item = [line.slice(found[0].length)];
+      width = found[0].length;
+      item = [line.slice(width)];
     } else {
-      item.push(line.replace(/^ {1,4}/, ""));
+      // What belongs to an item stands below its text.
+      item.push(line.slice(Math.min(width, line.search(/\S|$/))));
     }
   }
   push();
