@@ -10,13 +10,17 @@
 //!   of its paragraphs and list items. So a short source still gives a useful post.
 //! - A sentence that repeats one already taken is not taken.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     Error, POST_SENTENCES_MIN, SECTION_SENTENCES_MIN, closing,
     corpus::{Corpus, SentenceRef, SourceId},
     dependence, heading,
-    outline::{Outline, OutlineSection, Request, is_same_name, name_stems, too_little},
+    outline::{
+        DIRECTNESS_MIN, Outline, OutlineSection, Request, is_same_name, name_stems, too_little,
+    },
     topic::{Query, Topic, vector},
     wording,
 };
@@ -24,6 +28,7 @@ use crate::text::{
     markdown::BlockKind,
     mmr,
     near_duplicate::{common, jaccard},
+    sentence::rendered,
     tfidf::Vector,
     words::TermId,
 };
@@ -59,10 +64,14 @@ const LENGTH_FACTOR: [f64; RUN_SENTENCES_MAX] = [0.72, 0.95, 1.0, 1.0];
 const OPENING_BONUS: f64 = 0.12;
 /// What a run gains by closing its paragraph.
 const CLOSING_BONUS: f64 = 0.05;
+/// What a run gains by opening with what the topic, or the section, is.
+const DEFINITION_BONUS: f64 = 0.25;
 /// What is left of a run's value if it is a list item or explains a label.
 const LIST_FACTOR: f64 = 0.55;
 /// What is left of a run's value if it opens with *the* thing that nobody has named here.
 const VAGUE_FACTOR: f64 = 0.8;
+/// What is left of a run's value if it opens with an instruction: a step without its list.
+const INSTRUCTION_FACTOR: f64 = 0.75;
 /// Content words of an opening in which that thing is named.
 const OPENING_TERMS: usize = 3;
 /// Words of a run at least that is a list item: a short one is a step or a name.
@@ -207,8 +216,14 @@ pub(super) fn allocate_for(
         .collect();
     let mut ledger = Ledger::new(corpus);
     let available: usize = topic_words(corpus, topic, &ledger);
-    let words = request.words.min(available) as f64 * (1.0 - CLOSING_SHARE);
-    let section_words = ((words / drafts.len().max(1) as f64) as usize).max(SECTION_WORDS_MIN);
+    let per_section = |words: usize| {
+        let words = words as f64 * (1.0 - CLOSING_SHARE) / drafts.len().max(1) as f64;
+        (words as usize).max(SECTION_WORDS_MIN)
+    };
+    let section_words = SectionWords {
+        asked: per_section(request.words),
+        material: per_section(request.words.min(available)),
+    };
     let mut sections: Vec<Open> = drafts
         .iter()
         .map(|section| Open::new(corpus, topic, request, section, section_words))
@@ -404,13 +419,26 @@ struct Candidate {
     source: usize,
     words: usize,
     value: f64,
+    /// Whether it opens with what the topic or the section is.
+    defines: bool,
     own: bool,
     vector: Vector,
+}
+
+/// How long a section may become.
+#[derive(Clone, Copy)]
+struct SectionWords {
+    /// As far as the request goes; shares are shares of this.
+    asked: usize,
+    /// As far as the material goes, too.
+    material: usize,
 }
 
 /// A section while it is being filled.
 struct Open {
     words: usize,
+    /// Words that one of several sources may give.
+    words_of_source: usize,
     words_taken: usize,
     /// Per passage, relative to the best: how well it fits this section.
     passage_scores: Vec<f64>,
@@ -419,6 +447,8 @@ struct Open {
     /// Per sentence of the corpus: 0 outside the topic.
     sentence_scores: Vec<f64>,
     query: Query,
+    /// Whether it is the one section over everything.
+    is_unnamed: bool,
     /// Words of the name and of the topic.
     core: Vec<TermId>,
     candidates: Vec<Candidate>,
@@ -434,7 +464,7 @@ impl Open {
         topic: &Topic,
         request: &Request,
         section: &OutlineSection,
-        words: usize,
+        words: SectionWords,
     ) -> Self {
         let mut query = Query::default();
         query.add(corpus, &section.name, topic.language, NAME_WEIGHT);
@@ -474,15 +504,14 @@ impl Open {
             }
         }
         Self {
-            words,
+            words: words.material,
+            words_of_source: (words.asked as f64 * SOURCE_SHARE_OF_SECTION) as usize,
             words_taken: 0,
             owns: vec![false; passage_scores.len()],
             passage_scores,
             sentence_scores: Vec::new(),
-            core: named
-                .into_iter()
-                .chain(topic.query.terms.iter().map(|&(term, _)| term))
-                .collect(),
+            core: named.into_iter().chain(topic.core.iter().copied()).collect(),
+            is_unnamed: section.name == wording::of(topic.language).from_the_sources,
             query,
             candidates: Vec::new(),
             likeness: Vec::new(),
@@ -515,17 +544,20 @@ impl Open {
                 + POSITION_SHARE / (1.0 + f64::from(sentence.depth));
         }
         for &first in &topic.sentences {
-            self.add_runs_from(corpus, &in_topic, first);
+            self.add_runs_from(corpus, topic, &in_topic, first);
         }
-        self.candidates.sort_by(|a, b| {
-            b.value.total_cmp(&a.value).then(a.first.cmp(&b.first)).then(b.len.cmp(&a.len))
-        });
+        self.candidates.sort_by(by_value);
         self.candidates.truncate(RUNS_CONSIDERED);
         let top = self.candidates.first().map_or(1.0, |candidate| candidate.value);
         for candidate in &mut self.candidates {
             candidate.value /= top;
         }
         self.candidates.retain(|candidate| candidate.value >= VALUE_MIN);
+        // After the threshold: a definition goes first, it does not make others worse.
+        for candidate in self.candidates.iter_mut().filter(|candidate| candidate.defines) {
+            candidate.value += DEFINITION_BONUS;
+        }
+        self.candidates.sort_by(by_value);
         self.likeness = vec![0.0; self.candidates.len()];
         let mut sources: Vec<usize> = self.candidates.iter().map(|c| c.source).collect();
         sources.sort_unstable();
@@ -533,7 +565,15 @@ impl Open {
         self.sources_len = sources.len();
     }
 
-    fn add_runs_from(&mut self, corpus: &Corpus, in_topic: &[bool], first: usize) {
+    /// Whether a sentence says what something is that the topic or the section names.
+    fn defines(&self, corpus: &Corpus, topic: &Topic, number: usize) -> bool {
+        let shown = rendered(corpus.sentence_text(number));
+        let Some(term) = closing::defined_term(&shown, topic.language) else { return false };
+        let terms = corpus.vocabulary.known_terms(&term, topic.language);
+        !terms.is_empty() && terms.iter().all(|term| self.core.contains(term))
+    }
+
+    fn add_runs_from(&mut self, corpus: &Corpus, topic: &Topic, in_topic: &[bool], first: usize) {
         let start = &corpus.sentences[first];
         let fit = self.passage_scores[start.passage];
         let own = self.owns[start.passage];
@@ -544,6 +584,12 @@ impl Open {
         let vague = dependence::opens_with_the(corpus.sentence_text(first))
             && !start.terms.iter().take(OPENING_TERMS).any(named);
         if vague && !start.first {
+            return;
+        }
+        let defines = self.defines(corpus, topic, first);
+        let is_instruction = dependence::instructs(corpus.sentence_text(first));
+        // Nothing but the topic holds together what stands under no heading.
+        if self.is_unnamed && topic.directness[first] < DIRECTNESS_MIN {
             return;
         }
         let mut words = 0;
@@ -559,7 +605,8 @@ impl Open {
             }
             sum += self.sentence_scores[number];
             terms.extend_from_slice(&sentence.terms);
-            if words < RUN_WORDS_MIN || !self.is_about(&terms) {
+            let is_item = start.block_kind == BlockKind::ListItem;
+            if words < RUN_WORDS_MIN || !self.is_about(&terms, is_item) {
                 continue;
             }
             let mut value = sum / len as f64 * LENGTH_FACTOR[len - 1];
@@ -572,7 +619,10 @@ impl Open {
             if vague {
                 value *= VAGUE_FACTOR;
             }
-            if start.block_kind == BlockKind::ListItem || start.entry {
+            if is_instruction {
+                value *= INSTRUCTION_FACTOR;
+            }
+            if is_item || start.entry {
                 if words < LIST_WORDS_MIN {
                     continue;
                 }
@@ -584,6 +634,7 @@ impl Open {
                 source: start.source,
                 words,
                 value,
+                defines,
                 own,
                 vector: vector(corpus, &terms),
             });
@@ -592,18 +643,16 @@ impl Open {
 
     /// Whether a run names the section or the topic, or speaks of two things that the section's
     /// description names. A passage that fits as a whole may still wander off.
-    fn is_about(&self, terms: &[TermId]) -> bool {
+    /// Items of a list wander most, so they must name it.
+    fn is_about(&self, terms: &[TermId], is_item: bool) -> bool {
         terms.iter().any(|term| self.core.contains(term))
-            || self.query.terms.iter().filter(|(term, _)| terms.contains(term)).nth(1).is_some()
+            || !is_item
+                && self.query.terms.iter().filter(|(term, _)| terms.contains(term)).nth(1).is_some()
     }
 
     /// Takes the best run that fits every limit; `false` if there is none.
     fn take_one(&mut self, corpus: &Corpus, ledger: &mut Ledger, round: Round) -> bool {
-        let share = if self.sources_len > 1 {
-            (self.words as f64 * SOURCE_SHARE_OF_SECTION) as usize
-        } else {
-            self.words
-        };
+        let share = if self.sources_len > 1 { self.words_of_source } else { self.words };
         let scores: Vec<f64> = self.candidates.iter().map(|candidate| candidate.value).collect();
         let found = mmr::next(&scores, &self.likeness, |at| {
             let candidate = &self.candidates[at];
@@ -693,6 +742,11 @@ impl Open {
         }
         (runs, related)
     }
+}
+
+/// Best first; ties in corpus order, longer before shorter.
+fn by_value(a: &Candidate, b: &Candidate) -> Ordering {
+    b.value.total_cmp(&a.value).then(a.first.cmp(&b.first)).then(b.len.cmp(&a.len))
 }
 
 /// Gives every passage to the section that it fits best; ties to the earlier section.

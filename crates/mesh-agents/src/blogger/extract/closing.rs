@@ -5,6 +5,7 @@
 use super::{
     allocation::{Allocation, Figure, Ledger, Term},
     corpus::{Corpus, SentenceRef, SourceId},
+    dependence,
     section::{Evidence, evidence, mark},
     topic::Topic,
     wording,
@@ -20,6 +21,10 @@ use crate::text::{
 const POINT_WORDS: std::ops::RangeInclusive<usize> = 9..=32;
 /// Score, relative to the best sentence of the section, below which what is left is no summary.
 const POINT_SCORE_MIN: f64 = 0.68;
+/// Share of the topic, relative to the most direct sentence, that a closing sentence names.
+const POINT_DIRECTNESS_MIN: f64 = 0.2;
+/// Words at the beginning of a closing sentence in which no number stands.
+const POINT_OPENING_WORDS: usize = 4;
 /// Points below which there is no closing section; it also needs one for half of the sections.
 const POINTS_MIN: usize = 2;
 /// Match of its passage with the section, relative to the best, that a closing sentence must have.
@@ -176,12 +181,22 @@ pub(super) fn points(
 fn sums_up(corpus: &Corpus, topic: &Topic, name: &[TermId], number: usize) -> bool {
     let sentence = &corpus.sentences[number];
     !sentence.leans
+        && sentence.first
         && !sentence.entry
         && sentence.block_kind != BlockKind::ListItem
         && POINT_WORDS.contains(&sentence.words)
         && topic.query.terms.iter().any(|(term, _)| sentence.terms.contains(term))
         && (name.is_empty() || name.iter().any(|term| sentence.terms.contains(term)))
+        && topic.directness[number] >= POINT_DIRECTNESS_MIN
         && !is_conditional(corpus.sentence_text(number))
+        && !dependence::instructs(corpus.sentence_text(number))
+        && corpus.sentence_text(number).starts_with(char::is_alphabetic)
+        && !opens_with_number(corpus.sentence_text(number))
+}
+
+/// *In version 2.4 and earlier, …* tells what was, not what matters.
+fn opens_with_number(raw: &str) -> bool {
+    raw.split_whitespace().take(POINT_OPENING_WORDS).any(|word| word.contains(char::is_numeric))
 }
 
 /// A condition, an instruction or a remark says too little as the sum of a section.
@@ -309,12 +324,13 @@ pub(super) fn source_of(corpus: &Corpus, number: usize) -> SourceId {
 }
 
 /// The term that a sentence explains: *A checkpoint is a …*, *Ein Index ist eine …*.
-fn defined_term(shown: &str, language: Language) -> Option<String> {
+pub(super) fn defined_term(shown: &str, language: Language) -> Option<String> {
     let (articles, verbs): (&[&str], &[&str]) = match language {
         Language::English => (
             &["a ", "an ", "the "],
             &[
                 " is a ",
+                " is one ",
                 " is an ",
                 " is the ",
                 " are the ",

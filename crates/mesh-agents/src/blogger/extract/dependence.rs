@@ -65,6 +65,29 @@ pub(super) fn opens_with_the(raw: &str) -> bool {
     raw.starts_with("The ")
 }
 
+/// Whether a sentence tells the reader what to do next, as a step of a list does: *Be certain that
+/// …*, *Once you are done, save …*, *To drop a commit, replace …*. Only known for English.
+pub(super) fn instructs(raw: &str) -> bool {
+    const ORDERS: &[&str] = &[
+        "add", "be", "change", "check", "choose", "consider", "copy", "create", "delete", "do",
+        "don't", "edit", "ensure", "enter", "install", "just", "keep", "make", "move", "never",
+        "open", "prefer", "put", "read", "remove", "replace", "restart", "run", "save", "select",
+        "set", "specify", "start", "stop", "try", "use", "write",
+    ];
+    let mut opening = words::lower_words(raw);
+    let first = opening.next().unwrap_or_default();
+    let second = opening.next().unwrap_or_default();
+    if ORDERS.contains(&first.as_str()) {
+        return true;
+    }
+    let conditional = first == "to" || first == "once" || matches!(first.as_str(), "if" | "when");
+    let after_comma = raw.split_once(", ").map(|(_, rest)| rest).unwrap_or_default();
+    let ordered = words::lower_words(after_comma)
+        .next()
+        .is_some_and(|word| ORDERS.contains(&word.as_str()) || word == "you");
+    first == "once" && second == "you" || conditional && ordered
+}
+
 struct Lists {
     /// Pronouns and connectives that point back when they come first.
     first: &'static [&'static str],

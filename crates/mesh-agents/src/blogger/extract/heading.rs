@@ -93,6 +93,23 @@ pub(super) fn is_caveat(text: &str) -> bool {
     CAVEATS.iter().any(|caveat| lower.contains(caveat))
 }
 
+/// Whether a title is that of a record of changes: *What’s New in …*, *Release Notes*.
+pub(super) fn is_news(title: &str) -> bool {
+    const NEWS: &[&str] = &[
+        "what's new",
+        "what’s new",
+        "release notes",
+        "release history",
+        "changelog",
+        "change log",
+        "changes in ",
+        "news for ",
+        "neuigkeiten",
+    ];
+    let lower = title.to_lowercase();
+    NEWS.iter().any(|news| lower.contains(news))
+}
+
 /// Headings that name no subject, in five languages.
 const GENERIC: &[&str] = &[
     "name",

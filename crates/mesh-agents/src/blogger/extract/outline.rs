@@ -3,6 +3,8 @@
 //! A given outline is taken as it is. Otherwise the headings of the sources, with the text under
 //! them, are clustered, and the clusters that say most about the topic become sections.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,8 +34,33 @@ const SECTION_WORDS: usize = 190;
 const UNITS_MAX: usize = 160;
 /// Average likeness from which two clusters are one.
 const CLUSTER_CUT: f64 = 0.35;
-/// Words that may be quoted below which a cluster is no section.
+/// Words that may be quoted below which a cluster is no section …
 const CLUSTER_WORDS_MIN: usize = 60;
+/// … where the topic has so many times as much; with less, short headings are sections too.
+const CLUSTER_WORDS_SHARE: usize = 12;
+/// Words below which a cluster is no section, however little there is.
+const CLUSTER_WORDS_FEW: usize = 25;
+/// Words that may be quoted from which a cluster loses nothing for being short.
+const CLUSTER_WORDS_FULL: usize = 200;
+/// What each further passage under a heading, and each further heading about the same matter, adds
+/// to the score of the best: sections are chosen by how well they fit, not by how long they are.
+const FURTHER_SHARES: [f64; 3] = [0.2, 0.1, 0.05];
+/// What each further source that speaks of the same matter adds, up to [`FURTHER_SOURCES_MAX`].
+const FURTHER_SOURCE_BONUS: f64 = 0.12;
+const FURTHER_SOURCES_MAX: usize = 3;
+/// Share of the topic, relative to the most direct sentence, that the best sentence of a section
+/// names at least.
+pub(super) const DIRECTNESS_MIN: f64 = 0.25;
+/// Share of a section's words in sentences that name the topic from which it is all about it …
+const NAMING_SHARE_FULL: f64 = 0.4;
+/// … and what is left of the score of one that never names it.
+const NAMING_FACTOR_MIN: f64 = 0.4;
+/// Share of the sections that may come mainly from one source, if others have some to offer.
+const MAIN_SOURCE_SHARE: f64 = 0.4;
+/// What a section's directness gains if its name says that it is about all of the topic.
+const GENERAL_FACTOR: f64 = 2.0;
+/// Sources from which one alone is too much; two may well be one page and a remark on it.
+const SEVERAL_SOURCES: usize = 3;
 /// What is left of the score of a list of options or terms.
 const REFERENCE_FACTOR: f64 = 0.4;
 /// Score, relative to the best cluster, below which a cluster is beside the topic.
@@ -122,19 +149,30 @@ pub fn outline(corpus: &Corpus, request: &Request) -> Result<Outline, Error> {
         let chosen = choose(&clusters, wanted);
         let mut ordered = chosen.clone();
         ordered.sort_by_key(|&at| clusters[at].reading_order);
-        let sections = ordered
-            .iter()
-            .map(|&at| (clusters[at].name.clone(), clusters[at].description.clone(), true));
-        let closing = (wording::of(topic.language).in_short.to_owned(), String::new(), false);
-        let plan = numbered(request, &topic, sections.chain(std::iter::once(closing)));
-        let allocation = allocate_for(corpus, &topic, &plan, request);
-        let thin: Vec<usize> = ordered
-            .iter()
-            .zip(&allocation.sections)
-            .filter(|(_, extracts)| extracts.sentences_len() < SECTION_SENTENCES_MIN)
-            .map(|(&at, _)| at)
-            .collect();
+        let drafted = |ordered: &[usize]| {
+            let sections = ordered
+                .iter()
+                .map(|&at| (clusters[at].name.clone(), clusters[at].description.clone(), true));
+            let closing = (wording::of(topic.language).in_short.to_owned(), String::new(), false);
+            let plan = numbered(request, &topic, sections.chain(std::iter::once(closing)));
+            let allocation = allocate_for(corpus, &topic, &plan, request);
+            let thin: Vec<usize> = ordered
+                .iter()
+                .zip(&allocation.sections)
+                .filter(|(_, extracts)| extracts.sentences_len() < SECTION_SENTENCES_MIN)
+                .map(|(&at, _)| at)
+                .collect();
+            (plan, allocation, thin)
+        };
+        let (mut plan, mut allocation, thin) = drafted(&ordered);
         if thin.is_empty() && !ordered.is_empty() {
+            // What answers the topic most directly is read first, if that leaves nothing thin.
+            let first = most_direct(&clusters, &ordered, &allocation, &topic);
+            ordered[..=first].rotate_right(1);
+            let (other_plan, other_allocation, other_thin) = drafted(&ordered);
+            if first > 0 && other_thin.is_empty() {
+                (plan, allocation) = (other_plan, other_allocation);
+            }
             let one_heading =
                 ordered.len() == 1 && holds_more(corpus, &topic, request, &allocation);
             return Ok(if one_heading { over_all(request, &topic) } else { plan });
@@ -144,7 +182,10 @@ pub fn outline(corpus: &Corpus, request: &Request) -> Result<Outline, Error> {
         clusters.remove(weakest);
     }
     // Not even one heading has enough text of its own.
-    Ok(over_all(request, &topic))
+    let plan = over_all(request, &topic);
+    let allocation = allocate_for(corpus, &topic, &plan, request);
+    let quoted: usize = allocation.sections.iter().map(SectionExtracts::sentences_len).sum();
+    if quoted < POST_SENTENCES_MIN { Err(too_little(corpus, quoted)) } else { Ok(plan) }
 }
 
 /// One section over everything that fits the topic.
@@ -222,6 +263,10 @@ struct Cluster {
     vector: Vector,
     /// Stems of the name.
     stems: Vec<String>,
+    /// The source that most of its words are from.
+    main_source: usize,
+    /// What the directness of its sentences counts for, if it is to be read first.
+    opens_well: f64,
     reading_order: (u8, usize, usize, usize),
 }
 
@@ -268,8 +313,7 @@ fn units(corpus: &Corpus, topic: &Topic) -> Vec<Unit> {
         }
         let mut scores: Vec<f64> = same.iter().map(|&at| topic.passage_scores[at]).collect();
         scores.sort_by(|a, b| b.total_cmp(a));
-        let mut score =
-            scores.iter().zip([1.0, 0.5, 0.25]).map(|(score, share)| score * share).sum();
+        let mut score = with_further(&scores);
         let entries = sentences.iter().filter(|&&number| corpus.sentences[number].entry).count();
         if entries * 2 > sentences.len() {
             score *= REFERENCE_FACTOR;
@@ -365,20 +409,40 @@ fn cluster(
 ) -> Option<Cluster> {
     let members: Vec<&Unit> = group.iter().map(|&at| &units[at]).collect();
     let words: usize = members.iter().map(|unit| unit.words).sum();
-    if words < CLUSTER_WORDS_MIN {
+    let all: usize = units.iter().map(|unit| unit.words).sum();
+    let words_min = (all / CLUSTER_WORDS_SHARE).clamp(CLUSTER_WORDS_FEW, CLUSTER_WORDS_MIN);
+    if words < words_min {
         return None;
     }
     let centroid = Vector::centroid(members.iter().map(|unit| &unit.vector));
     let mut by_score: Vec<f64> = members.iter().map(|unit| unit.score).collect();
     by_score.sort_by(|a, b| b.total_cmp(a));
-    // Each further heading about the same matter adds less.
-    let mut score = 0.0;
-    let mut share = 1.0;
-    for unit_score in by_score {
-        score += share * unit_score;
-        share *= 0.5;
+    let sentences = || members.iter().flat_map(|unit| unit.sentences.iter().copied());
+    // Text under a heading, or in a page, of the topic's words need not repeat them.
+    let is_headed = members.iter().any(|unit| is_headed_by_topic(corpus, topic, unit));
+    if !is_headed && sentences().all(|number| topic.directness[number] < DIRECTNESS_MIN) {
+        return None;
     }
-    score *= (words as f64 / 200.0).min(1.0);
+    let mut score = with_further(&by_score);
+    let words_full = CLUSTER_WORDS_FULL * words_min / CLUSTER_WORDS_MIN;
+    score *= (words as f64 / words_full as f64).min(1.0);
+    let mut by_source: BTreeMap<usize, usize> = BTreeMap::new();
+    for unit in &members {
+        *by_source.entry(unit.source).or_default() += unit.words;
+    }
+    // A heading that names the topic above a text that does not is about something else.
+    let names =
+        |number: usize| corpus.sentences[number].terms.iter().any(|term| topic.core.contains(term));
+    let naming: usize =
+        sentences().filter(|&n| names(n)).map(|number| corpus.sentences[number].words).sum();
+    let share = if is_headed { 1.0 } else { naming as f64 / words as f64 / NAMING_SHARE_FULL };
+    score *= NAMING_FACTOR_MIN + (1.0 - NAMING_FACTOR_MIN) * share.min(1.0);
+    let further = (by_source.len() - 1).min(FURTHER_SOURCES_MAX);
+    score *= 1.0 + FURTHER_SOURCE_BONUS * further as f64;
+    let main_source = by_source
+        .iter()
+        .max_by_key(|&(&source, &words)| (words, Reverse(source)))
+        .map(|(s, _)| *s)?;
 
     let texts =
         || members.iter().flat_map(|unit| unit.sentences.iter()).map(|&n| corpus.sentence_text(n));
@@ -417,7 +481,59 @@ fn cluster(
         unit.source,
         unit.sentences.first().copied().unwrap_or(0),
     );
-    Some(Cluster { name, description, score, vector: centroid, stems, reading_order })
+    let opens_well = match bucket {
+        0 => GENERAL_FACTOR,
+        1 => 1.0,
+        _ => 0.0,
+    };
+    let vector = centroid;
+    Some(Cluster {
+        name,
+        description,
+        score,
+        vector,
+        stems,
+        main_source,
+        opens_well,
+        reading_order,
+    })
+}
+
+/// Whether title and headings above a unit name at least half of the topic.
+fn is_headed_by_topic(corpus: &Corpus, topic: &Topic, unit: &Unit) -> bool {
+    let source = &corpus.sources[unit.source];
+    let title = source.document.title.as_deref().unwrap_or_default();
+    let mut terms = corpus.vocabulary.known_terms(title, topic.language);
+    for heading in source.heading_path(unit.heading) {
+        terms.extend(corpus.vocabulary.known_terms(heading, topic.language));
+    }
+    let named = topic.core.iter().filter(|term| terms.contains(term)).count();
+    named > 0 && named * 2 >= topic.core.len()
+}
+
+/// The best of some scores, best first, with a part of the next ones.
+fn with_further(scores: &[f64]) -> f64 {
+    let further = scores.iter().skip(1).zip(FURTHER_SHARES).map(|(score, share)| score * share);
+    scores.first().copied().unwrap_or(0.0) + further.sum::<f64>()
+}
+
+/// Place of the section that quotes the most direct answer.
+fn most_direct(
+    clusters: &[Cluster],
+    ordered: &[usize],
+    allocation: &Allocation,
+    topic: &Topic,
+) -> usize {
+    let mut best = (0.0, 0);
+    for (place, (&at, extracts)) in ordered.iter().zip(&allocation.sections).enumerate() {
+        let sentences = extracts.runs.iter().flat_map(|run| &run.sentences);
+        let direct =
+            sentences.map(|sentence| topic.directness[sentence.0 as usize]).fold(0.0, f64::max);
+        if direct * clusters[at].opens_well > best.0 {
+            best = (direct * clusters[at].opens_well, place);
+        }
+    }
+    best.1
 }
 
 /// The most central heading that can be a name, and its place among the members.
@@ -474,9 +590,41 @@ pub(super) fn is_same_name(a: &[String], b: &[String]) -> bool {
 }
 
 /// Clusters for `wanted` sections: good ones that differ, best first.
+///
+/// One source is the main one of at most [`MAIN_SOURCE_SHARE`] of them, unless fewer than
+/// [`SECTIONS_MIN`] would be left.
 fn choose(clusters: &[Cluster], wanted: usize) -> Vec<usize> {
     let top = clusters.iter().map(|cluster| cluster.score).fold(0.0, f64::max);
     let good = clusters.iter().take_while(|cluster| cluster.score >= CLUSTER_SCORE_MIN * top);
     let scores: Vec<f64> = good.map(|cluster| cluster.score / top).collect();
-    mmr::select(&scores, wanted, |a, b| clusters[a].vector.cosine(&clusters[b].vector))
+    let mut sources: Vec<usize> =
+        clusters.iter().take(scores.len()).map(|cluster| cluster.main_source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let of_one_source_max = if sources.len() < SEVERAL_SOURCES {
+        wanted
+    } else {
+        ((wanted as f64 * MAIN_SOURCE_SHARE) as usize).max(1)
+    };
+    let mut likeness = vec![0.0_f64; scores.len()];
+    let mut chosen: Vec<usize> = Vec::new();
+    for share_matters in [true, false] {
+        let enough = if share_matters { wanted } else { SECTIONS_MIN.min(wanted) };
+        while chosen.len() < enough {
+            let of_one_source = |source: usize| {
+                chosen.iter().filter(|&&at| clusters[at].main_source == source).count()
+            };
+            let found = mmr::next(&scores, &likeness, |at| {
+                !chosen.contains(&at)
+                    && (!share_matters
+                        || of_one_source(clusters[at].main_source) < of_one_source_max)
+            });
+            let Some(next) = found else { break };
+            chosen.push(next);
+            for (like, cluster) in likeness.iter_mut().zip(clusters) {
+                *like = like.max(cluster.vector.cosine(&clusters[next].vector));
+            }
+        }
+    }
+    chosen
 }

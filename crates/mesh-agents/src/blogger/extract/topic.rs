@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::{
     POST_SENTENCES_MIN, Request,
     corpus::{Corpus, SentenceEntry},
+    heading,
 };
 use crate::text::{
     language::Language,
     logarithm::ln,
     rank::{keyphrases, sentence_ranks},
     tfidf::Vector,
-    words::{TermId, lower_words},
+    words::{TermId, is_stop_word, lower_words},
 };
 
 /// Passages that are considered for one post.
@@ -31,6 +32,25 @@ const FIT_STEPS: [f64; 4] = [0.5, 0.4, 0.3, 0.22];
 const FIT_WORDS_FACTOR: usize = 4;
 /// Weight of two words side by side, beside that of one word.
 const PAIR_WEIGHT: f64 = 1.5;
+/// Words from one word of a pair to the other, in the topic.
+const PAIR_WORDS: usize = 3;
+/// Content words within which a pair that is not side by side must meet.
+const PAIR_TERMS: usize = 3;
+/// Share of the topic's words, by their rarity, that a passage names at least, relative to the
+/// passage that names most: one that only names what every page names is not about the topic.
+const WORDS_COVERED_MIN: f64 = 0.25;
+/// What a word weighs in that share beside its rarity.
+const WORD_WEIGHT: f64 = 0.5;
+/// Share of passages above which a word of the topic tells nothing …
+const COMMON_FREQUENCY: f64 = 0.5;
+/// … in a corpus of so many passages; in a few notes on one matter every word is common.
+const MANY_PASSAGES: usize = 60;
+/// Content words with which a sentence opens.
+const OPENING_TERMS: usize = 2;
+/// What a sentence gains that opens its paragraph with a word of the topic.
+const OPENING_FACTOR: f64 = 1.3;
+/// What is left of the score of a passage in a record of changes: it tells what was new once.
+const NEWS_FACTOR: f64 = 0.6;
 /// Share of a passage's score that its whole document decides.
 const DOCUMENT_SHARE: f64 = 0.25;
 /// Weight of a topic word that no heading and few passages use: *dangerous* beside *rebase*.
@@ -70,30 +90,60 @@ impl Query {
     }
 }
 
-/// Pairs of words that stand side by side in the topic, with their weight: *row level* in *Row
-/// level security*. A passage that has both words apart covers less of the topic.
-fn pairs(corpus: &Corpus, topic: &str, language: Language) -> Vec<(TermId, TermId, f64)> {
-    let words: Vec<Option<TermId>> = lower_words(topic)
-        .map(|word| {
-            let kept = !is_filler(&word, language);
-            kept.then(|| corpus.vocabulary.known_term(&word, language)).flatten()
+/// Two words that belong together in the topic. A passage that has them apart covers less of it.
+struct Pair {
+    first: TermId,
+    second: TermId,
+    /// Whether they stand side by side, as *row level* in *Row level security*. Others, as in
+    /// *recover after a crash*, also meet as *crash recovery*.
+    adjacent: bool,
+    weight: f64,
+}
+
+impl Pair {
+    fn is_in(&self, terms: &[TermId]) -> bool {
+        if self.adjacent {
+            return terms.windows(2).any(|near| near == [self.first, self.second]);
+        }
+        terms.windows(PAIR_TERMS).any(|near| {
+            let other = match near[0] {
+                term if term == self.first => self.second,
+                term if term == self.second => self.first,
+                _ => return false,
+            };
+            near.contains(&other)
         })
-        .collect();
-    let mut pairs = Vec::new();
-    for near in words.windows(2) {
-        let [Some(first), Some(second)] = *near else { continue };
-        let frequency =
-            corpus.passages.iter().filter(|p| has_pair(&p.terms, first, second)).count();
+    }
+}
+
+/// Pairs of neighbouring words of the topic, with at most two empty words between them.
+fn pairs(corpus: &Corpus, topic: &str, language: Language) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = Vec::new();
+    let mut before: Option<(usize, TermId)> = None;
+    for (at, word) in lower_words(topic).enumerate() {
+        if is_filler(&word, language) {
+            continue;
+        }
+        let Some(second) = corpus.vocabulary.known_term(&word, language) else {
+            // A word of meaning that no source knows stands between its neighbours.
+            if !is_stop_word(&word, language) {
+                before = None;
+            }
+            continue;
+        };
+        let Some((place, first)) = before.replace((at, second)) else { continue };
+        if first == second || at - place > PAIR_WORDS {
+            continue;
+        }
+        let mut pair = Pair { first, second, adjacent: at - place == 1, weight: 0.0 };
+        let frequency = corpus.passages.iter().filter(|p| pair.is_in(&p.terms)).count();
         if frequency > 0 {
             let rarity = ln(1.0 + corpus.passages.len() as f64 / frequency as f64);
-            pairs.push((first, second, PAIR_WEIGHT * rarity.min(RARITY_MAX)));
+            pair.weight = PAIR_WEIGHT * rarity.min(RARITY_MAX);
+            pairs.push(pair);
         }
     }
     pairs
-}
-
-fn has_pair(terms: &[TermId], first: TermId, second: TermId) -> bool {
-    terms.windows(2).any(|near| near == [first, second])
 }
 
 /// A request read against a corpus.
@@ -107,6 +157,10 @@ pub(super) struct Topic {
     pub(super) passages: Vec<usize>,
     /// Usable sentences of fitting passages, in corpus order.
     pub(super) sentences: Vec<usize>,
+    /// Words of the topic that tell its passages from the rest of the corpus.
+    pub(super) core: Vec<TermId>,
+    /// Per sentence of the corpus 0..=1: how directly it answers the topic. 0 outside the pool.
+    pub(super) directness: Vec<f64>,
     /// Per sentence of the corpus 0..=1: how much the others lean on it. 0 outside the pool.
     pub(super) sentence_ranks: Vec<f64>,
 }
@@ -152,6 +206,11 @@ impl Topic {
                 break;
             }
         }
+        // Whoever gives three short notes wants all of what they say about the topic.
+        let all: usize = passages.iter().map(|&at| usable_words(at)).sum();
+        if all <= request.words {
+            len = passages.len();
+        }
         passages.truncate(len.min(FITTING_PASSAGES_MAX));
         let mut fits = vec![false; scores.len()];
         for &at in &passages {
@@ -169,13 +228,71 @@ impl Topic {
             .filter(|&number| corpus.sentences[number].usable)
             .collect();
         let sentence_ranks = ranks(corpus, &passages);
-        Self { language, query, passage_scores: scores, passages, sentences, sentence_ranks }
+        let core = core(corpus, &query);
+        let directness = directness(corpus, &query, &pairs, &core, &sentences);
+        Self {
+            language,
+            query,
+            passage_scores: scores,
+            passages,
+            sentences,
+            core,
+            directness,
+            sentence_ranks,
+        }
     }
 }
 
 /// The TF-IDF vector of terms, by rarity among passages.
 pub(super) fn vector(corpus: &Corpus, terms: &[TermId]) -> Vector {
     Vector::new(terms, |term| corpus.passage_index.rarity(term))
+}
+
+/// Words of the query without those that nearly every passage uses, such as the name of the
+/// product in its own manual; all of them if nothing else is left.
+fn core(corpus: &Corpus, query: &Query) -> Vec<TermId> {
+    let index = &corpus.passage_index;
+    let all = || query.terms.iter().map(|&(term, _)| term);
+    let tells = |term: &TermId| {
+        index.len() < MANY_PASSAGES
+            || index.frequency(*term) as f64 <= COMMON_FREQUENCY * index.len() as f64
+    };
+    let telling: Vec<TermId> = all().filter(tells).collect();
+    if telling.is_empty() { all().collect() } else { telling }
+}
+
+/// How much of the topic each sentence of the pool names by itself, relative to the best. One that
+/// opens its paragraph with a word of the topic, as a definition does, counts more.
+fn directness(
+    corpus: &Corpus,
+    query: &Query,
+    pairs: &[Pair],
+    core: &[TermId],
+    sentences: &[usize],
+) -> Vec<f64> {
+    let mut direct = vec![0.0; corpus.sentences.len()];
+    for &number in sentences {
+        let sentence = &corpus.sentences[number];
+        let words = query.terms.iter().filter(|(term, _)| sentence.terms.contains(term));
+        let words: f64 = words
+            .map(|&(term, weight)| {
+                weight * (WORD_WEIGHT + corpus.passage_index.rarity(term).min(RARITY_MAX))
+            })
+            .sum();
+        let together: f64 =
+            pairs.iter().filter(|pair| pair.is_in(&sentence.terms)).map(|pair| pair.weight).sum();
+        let opens = sentence.first
+            && !sentence.leans
+            && sentence.terms.iter().take(OPENING_TERMS).any(|term| core.contains(term));
+        direct[number] = (words + together) * if opens { OPENING_FACTOR } else { 1.0 };
+    }
+    let top = direct.iter().copied().fold(0.0, f64::max);
+    if top > 0.0 {
+        for value in &mut direct {
+            *value /= top;
+        }
+    }
+    direct
 }
 
 /// How many usable sentences each language has, and the one to write in.
@@ -209,14 +326,26 @@ fn passage_scores(
     corpus: &Corpus,
     wide: &Query,
     core: &Query,
-    pairs: &[(TermId, TermId, f64)],
+    pairs: &[Pair],
     language: Language,
 ) -> Vec<f64> {
     let index = &corpus.passage_index;
     let wide_scores = index.scores(&wide.terms);
     let weigh = |term: TermId, weight: f64| weight * index.rarity(term).min(RARITY_MAX);
     let whole: f64 = core.terms.iter().map(|&(term, weight)| weigh(term, weight)).sum::<f64>()
-        + pairs.iter().map(|&(_, _, weight)| weight).sum::<f64>();
+        + pairs.iter().map(|pair| pair.weight).sum::<f64>();
+    // Per passage, the words of the topic that it names, by rarity.
+    let words_covered: Vec<f64> = corpus
+        .passages
+        .iter()
+        .map(|passage| {
+            let named = core.terms.iter().filter(|(term, _)| passage.terms.contains(term));
+            named
+                .map(|&(term, weight)| weight * (WORD_WEIGHT + index.rarity(term).min(RARITY_MAX)))
+                .sum()
+        })
+        .collect();
+    let words_covered_min = WORDS_COVERED_MIN * words_covered.iter().copied().fold(0.0, f64::max);
 
     let mut scores: Vec<f64> = corpus
         .passages
@@ -225,14 +354,14 @@ fn passage_scores(
         .map(|(at, passage)| {
             let source = &corpus.sources[passage.source];
             let speaks = corpus.sources[passage.source].speaks == passage.source;
-            if !speaks || source.language != language {
+            if !speaks || source.language != language || words_covered[at] < words_covered_min {
                 return 0.0;
             }
             let covered = |terms: &[TermId]| -> f64 {
                 let named = core.terms.iter().filter(|(term, _)| terms.contains(term));
-                let side_by_side = pairs.iter().filter(|pair| has_pair(terms, pair.0, pair.1));
+                let together = pairs.iter().filter(|pair| pair.is_in(terms));
                 named.map(|&(term, weight)| weigh(term, weight)).sum::<f64>()
-                    + side_by_side.map(|&(_, _, weight)| weight).sum::<f64>()
+                    + together.map(|pair| pair.weight).sum::<f64>()
             };
             let in_passage = covered(&passage.terms);
             if in_passage <= 0.0 || whole <= 0.0 {
@@ -248,7 +377,9 @@ fn passage_scores(
             let named = passage_share * in_passage
                 + sentence_share * in_sentence
                 + heading_share * in_headings;
-            wide_scores[at] * (always + named / whole)
+            let title = source.document.title.as_deref().unwrap_or_default();
+            let kind = if heading::is_news(title) { NEWS_FACTOR } else { 1.0 };
+            kind * wide_scores[at] * (always + named / whole)
         })
         .collect();
     let top = scores.iter().copied().fold(0.0, f64::max);
