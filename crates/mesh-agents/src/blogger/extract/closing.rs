@@ -282,7 +282,9 @@ pub(super) fn figures(corpus: &Corpus, topic: &Topic, ledger: &mut Ledger) -> Ve
     for &number in &topic.sentences {
         let sentence = &corpus.sentences[number];
         let score = topic.passage_scores[sentence.passage];
-        if sentence.leans || score < SCORE_MIN || sentence.words > FIGURE_WORDS_MAX {
+        // *The valid range is …*: a row of a table has no text around it that says of what.
+        let is_about = sentence.terms.iter().any(|term| topic.core.contains(term));
+        if sentence.leans || !is_about || score < SCORE_MIN || sentence.words > FIGURE_WORDS_MAX {
             continue;
         }
         let shown = rendered(corpus.sentence_text(number));

@@ -499,7 +499,8 @@ fn cluster(
     })
 }
 
-/// Whether title and headings above a unit name at least half of the topic.
+/// Whether title and headings above a unit name at least half of the topic, and more than one word
+/// of it: a single word also heads pages about something else.
 fn is_headed_by_topic(corpus: &Corpus, topic: &Topic, unit: &Unit) -> bool {
     let source = &corpus.sources[unit.source];
     let title = source.document.title.as_deref().unwrap_or_default();
@@ -508,7 +509,7 @@ fn is_headed_by_topic(corpus: &Corpus, topic: &Topic, unit: &Unit) -> bool {
         terms.extend(corpus.vocabulary.known_terms(heading, topic.language));
     }
     let named = topic.core.iter().filter(|term| terms.contains(term)).count();
-    named > 0 && named * 2 >= topic.core.len()
+    named > 1 && named * 2 >= topic.core.len()
 }
 
 /// The best of some scores, best first, with a part of the next ones.
