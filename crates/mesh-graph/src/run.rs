@@ -767,7 +767,6 @@ impl Driver {
                 slot.record.interrupts = answered;
                 slot.record.commit.clone_from(&effect.commit);
                 slot.record.error = None;
-                self.emit_update(&slot.planned, &effect).await;
                 slot.state = SlotState::Done(effect);
             }
             TaskEnd::Suspended { open, answered } => {
@@ -775,8 +774,6 @@ impl Driver {
                 slot.record.error = None;
                 slot.state = SlotState::Suspended;
                 store = true;
-                let open: Vec<Interrupt> = slot.record.open_interrupts().cloned().collect();
-                self.emit(Mode::Updates, || interrupt_update(&open)).await;
             }
             TaskEnd::Failed { failure, inner, answered } => {
                 if !answered.is_empty() {
@@ -796,6 +793,15 @@ impl Driver {
         if store && self.unsaved.is_none() {
             self.store_record(&slot.record).await?;
             slot.unsaved = false;
+        }
+        // Told only when it is stored: what a client has seen is not run again after a crash.
+        match &slot.state {
+            SlotState::Done(effect) => self.emit_update(&slot.planned, effect).await,
+            SlotState::Suspended => {
+                let open: Vec<Interrupt> = slot.record.open_interrupts().cloned().collect();
+                self.emit(Mode::Updates, || interrupt_update(&open)).await;
+            }
+            _ => {}
         }
         Ok(())
     }
