@@ -13,6 +13,7 @@ pub mod handbook;
 pub mod mesh;
 pub mod serve;
 pub mod settings;
+pub mod shelf;
 
 pub use mesh::{Builder, GenesisMesh, ReadyMesh};
 pub use mesh_server::{Access, Assistant, InvalidRequest, Limits};

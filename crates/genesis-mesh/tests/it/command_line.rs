@@ -1,72 +1,10 @@
 //! The command line as a person meets it: text, streams, exit codes.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use genesis_mesh::{cli, settings};
-use tempfile::TempDir;
 
-/// A folder to run the binary in; nothing of this machine's environment reaches it.
-struct Place {
-    folder: TempDir,
-    variables: Vec<(&'static str, String)>,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), variables: Vec::new() }
-    }
-
-    fn variable(mut self, name: &'static str, value: &str) -> Self {
-        self.variables.push((name, value.to_owned()));
-        self
-    }
-
-    fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
-        self
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genesis-mesh"));
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        Run(self.command(arguments).output().unwrap())
-    }
-}
-
-struct Run(Output);
-
-impl Run {
-    fn code(&self) -> i32 {
-        self.0.status.code().unwrap()
-    }
-
-    fn stdout(&self) -> &str {
-        std::str::from_utf8(&self.0.stdout).unwrap()
-    }
-
-    fn stderr(&self) -> &str {
-        std::str::from_utf8(&self.0.stderr).unwrap()
-    }
-
-    /// Value and origin of one line of `config show`.
-    fn row(&self, name: &str) -> (String, String) {
-        let line =
-            self.stdout().lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
-        let mut cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).skip(1);
-        (cells.next().unwrap().to_owned(), cells.next().unwrap().to_owned())
-    }
-}
+use crate::process::Place;
 
 #[test]
 fn help_names_the_product_and_goes_to_stdout() {

@@ -1,6 +1,11 @@
 //! The real binary, run in a clean environment and a folder of its own; and the handbook's table
 //! of settings.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may be blunt")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
 
+mod blog;
 mod command_line;
 mod handbook;
+mod mesh;
+mod model;
+mod process;
+mod serving;

@@ -120,10 +120,9 @@ pub(super) async fn final_section(job: &SectionJob, ctx: &Ctx<Blogger>) -> NodeR
     let tokens = Tokens::new(ctx, &*role.model);
     let mut observe = tokens.observer();
     let call = async { role.model.complete_observed(asked, &mut |delta| observe(0, delta)).await };
-    let reply = tokens
-        .forward(call)
-        .await?
-        .map_err(|source| fail(BlogError::Model { task: "a final section", source: Box::new(source) }))?;
+    let reply = tokens.forward(call).await?.map_err(|source| {
+        fail(BlogError::Model { task: "a final section", source: Box::new(source) })
+    })?;
     let mut section = job.section.clone();
     without_heading(&reply.text()).clone_into(&mut section.content);
     Ok(section)

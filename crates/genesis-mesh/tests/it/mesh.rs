@@ -1,0 +1,154 @@
+//! The library: a mesh from parts, several in one process.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::{SinkExt, StreamExt};
+use genesis_mesh::{
+    Assistant, GenesisMesh,
+    mesh::{BuildError, ServeError, SetupError},
+};
+use mesh_graph::{Ctx, Graph, MemoryCheckpointer, NodeResult, START, State, View};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[derive(State)]
+struct Echo {
+    topic: Option<String>,
+    #[state(append)]
+    log: Vec<String>,
+}
+
+async fn say(state: View<Echo>, _: Ctx<String>) -> NodeResult<EchoUpdate> {
+    Ok(Echo::update().push_log(state.topic.clone().unwrap_or_default()))
+}
+
+async fn name(_: View<Echo>, ctx: Ctx<String>) -> NodeResult<EchoUpdate> {
+    Ok(Echo::update().push_log(ctx.deps().clone()))
+}
+
+/// An assistant that repeats the topic and gives its own mark.
+fn assistant(mark: &str) -> Assistant {
+    let mut graph = Graph::<Echo, String>::new("echo");
+    graph.node("say", say);
+    graph.node("name", name);
+    graph.edge(START, "say").edge("say", "name");
+    Assistant::new("echo", graph.compile().unwrap().app(mark.to_owned()).untyped())
+}
+
+/// A mesh that serves until it is dropped or told to stop.
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinSet<Result<(), ServeError>>,
+}
+
+impl Running {
+    async fn start(mesh: GenesisMesh) -> Self {
+        let stop = CancellationToken::new();
+        let (tell, told) = oneshot::channel();
+        let ready = mesh
+            .setup()
+            .await
+            .unwrap()
+            .stop_on(stop.clone())
+            .on_listening(|address| tell.send(address).unwrap());
+        let mut task = JoinSet::new();
+        task.spawn(async move { ready.serve("127.0.0.1", 0).await });
+        Self { address: told.await.unwrap(), stop, task }
+    }
+
+    async fn ask(&self, query: &str, request: Json) -> Vec<Json> {
+        let address = format!("ws://{}/ws/echo{query}", self.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(address).await.unwrap();
+        socket.send(Message::text(request.to_string())).await.unwrap();
+        let mut frames = Vec::new();
+        while let Some(Ok(Message::Text(text))) = socket.next().await {
+            frames.push(serde_json::from_str(&text).unwrap());
+        }
+        frames
+    }
+
+    async fn stopped(mut self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(SOON, self.task.join_next()).await;
+        ended.expect("it stops soon").unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_meshes_live_in_one_process() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mesh = |mark: &str, folder: &TempDir| {
+        GenesisMesh::builder().assistant(assistant(mark)).data_dir(folder.path()).build().unwrap()
+    };
+    let first = Running::start(mesh("first", &one)).await;
+    let second = Running::start(mesh("second", &two)).await;
+    assert_ne!(first.address, second.address);
+    for (running, mark) in [(&first, "first"), (&second, "second")] {
+        let frames = running.ask("", json!({ "topic": "tides" })).await;
+        let expected =
+            [json!({ "say": { "log": ["tides"] } }), json!({ "name": { "log": [mark] } })];
+        assert_eq!(frames, expected);
+    }
+    first.stopped().await;
+    // The other goes on.
+    assert_eq!(second.ask("", json!({})).await.len(), 2);
+    second.stopped().await;
+}
+
+#[tokio::test]
+async fn with_a_checkpointer_clients_may_name_threads() {
+    let mesh = GenesisMesh::builder()
+        .assistant(assistant("m"))
+        .checkpointer(Arc::new(MemoryCheckpointer::default()))
+        .build()
+        .unwrap();
+    let running = Running::start(mesh).await;
+    let query = "?thread_id=t&stream_mode=values";
+    running.ask(query, json!({ "topic": "one" })).await;
+    let frames = running.ask(query, json!({ "topic": "two" })).await;
+    assert_eq!(frames.last().unwrap()["data"]["log"], json!(["one", "m", "two", "m"]));
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn a_data_directory_belongs_to_one_mesh_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let mesh = || GenesisMesh::builder().data_dir(folder.path()).build().unwrap();
+    let ready = mesh().setup().await.unwrap();
+    assert!(
+        matches!(mesh().setup().await, Err(SetupError::InUse { path }) if path == folder.path())
+    );
+    drop(ready);
+    drop(mesh().setup().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_listener_that_is_there_already_is_served() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let ready = GenesisMesh::builder().build().unwrap().setup().await.unwrap();
+    ready.stop_on(stop).serve_with(listener).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_with_its_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let ready = GenesisMesh::builder().build().unwrap().setup().await.unwrap();
+    let error = ready.serve("127.0.0.1", port).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}: the port is in use"));
+}
+
+#[test]
+fn parts_that_do_not_fit_are_found_before_set_up() {
+    let error =
+        GenesisMesh::builder().assistants([assistant("a"), assistant("b")]).build().unwrap_err();
+    assert_eq!(error, BuildError::DuplicateAssistant { name: "echo".to_owned() });
+}
