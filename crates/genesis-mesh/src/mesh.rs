@@ -234,17 +234,21 @@ impl ReadyMesh {
         let address = listener.local_addr().map_err(ServeError::Listener)?;
         let own_stop = CancellationToken::new();
         let stop = self.stop.clone().unwrap_or_else(|| own_stop.clone());
-        if let Some(listening) = self.listening {
-            listening(address);
-        }
-        let mut served = pin!(self.server.serve(listener, stop));
+        let mut served = pin!(async {
+            if let Some(listening) = self.listening {
+                listening(address);
+            }
+            self.server.serve(listener, stop).await;
+        });
         if self.stop.is_none() {
             tokio::select! {
-                () = served.as_mut() => {}
+                // First, so that signals are heard before anybody is told where to find us.
+                biased;
                 _ = stop_signal() => {
                     own_stop.cancel();
                     served.await;
                 }
+                () = served.as_mut() => {}
             }
         } else {
             served.await;

@@ -76,8 +76,10 @@ pub async fn run(settings: &Settings) -> Result<(), ServeFailure> {
         .on_listening(move |address| announce(&announced, address, &names))
         .serve(&host, port);
     tokio::select! {
-        served = serving => Ok(served?),
+        // First, so that signals are heard before anybody is told where to find us.
+        biased;
         never = stop_on_signals(&stop) => match never {},
+        served = serving => Ok(served?),
     }
 }
 
