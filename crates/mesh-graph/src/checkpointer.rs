@@ -178,7 +178,9 @@ struct Shelf {
 /// cannot stand together. Questions, answers and the error are replaced.
 pub fn merge_record(stored: &mut TaskRecord, mut new: TaskRecord) {
     let withdrawn = new.commit.is_none() && new.error.is_some();
-    if !withdrawn && let Some(first) = stored.commit.take() {
+    // Commands are no results: a later record holds the earlier ones, too.
+    let replaces = withdrawn || new.id == TaskId::NULL;
+    if !replaces && let Some(first) = stored.commit.take() {
         new.commit = Some(first);
     }
     *stored = new;

@@ -190,7 +190,7 @@ pub(crate) async fn drive(
 ) -> Result<Finished, Error> {
     let mut driver = Driver::new(shared);
     let result = match driver.begin(request, at).await {
-        Ok(Begun::Idle) => Ok(driver.finished(Status::Done, Vec::new())),
+        Ok(Begun::Idle) => driver.idle().await,
         Ok(Begun::Ready) => driver.run().await,
         Err(error) => Err(error),
     };
@@ -278,6 +278,10 @@ pub(crate) struct Driver {
     unsaved: Option<Unsaved>,
     /// The last superstep had a router that returned an empty list.
     empty_fan_out: Vec<NodeId>,
+    /// Channels that commands changed since the last checkpoint, which stores them whole.
+    between: Vec<usize>,
+    /// The stored record of the commands given at this checkpoint.
+    command: Option<TaskRecord>,
 }
 
 /// Changes that wait for the end of the run.
@@ -329,6 +333,8 @@ impl Driver {
             saving: None,
             unsaved: None,
             empty_fan_out: Vec::new(),
+            between: Vec::new(),
+            command: None,
         }
     }
 
@@ -378,6 +384,12 @@ impl Driver {
                     // The same call sent twice: its input was taken the first time.
                     self.adopt(loaded.tasks)?;
                     return self.resume().await;
+                }
+                if at.is_none() {
+                    // What a command wrote was accepted: it is part of the state that the new
+                    // input finds.
+                    let commands = loaded.tasks.into_iter().filter(|task| task.id == TaskId::NULL);
+                    self.adopt(commands.collect())?;
                 }
                 self.take_input(start).await?;
                 Ok(Begun::Ready)
@@ -441,6 +453,7 @@ impl Driver {
                     let effect = Effect::decode(self.core(), self.base(), commit)?;
                     self.apply_command(effect)?;
                 }
+                self.command = Some(record);
             } else {
                 self.records.insert(record.id, record);
             }
@@ -560,22 +573,43 @@ impl Driver {
             .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;
         if finished {
             // Nothing is pending, so the update gets a checkpoint of its own.
-            let written = Written(vec![effect.commit.clone()]);
-            let changes = self.apply_command(effect)?;
+            self.apply_command(effect)?;
             self.live.step += 1;
-            return self.save(Source::Update, &changes, &written, Vec::new()).await;
+            return self.save(Source::Update, &[], &Written::default(), Vec::new()).await;
         }
-        let mut record = TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new()));
-        record.commit.clone_from(&effect.commit);
+        let mut record = self
+            .command
+            .take()
+            .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new())));
+        if let Some(new) = effect.commit.clone() {
+            // One record holds all commands given at this checkpoint, in order.
+            let all = record.commit.get_or_insert_default();
+            all.updates.extend(new.updates);
+            all.nodes.extend(new.nodes);
+            all.sends.extend(new.sends);
+        }
         self.apply_command(effect)?;
-        self.store_record(&record).await
+        self.store_record(&record).await?;
+        self.command = Some(record);
+        Ok(())
     }
 
-    fn apply_command(&mut self, effect: Effect) -> Result<Vec<Change>, Error> {
+    /// Applies a command's writes; the next checkpoint stores what they changed.
+    fn apply_command(&mut self, effect: Effect) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let planned = Planned::stand_in(START_ID);
-        superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
-            .map_err(|conflict| Error::InvalidInput(conflict.failure))
+        let changes = superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
+            .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
+        self.between.extend(changes.iter().map(|change| change.channel));
+        Ok(())
+    }
+
+    /// Nothing to run: tells the state that is there.
+    async fn idle(&mut self) -> Result<Finished, Error> {
+        if self.shared.ns.is_empty() {
+            self.emit_values(&[]).await?;
+        }
+        Ok(self.finished(Status::Done, Vec::new()))
     }
 
     // ---- the loop ----
@@ -794,7 +828,8 @@ impl Driver {
             self.store_record(&slot.record).await?;
             slot.unsaved = false;
         }
-        // Told only when it is stored: what a client has seen is not run again after a crash.
+        // Told after it is stored, so that a finished sibling a client has seen is not run again
+        // after a crash. The task that completes a superstep is stored with the superstep.
         match &slot.state {
             SlotState::Done(effect) => self.emit_update(&slot.planned, effect).await,
             SlotState::Suspended => {
@@ -888,8 +923,10 @@ impl Driver {
         };
         let written = Written(done.into_iter().map(|(_, effect)| effect.commit).collect());
         self.records.clear();
-        // The hidden START task is no task that anybody resumes or looks at.
-        records.retain(|record| record.id != TaskId::NULL);
+        if matches!(planned[..], [Planned { cause: Cause::Start, .. }]) {
+            // The hidden START task is no task that anybody resumes or looks at.
+            records.clear();
+        }
         self.save(Source::Loop, &changes, &written, records).await?;
         if !changes.is_empty() || matches!(planned.first().map(|p| &p.cause), Some(Cause::Start)) {
             self.emit_values(&[]).await?;
@@ -976,6 +1013,8 @@ impl Driver {
         records: Vec<TaskRecord>,
     ) -> Result<(), Error> {
         let Some((checkpointer, place)) = self.storage() else { return Ok(()) };
+        self.command = None;
+        let between = std::mem::take(&mut self.between);
         if self.exits_only() {
             let channels = self.core().schema.channels().len();
             let unsaved = self.unsaved.get_or_insert_with(|| Unsaved {
@@ -984,8 +1023,8 @@ impl Driver {
                 source,
             });
             unsaved.source = source;
-            for change in changes {
-                unsaved.channels[change.channel] = true;
+            for channel in changes.iter().map(|change| change.channel).chain(between) {
+                unsaved.channels[channel] = true;
             }
             // Task ids need a checkpoint of their own even while it is not saved.
             self.live.id = Some(CheckpointId(self.shared.env.new_id()));
@@ -994,7 +1033,15 @@ impl Driver {
         let id = CheckpointId(self.shared.env.new_id());
         let parent = self.live.id.replace(id);
         self.live.parent = parent;
-        let blobs = self.blobs(id, changes, written)?;
+        let mut blobs = Vec::with_capacity(changes.len() + between.len());
+        for change in changes.iter().filter(|change| !between.contains(&change.channel)) {
+            self.blob(id, change, written, &mut blobs)?;
+        }
+        for (position, channel) in between.iter().enumerate() {
+            if !between[..position].contains(channel) {
+                self.full_blob(id, *channel, None, &mut blobs)?;
+            }
+        }
         let commit = self.commit(place, id, source, parent, blobs, records)?;
         self.put(checkpointer, commit).await
     }
@@ -1066,38 +1113,34 @@ impl Driver {
         self.put(checkpointer, commit).await
     }
 
-    /// The stored form of every changed channel, and where it is from now on.
-    fn blobs(
+    /// The stored form of a changed channel, and where it is from now on.
+    fn blob(
         &mut self,
         id: CheckpointId,
-        changes: &[Change],
+        change: &Change,
         written: &Written,
-    ) -> Result<Vec<(String, Blob)>, Error> {
-        let mut blobs = Vec::with_capacity(changes.len());
-        for change in changes {
-            let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
-                + change.folded.len() as u32;
-            if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
-                let reuse = change.replaced_by.and_then(|place| written.bytes(place));
-                self.full_blob(id, change.channel, reuse, &mut blobs)?;
-                continue;
-            }
-            let updates: Option<Vec<StoredUpdate>> = change
-                .folded
-                .iter()
-                .map(|place| written.bytes(*place).map(|bytes| StoredUpdate(bytes.to_vec())))
-                .collect();
-            let Some(updates) = updates else {
-                self.full_blob(id, change.channel, None, &mut blobs)?;
-                continue;
-            };
-            let base = self.live.entries[change.channel].map(|entry| entry.at);
-            let key = self.core().schema.key(change.channel).to_string();
-            blobs.push((key, Blob::Delta { base, updates }));
-            self.live.entries[change.channel] =
-                Some(Entry { version: self.live.version, at: id, depth });
+        blobs: &mut Vec<(String, Blob)>,
+    ) -> Result<(), Error> {
+        let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
+            + change.folded.len() as u32;
+        if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
+            let reuse = change.replaced_by.and_then(|place| written.bytes(place));
+            return self.full_blob(id, change.channel, reuse, blobs);
         }
-        Ok(blobs)
+        let updates: Option<Vec<StoredUpdate>> = change
+            .folded
+            .iter()
+            .map(|place| written.bytes(*place).map(|bytes| StoredUpdate(bytes.to_vec())))
+            .collect();
+        let Some(updates) = updates else {
+            return self.full_blob(id, change.channel, None, blobs);
+        };
+        let base = self.live.entries[change.channel].map(|entry| entry.at);
+        let key = self.core().schema.key(change.channel).to_string();
+        blobs.push((key, Blob::Delta { base, updates }));
+        self.live.entries[change.channel] =
+            Some(Entry { version: self.live.version, at: id, depth });
+        Ok(())
     }
 
     fn full_blob(
@@ -1220,9 +1263,9 @@ impl Running {
 
     fn add(&mut self, position: usize, task: impl Future<Output = TaskEnd> + Send + 'static) {
         match self {
-            Self::One(slot) => *slot = Some((position, Box::pin(task))),
+            Self::One(slot) => *slot = Some((position, Box::pin(caught(task)))),
             Self::Many(set) => {
-                set.spawn(async move { (position, task.await) });
+                set.spawn(async move { (position, caught(task).await) });
             }
         }
     }
@@ -1267,6 +1310,16 @@ impl Running {
             },
         }
     }
+}
+
+/// A task whose panics are failures, wherever in it user code runs: also where values are copied
+/// or serialized.
+async fn caught(task: impl Future<Output = TaskEnd> + Send) -> TaskEnd {
+    AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("panicked: {}", panic_message(&*panic));
+        let failure = Failure::new(FailureKind::Panic, message);
+        TaskEnd::Failed { failure, inner: None, answered: Vec::new() }
+    })
 }
 
 /// One execution of a task: the node, then its routers, then the stored form; all or nothing.

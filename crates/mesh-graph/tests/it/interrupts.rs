@@ -236,6 +236,32 @@ async fn t112_update_resume_and_goto_share_a_superstep() {
     };
     let outcome = bench.app.command(command).thread("t").invoke().await.unwrap();
     assert_eq!(log(&outcome), ["upd", "a", "R", "Some(5)", "b", "Some(5)"]);
+    let stored = bench.app.state("t").await.unwrap();
+    assert_eq!(stored.json().unwrap(), outcome.json().unwrap(), "what a command wrote is stored");
+}
+
+#[tokio::test]
+async fn several_commands_on_one_waiting_thread_are_all_kept() {
+    let bench = Lab::new("S -> a").with("a", asks("q", json!(1))).app();
+    bench.invoke(empty()).await;
+    for update in [json!({"x": 1}), json!({"log": ["first"]}), json!({"log": ["second"]})] {
+        let command = Command { update: Some(update), ..Command::default() };
+        bench.app.command(command).thread("t").invoke().await.unwrap();
+    }
+    bench.answer(json!("A")).await.unwrap();
+    let stored = bench.app.state("t").await.unwrap().json().unwrap();
+    assert_eq!(stored, json!({"x": 1, "log": ["first", "second", "A"]}));
+}
+
+#[tokio::test]
+async fn a_new_input_finds_what_a_command_wrote_before() {
+    let bench = Lab::new("S -> a").with("a", asks("q", json!(1))).app();
+    bench.invoke(empty()).await;
+    let command = Command { update: Some(json!({"x": 7})), ..Command::default() };
+    bench.app.command(command).thread("t").invoke().await.unwrap();
+    bench.invoke(S::update().push_log("new turn")).await;
+    let stored = bench.app.state("t").await.unwrap().json().unwrap();
+    assert_eq!(stored, json!({"x": 7, "log": ["new turn"]}));
 }
 
 #[tokio::test]

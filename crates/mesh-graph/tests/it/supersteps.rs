@@ -517,3 +517,32 @@ async fn t211_a_mount_that_waits_for_its_graph_holds_no_slot() {
     let outcome = bench.run(empty()).max_concurrency(1).invoke().await.unwrap();
     assert_eq!(log(&outcome), ["c1", "c2", "c1", "c2"]);
 }
+
+/// A value whose serializer panics.
+#[derive(Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+struct Explosive;
+
+impl serde::Serialize for Explosive {
+    fn serialize<Z: serde::Serializer>(&self, _: Z) -> Result<Z::Ok, Z::Error> {
+        panic!("not to be written")
+    }
+}
+
+#[derive(State)]
+struct Risky {
+    value: Explosive,
+    other: i64,
+}
+
+#[tokio::test]
+async fn a_value_that_panics_when_it_is_stored_fails_its_task() {
+    let mut graph = Graph::<Risky>::new("risky");
+    graph.node("bad", |_: View<Risky>, _: Ctx| async { Ok(Risky::update().value(Explosive)) });
+    graph.node("good", |_: View<Risky>, _: Ctx| async { Ok(Risky::update().other(1)) });
+    graph.edge(START, "bad").edge(START, "good");
+    let app =
+        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let error = app.run(Risky::update()).thread("t").invoke().await.unwrap_err();
+    assert_eq!(error.failure_kind(), Some(&FailureKind::Panic));
+    assert!(error.to_string().contains("not to be written"), "{error}");
+}
