@@ -1,6 +1,6 @@
 //! What every post is checked for, without a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_graph::{Ctx, NodeResult, View};
 use serde_json::json;
@@ -33,14 +33,17 @@ pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResul
     let mut findings = Vec::new();
     coverage(&blog.evidence, &mut findings);
     for evidence in blog.evidence.iter() {
-        one_statement(evidence, &texts, &mut findings);
+        quotation(evidence, &texts, &mut findings);
     }
+    numbers(&blog.evidence, &texts, &mut findings);
     if blog.mode.generation == Generation::Extractive {
         copied(&blog, &texts, &mut findings);
     }
     for section in blog.sections.iter() {
         let written = blog.completed_sections.iter().find(|written| written.id == section.id);
-        if section.research && written.is_none_or(|written| written.content.trim().is_empty()) {
+        // Extracts may have nothing to sum up; a model was asked for every section.
+        let needed = section.research || blog.mode.generation == Generation::Model;
+        if needed && written.is_none_or(|written| written.content.trim().is_empty()) {
             findings.push(Finding {
                 check: Check::K10,
                 level: Level::Blocking,
@@ -57,10 +60,13 @@ pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResul
 }
 
 fn coverage(evidence: &[Evidence], findings: &mut Vec<Finding>) {
-    let unsupported =
-        evidence.iter().filter(|evidence| evidence.relation == Relation::Unsupported).count();
-    let mut facts: Vec<&str> = evidence.iter().map(|evidence| &*evidence.sentence).collect();
-    facts.dedup();
+    let facts: BTreeSet<&str> = evidence.iter().map(|evidence| &*evidence.sentence).collect();
+    let unsupported = evidence
+        .iter()
+        .filter(|evidence| evidence.relation == Relation::Unsupported)
+        .map(|evidence| &*evidence.sentence)
+        .collect::<BTreeSet<_>>()
+        .len();
     let covered = 1.0 - unsupported as f64 / facts.len().max(1) as f64;
     if unsupported > 0 {
         findings.push(Finding {
@@ -72,46 +78,55 @@ fn coverage(evidence: &[Evidence], findings: &mut Vec<Finding>) {
     }
 }
 
-fn one_statement(
-    evidence: &Evidence,
-    texts: &BTreeMap<String, std::sync::Arc<str>>,
-    findings: &mut Vec<Finding>,
-) {
-    let Some(source) = &evidence.source else { return };
-    let passage = texts.get(source).and_then(|text| text.get(evidence.start..evidence.end));
-    let found = match evidence.relation {
-        Relation::Quoted => (!passage
-            .is_some_and(|passage| writer::contains(passage, &evidence.sentence)))
-        .then(|| (Check::K02, "these words are not in their source".to_owned())),
-        Relation::Supported => {
-            let cited = Passage {
-                id: String::new(),
-                source: source.clone(),
-                start: evidence.start,
-                end: evidence.end,
-                heading: String::new(),
-                text: passage.unwrap_or_default().to_owned(),
-            };
-            writer::missing_number(&evidence.sentence, &[&cited])
-                .map(|number| (Check::K03, format!("`{number}` is not in its source")))
-        }
-        Relation::Unsupported => None,
-    };
-    if let Some((check, reason)) = found {
+type Texts = BTreeMap<String, std::sync::Arc<str>>;
+
+/// The passage of a source that a statement rests on.
+fn passage<'a>(evidence: &Evidence, texts: &'a Texts) -> &'a str {
+    let text = evidence.source.as_ref().and_then(|source| texts.get(source));
+    text.and_then(|text| text.get(evidence.start..evidence.end)).unwrap_or_default()
+}
+
+/// K02: quoted words stand in their source.
+fn quotation(evidence: &Evidence, texts: &Texts, findings: &mut Vec<Finding>) {
+    if evidence.relation == Relation::Quoted
+        && !writer::contains(passage(evidence, texts), &evidence.sentence)
+    {
         findings.push(Finding {
-            check,
+            check: Check::K02,
             level: Level::Blocking,
             section: None,
-            message: format!("{reason}: \"{}\"", evidence.sentence),
+            message: format!("these words are not in their source: \"{}\"", evidence.sentence),
         });
     }
 }
 
-fn copied(
-    blog: &View<Blog>,
-    texts: &BTreeMap<String, std::sync::Arc<str>>,
-    findings: &mut Vec<Finding>,
-) {
+/// K03: every number of a statement stands in one of the passages that support it.
+fn numbers(evidence: &[Evidence], texts: &Texts, findings: &mut Vec<Finding>) {
+    let mut cited: BTreeMap<&str, Vec<Passage>> = BTreeMap::new();
+    for evidence in evidence.iter().filter(|e| e.relation == Relation::Supported) {
+        cited.entry(&evidence.sentence).or_default().push(Passage {
+            id: String::new(),
+            source: evidence.source.clone().unwrap_or_default(),
+            start: evidence.start,
+            end: evidence.end,
+            heading: String::new(),
+            text: passage(evidence, texts).to_owned(),
+        });
+    }
+    for (sentence, passages) in cited {
+        let passages: Vec<&Passage> = passages.iter().collect();
+        if let Some(number) = writer::missing_number(sentence, &passages) {
+            findings.push(Finding {
+                check: Check::K03,
+                level: Level::Blocking,
+                section: None,
+                message: format!("`{number}` is not in its sources: \"{sentence}\""),
+            });
+        }
+    }
+}
+
+fn copied(blog: &View<Blog>, texts: &Texts, findings: &mut Vec<Finding>) {
     let mut words: BTreeMap<&str, usize> = BTreeMap::new();
     let mut counted: Vec<(&str, usize)> = Vec::new();
     for evidence in blog.evidence.iter() {

@@ -16,7 +16,7 @@ use super::{
     request::{Request, Sources},
     state::{Blog, BlogUpdate, Generation, Source},
 };
-use crate::source::{Document, FetchedBy, Problem, address_of};
+use crate::source::{Document, FetchedBy, Problem, SourceError, address_of};
 
 /// Pages that are fetched at once for one step.
 const FETCH_WIDTH: usize = 4;
@@ -37,9 +37,13 @@ pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> Node
     let wanted = &request.sources;
     let mut gathered = Gathered::default();
     let handbook = blog.mode.handbook.is_some().then_some(&deps.handbook);
+    let collections: Vec<_> = deps.collections.iter().chain(handbook).collect();
     let question = query(request);
-    for collection in deps.collections.iter().chain(handbook) {
-        match collection.read(&question, wanted.max).await {
+    // What was named one by one comes before what a collection holds.
+    let named = (wanted.urls.len() + wanted.notes.len()).min(wanted.max);
+    let share = (wanted.max - named).div_ceil(collections.len().max(1));
+    for collection in collections {
+        match collection.read(&question, share.max(1)).await {
             Ok(collected) => {
                 let chosen = collected.documents.len();
                 let considered = collected.considered;
@@ -54,19 +58,24 @@ pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> Node
             Err(error) => gathered.problems.push(error.into_problem(collection.name())),
         }
     }
-    fetch_pages(&ctx, wanted.urls.clone(), deps.pages_max, &mut gathered).await?;
+    let mut pages_left = deps.pages_max;
+    fetch_pages(&ctx, wanted, wanted.urls.clone(), &mut pages_left, &mut gathered).await?;
     gathered.documents.extend(wanted.notes.iter().enumerate().map(note));
     // An outline of extracts comes from the sources, so they have to be found before it; a model
     // plans first, and each section searches for itself.
     if blog.mode.generation == Generation::Extractive {
         let mut queries = vec![request.topic.trim().to_owned()];
         queries.extend(request.must_cover.iter().map(|point| point.trim().to_owned()));
-        queries.truncate(deps.queries);
-        let left = wanted.max.saturating_sub(gathered.documents.len()).min(deps.pages_max);
+        let left = wanted.max.saturating_sub(gathered.documents.len()).min(pages_left);
         let pages = search(&ctx, wanted, &queries, left, &mut gathered.problems).await?;
-        fetch_pages(&ctx, pages, left, &mut gathered).await?;
+        fetch_pages(&ctx, wanted, pages, &mut pages_left, &mut gathered).await?;
     }
-    gathered.documents.truncate(wanted.max);
+    for document in gathered.documents.split_off(wanted.max.min(gathered.documents.len())) {
+        gathered.problems.push(Problem {
+            subject: document.location,
+            reason: format!("over the limit: {} documents per post", wanted.max),
+        });
+    }
     if gathered.documents.is_empty() && blog.mode.generation == Generation::Extractive {
         return Err(fail(BlogError::NoSources { problems: gathered.problems }));
     }
@@ -144,10 +153,13 @@ pub(super) async fn search(
 }
 
 /// Reads pages, several at once, and keeps them in the order given.
+///
+/// `pages_left` is what the post may still fetch; it goes down by what is asked for here.
 pub(super) async fn fetch_pages(
     ctx: &Ctx<Blogger>,
+    wanted: &Sources,
     mut urls: Vec<Url>,
-    pages_max: usize,
+    pages_left: &mut usize,
     gathered: &mut Gathered,
 ) -> NodeResult<()> {
     let Some(fetch) = ctx.deps().fetch.clone() else {
@@ -157,12 +169,11 @@ pub(super) async fn fetch_pages(
         }));
         return Ok(());
     };
-    if urls.len() > pages_max {
-        for url in urls.split_off(pages_max) {
-            let reason = format!("over the limit: {pages_max} pages per post");
-            gathered.problems.push(Problem { subject: url.to_string(), reason });
-        }
+    for url in urls.split_off((*pages_left).min(urls.len())) {
+        let reason = format!("over the limit: {} pages per post", ctx.deps().pages_max);
+        gathered.problems.push(Problem { subject: url.to_string(), reason });
     }
+    *pages_left -= urls.len();
     let mut pages = stream::iter(urls)
         .map(|url| {
             let fetch = Arc::clone(&fetch);
@@ -173,6 +184,18 @@ pub(super) async fn fetch_pages(
         })
         .buffered(FETCH_WIDTH);
     while let Some((url, fetched)) = pages.next().await {
+        // A redirect may lead to a host that the request leaves out.
+        let excluded = |location: &str| {
+            let landed = Url::parse(location).ok();
+            landed.as_ref().and_then(Url::host_str).is_some_and(|host| wanted.excludes(host))
+        };
+        let fetched = fetched.and_then(|document| {
+            if excluded(url.as_str()) || excluded(&document.location) {
+                let reason = "the request leaves out this host".to_owned();
+                return Err(SourceError::Refused { reason });
+            }
+            Ok(document)
+        });
         match fetched {
             Ok(document) => {
                 ctx.emit(&json!({

@@ -115,7 +115,18 @@ async fn validate(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate>
         "handbook": method.handbook,
     }))
     .await?;
-    Ok(Blog::update().mode(method))
+    let mut update = Blog::update().mode(method);
+    // A later turn of one thread is a post of its own: what the turn before read and wrote goes.
+    if !blog.sources.is_empty() {
+        update = update.set_sources(Vec::new());
+    }
+    if !blog.problems.is_empty() {
+        update = update.set_problems(Vec::new());
+    }
+    if !blog.completed_sections.is_empty() {
+        update = update.set_completed_sections(Vec::new());
+    }
+    Ok(update)
 }
 
 fn method(blog: &View<Blog>, deps: &Blogger) -> Result<Method, BlogError> {

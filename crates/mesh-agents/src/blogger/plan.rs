@@ -17,8 +17,10 @@ use crate::text::language::Language;
 
 /// Sections that an outline may have.
 pub const SECTIONS_MAX: usize = 12;
-/// Characters of a section's name.
+/// Characters of a title and of a section's name.
 const NAME_CHARS_MAX: usize = 120;
+/// Characters of a section's description.
+const DESCRIPTION_CHARS_MAX: usize = 600;
 
 /// The planner's answer.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -118,8 +120,12 @@ async fn plan_with_model(
 /// means.
 fn check(plan: &PlannedPost) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if plan.title.trim().is_empty() {
-        problems.push(Problem::new("/title", "must not be empty"));
+    let one_line = |text: &str| {
+        (1..=NAME_CHARS_MAX).contains(&text.trim().chars().count()) && !text.trim().contains('\n')
+    };
+    let expected = format!("must be one line of 1 to {NAME_CHARS_MAX} characters");
+    if !one_line(&plan.title) {
+        problems.push(Problem::new("/title", expected.clone()));
     }
     if plan.sections.len() > SECTIONS_MAX {
         problems.push(Problem::new(
@@ -128,11 +134,13 @@ fn check(plan: &PlannedPost) -> Vec<Problem> {
         ));
     }
     for (at, section) in plan.sections.iter().enumerate() {
-        let characters = section.name.trim().chars().count();
-        if !(1..=NAME_CHARS_MAX).contains(&characters) || section.name.contains('\n') {
+        if !one_line(&section.name) {
+            problems.push(Problem::new(format!("/sections/{at}/name"), expected.clone()));
+        }
+        if section.description.chars().count() > DESCRIPTION_CHARS_MAX {
             problems.push(Problem::new(
-                format!("/sections/{at}/name"),
-                format!("must be one line of 1 to {NAME_CHARS_MAX} characters"),
+                format!("/sections/{at}/description"),
+                format!("must have at most {DESCRIPTION_CHARS_MAX} characters"),
             ));
         }
     }

@@ -7,9 +7,10 @@ use mesh_graph::{Ctx, NodeResult, View};
 use super::{
     deps::Blogger,
     error::{BlogError, fail},
-    extract::{SourceId, number_footnotes},
+    extract::{SourceId, escaped, footnote, number_footnotes},
     extractive,
     state::{Blog, BlogUpdate, Evidence, Generation, Level, Source},
+    writer::MARK,
 };
 
 /// Unread sources that a post names.
@@ -62,22 +63,22 @@ fn written(blog: &View<Blog>, banner: &str) -> Result<(String, Vec<Evidence>), B
     };
     for source in blog.sources.iter() {
         if let Some(first) = first_of(source).filter(|first| *first != source.id) {
-            body = body.replace(&format!("[^{}]", source.id), &format!("[^{first}]"));
+            body = body.replace(&format!("[^{MARK}{}]", source.id), &format!("[^{MARK}{first}]"));
         }
     }
     let known = blog
         .sources
         .iter()
-        .map(|source| SourceId::new(source.id.as_str()))
+        .map(|source| SourceId::new(format!("{MARK}{}", source.id)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(BlogError::SourceId)?;
     let numbered = number_footnotes(&body, &known);
     let mut draft = format!("# {}\n\n{banner}\n\n{}\n\n", blog.title, numbered.markdown.trim_end());
     for (at, id) in numbered.cited.iter().enumerate() {
-        if let Some(source) = blog.sources.iter().find(|source| source.id == id.as_str()) {
-            let title =
-                source.title.as_deref().map(|title| format!("{title} — ")).unwrap_or_default();
-            let _ = writeln!(draft, "[^{}]: {title}<{}>", at + 1, source.location);
+        let id = id.as_str().strip_prefix(MARK);
+        if let Some(source) = blog.sources.iter().find(|source| Some(&*source.id) == id) {
+            let shown = footnote(&source.document(std::sync::Arc::from("")));
+            let _ = writeln!(draft, "[^{}]: {shown}", at + 1);
         }
     }
     Ok((draft, evidence))
@@ -112,7 +113,8 @@ pub(super) async fn compile_final_blog(
     if !blog.problems.is_empty() {
         post.push_str("\n---\n\nNot read:\n\n");
         for problem in blog.problems.iter().take(PROBLEMS_SHOWN) {
-            let _ = writeln!(post, "- {}: {}", problem.subject, problem.reason);
+            let (subject, reason) = (escaped(&problem.subject), escaped(&problem.reason));
+            let _ = writeln!(post, "- {subject}: {reason}");
         }
         if blog.problems.len() > PROBLEMS_SHOWN {
             let _ = writeln!(post, "- and {} more", blog.problems.len() - PROBLEMS_SHOWN);

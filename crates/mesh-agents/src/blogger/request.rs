@@ -23,6 +23,7 @@ const NOTE_CHARS_MAX: usize = 100_000;
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// What the post is about, 5 to 500 characters.
+    #[schemars(length(min = 5, max = 500))]
     pub topic: String,
     /// Who reads it. Steers models; extracts cannot be reworded for a reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +69,7 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct Words {
     /// Words of the whole post, 150 to 6,000.
+    #[schemars(range(min = 150, max = 6000))]
     pub target: usize,
 }
 
@@ -94,6 +96,7 @@ pub struct Sources {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_hosts: Vec<String>,
     /// Documents at most, 1 to 200.
+    #[schemars(range(min = 1, max = 200))]
     #[serde(default = "sources_max")]
     pub max: usize,
 }

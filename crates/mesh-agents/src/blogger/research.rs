@@ -55,7 +55,6 @@ pub(super) async fn generate_queries(
     .temperature(planner.temperature)
     .max_tokens(planner.max_tokens)
     .reply_id(ctx.info().task_id.to_string());
-    let _slot = deps.slots.acquire().await;
     let tokens = Tokens::new(&ctx, &*planner.model);
     let asked = structured_with::<Queries>(
         &*planner.model,
@@ -69,6 +68,11 @@ pub(super) async fn generate_queries(
         },
         tokens.observer(),
     );
+    // A slot is held while the model works, not while a slow reader takes its tokens.
+    let asked = async {
+        let _slot = deps.slots.acquire().await;
+        asked.await
+    };
     let answer =
         tokens.forward(asked).await?.map_err(BlogError::asking("the queries")).map_err(fail)?;
     let queries = answer
@@ -108,11 +112,15 @@ pub(super) async fn fetch(
     if research.pages.is_empty() {
         return Ok(Research::update());
     }
-    // The limit of pages is the whole post's: every researched section gets an equal part of it.
-    let sections = research.job.outline.iter().filter(|section| section.research).count().max(1);
-    let pages_max = (ctx.deps().pages_max / sections).max(1);
+    // The limit of pages is the whole post's: every researched section gets an equal part of what
+    // the named pages left of it.
+    let job = &research.job;
+    let sections = job.outline.iter().filter(|section| section.research).count().max(1);
+    let left = ctx.deps().pages_max.saturating_sub(job.request.sources.urls.len());
+    let mut share = left / sections;
     let mut gathered = Gathered::default();
-    collect::fetch_pages(&ctx, research.pages.clone(), pages_max, &mut gathered).await?;
+    let wanted = &job.request.sources;
+    collect::fetch_pages(&ctx, wanted, research.pages.clone(), &mut share, &mut gathered).await?;
     let prefix = format!("{}-", research.job.section.id);
     let sources = collect::shelve(&ctx, &prefix, gathered.documents).await?;
     Ok(Research::update().extend_sources(sources).extend_problems(gathered.problems))

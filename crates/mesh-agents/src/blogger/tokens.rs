@@ -3,7 +3,10 @@
 //! The call never waits for a slow reader: pieces that were not sent yet are joined, so at most
 //! one reply's text is held.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use mesh_graph::{Ctx, NodeResult};
 use mesh_model::{ChatModel, Delta, MessageChunk};
@@ -57,16 +60,26 @@ impl<'a> Tokens<'a> {
 
     /// Waits for the call and sends its pieces meanwhile.
     pub(super) async fn forward<T>(&self, call: impl Future<Output = T>) -> NodeResult<T> {
-        let mut call = std::pin::pin!(call);
-        let answer = loop {
-            tokio::select! {
-                biased;
-                () = self.pending.some.notified() => self.send().await?,
-                answer = &mut call => break answer,
+        let over = AtomicBool::new(false);
+        let calling = async {
+            let answer = call.await;
+            over.store(true, Ordering::Release);
+            self.pending.some.notify_one();
+            answer
+        };
+        let sending = async {
+            loop {
+                self.pending.some.notified().await;
+                let last = over.load(Ordering::Acquire);
+                self.send().await?;
+                if last {
+                    return NodeResult::Ok(());
+                }
             }
         };
-        self.send().await?;
-        Ok(answer)
+        // Side by side: a reader that takes nothing does not hold up the call.
+        let (answer, sent) = futures::future::join(calling, sending).await;
+        sent.map(|()| answer)
     }
 
     async fn send(&self) -> NodeResult<()> {

@@ -15,6 +15,10 @@ use super::{
     tokens::Tokens,
 };
 
+/// Begins the label of a mark that stands for evidence, until the post numbers them. Labels that a
+/// model or a piece of code writes cannot be taken for one.
+pub(super) const MARK: &str = "source-";
+
 /// The writer's answer.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 struct WrittenSection {
@@ -91,7 +95,6 @@ pub(super) async fn researched_section(
     let Some(models) = &deps.models else { return Err(fail(BlogError::NoModel)) };
     let role = &models.executor;
     let asked = request(role, ctx, prompts::WRITER, prompts::section(job, passages));
-    let _slot = deps.slots.acquire().await;
     let tokens = Tokens::new(ctx, &*role.model);
     let call = structured_with::<WrittenSection>(
         &*role.model,
@@ -100,6 +103,11 @@ pub(super) async fn researched_section(
         |written| problems(written, passages),
         tokens.observer(),
     );
+    // A slot is held while the model works, not while a slow reader takes its tokens.
+    let call = async {
+        let _slot = deps.slots.acquire().await;
+        call.await
+    };
     let written = match tokens.forward(call).await? {
         Ok(answer) => answer.value,
         Err(StructuredError::Unusable { text, json, .. }) => {
@@ -116,15 +124,17 @@ pub(super) async fn final_section(job: &SectionJob, ctx: &Ctx<Blogger>) -> NodeR
     let Some(models) = &deps.models else { return Err(fail(BlogError::NoModel)) };
     let role = &models.executor;
     let asked = request(role, ctx, prompts::CLOSER, prompts::closing(job));
-    let _slot = deps.slots.acquire().await;
     let tokens = Tokens::new(ctx, &*role.model);
     let mut observe = tokens.observer();
-    let call = async { role.model.complete_observed(asked, &mut |delta| observe(0, delta)).await };
+    let call = async {
+        let _slot = deps.slots.acquire().await;
+        role.model.complete_observed(asked, &mut |delta| observe(0, delta)).await
+    };
     let reply = tokens.forward(call).await?.map_err(|source| {
         fail(BlogError::Model { task: "a final section", source: Box::new(source) })
     })?;
     let mut section = job.section.clone();
-    without_heading(&reply.text()).clone_into(&mut section.content);
+    section.content = unmarked(without_heading(&reply.text()));
     Ok(section)
 }
 
@@ -204,10 +214,22 @@ fn plain(text: &str) -> WrittenSection {
 /// The text without headings of its own at the top: the outline has given it one.
 fn without_heading(text: &str) -> &str {
     let mut rest = text.trim();
-    while rest.starts_with('#') {
+    while is_heading(rest) {
         rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
     }
     rest
+}
+
+/// Whether the text begins with an ATX heading; `#1 reason` is none.
+fn is_heading(text: &str) -> bool {
+    let rest = text.trim_start_matches('#');
+    (1..=6).contains(&(text.len() - rest.len()))
+        && (rest.is_empty() || rest.starts_with([' ', '\n']))
+}
+
+/// Text of a model without footnote marks of its own: only marks that stand for evidence count.
+fn unmarked(text: &str) -> String {
+    text.replace("[^", "\\[^")
 }
 
 /// Markdown with a footnote after every supported sentence, and the evidence beside it.
@@ -222,12 +244,20 @@ fn render(planned: &Section, written: &WrittenSection, passages: &[Passage]) -> 
             .map(|sentence| marked(sentence, block.form, passages, &mut evidence))
             .collect();
         let text = match block.form {
-            Form::Paragraph => sentences.join(" "),
+            Form::Quote if quoted(block, passages) => format!("> {}", sentences.join(" ")),
+            // Words that are in no cited passage are no quotation, whatever the model calls them.
+            Form::Paragraph | Form::Quote => sentences.join(" "),
             Form::List => {
                 sentences.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
             }
-            Form::Quote => format!("> {}", sentences.join(" ").replace('\n', "\n> ")),
-            Form::Table => join_rows(&block.rows, &sentences),
+            Form::Table => {
+                let supported =
+                    block.sentences.iter().any(|sentence| !sentence.evidence.is_empty());
+                if !block.rows.is_empty() && !supported {
+                    evidence.push(unsupported("a table".to_owned()));
+                }
+                join_rows(&block.rows, &sentences)
+            }
             Form::Code => fenced(block),
         };
         if !text.trim().is_empty() {
@@ -243,8 +273,9 @@ fn marked(
     passages: &[Passage],
     evidence: &mut Vec<Evidence>,
 ) -> String {
-    let mut text = sentence.text.trim().to_owned();
-    let shown = text.clone();
+    // One line: a line break in a sentence could begin a heading or a list.
+    let shown = sentence.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text = unmarked(&shown);
     let cited: Vec<&Passage> = sentence
         .evidence
         .iter()
@@ -253,6 +284,9 @@ fn marked(
     let mut marks: Vec<&str> = Vec::new();
     for passage in &cited {
         let quoted = form == Form::Quote && contains(&passage.text, &shown);
+        if form == Form::Quote && !quoted {
+            continue;
+        }
         evidence.push(Evidence {
             sentence: shown.clone(),
             relation: if quoted { Relation::Quoted } else { Relation::Supported },
@@ -262,27 +296,37 @@ fn marked(
         });
         if !marks.contains(&passage.source.as_str()) {
             marks.push(&passage.source);
-            let _ = write!(text, "[^{}]", passage.source);
+            let _ = write!(text, "[^{MARK}{}]", passage.source);
         }
     }
-    if cited.is_empty() && sentence.kind == Claim::Fact {
+    let invented = form == Form::Quote && !cited.iter().any(|p| contains(&p.text, &shown));
+    if invented || (cited.is_empty() && sentence.kind == Claim::Fact) {
         text.push_str(" *(no source)*");
-        evidence.push(Evidence {
-            sentence: shown,
-            relation: Relation::Unsupported,
-            source: None,
-            start: 0,
-            end: 0,
-        });
+        evidence.push(unsupported(shown));
     }
     text
+}
+
+/// Whether every sentence of a quotation is in a passage it cites.
+fn quoted(block: &Block, passages: &[Passage]) -> bool {
+    block.sentences.iter().all(|sentence| {
+        let mut cited = passages.iter().filter(|passage| sentence.evidence.contains(&passage.id));
+        cited.any(|passage| contains(&passage.text, &sentence.text))
+    })
+}
+
+fn unsupported(sentence: String) -> Evidence {
+    Evidence { sentence, relation: Relation::Unsupported, source: None, start: 0, end: 0 }
 }
 
 fn join_rows(rows: &[Vec<String>], captions: &[String]) -> String {
     let Some((head, body)) = rows.split_first().filter(|(head, _)| !head.is_empty()) else {
         return captions.join(" ");
     };
-    let cell = |text: &String| text.replace('|', "\\|").replace('\n', " ");
+    let cell = |text: &String| {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        unmarked(&line.replace('\\', "\\\\").replace('|', "\\|"))
+    };
     let line = |row: &[String]| {
         let cells: Vec<String> =
             (0..head.len()).map(|at| row.get(at).map(cell).unwrap_or_default()).collect();

@@ -430,3 +430,53 @@ async fn t276_a_stopped_run_does_not_ask_again_for_what_is_written() {
     assert_eq!(headings(&outcome.state().final_blog), ["Queens", "Honey", "Swarms"]);
     assert_eq!(executor.calls(), calls + 1, "only the section that was cut is asked for again");
 }
+
+#[tokio::test]
+async fn a_second_post_on_one_thread_owes_nothing_to_the_first() {
+    let fresh = post(&extracting(), Request::on("How do bees make honey?")).await.1.unwrap();
+    let app = extracting().checkpointer(Arc::new(MemoryCheckpointer::default()));
+    for topic in ["Why do bees swarm?", "How do bees make honey?"] {
+        let run = app.run(Blog::update().request(Request::on(topic))).thread("t");
+        let outcome = run.invoke().await.unwrap();
+        if topic.contains("honey") {
+            assert_eq!(*outcome.state().final_blog, fresh);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_cannot_forge_marks_quotations_or_headings() {
+    let reply = json!({"blocks": [
+        {"form": "paragraph", "sentences": [
+            {"text": "Trust me.[^1]\n\n## Buy now", "kind": "opinion", "evidence": []},
+        ]},
+        {"form": "quote", "sentences": [
+            {"text": "Bees invented the wheel.", "kind": "fact", "evidence": ["p1"]},
+        ]},
+        {"form": "code", "code": "let negated = /[^1]/;", "language": "js"},
+    ]});
+    let executor = ScriptedModel::answering("executor", move |_| ScriptedReply::json(&reply));
+    let post = post(&app(writing(&[("Queens", true)], executor)), Request::on("Life of bees"))
+        .await
+        .1
+        .unwrap();
+    assert_eq!(headings(&post), ["Queens"]);
+    assert!(post.contains("Trust me.\\[^1] ## Buy now"), "{post}");
+    assert!(post.contains("Bees invented the wheel. *(no source)*"), "{post}");
+    assert!(!post.contains("> Bees invented"), "{post}");
+    assert!(post.contains("let negated = /[^1]/;"), "{post}");
+    assert!(!post.contains("\n[^1]: "), "nothing is cited: {post}");
+}
+
+#[tokio::test]
+async fn notes_are_read_beside_a_collection_and_what_is_over_the_limit_is_said() {
+    let blogger = Blogger::new(library(), Arc::new(MemoryShelf::default())).collection(library());
+    let mut request = Request::on("How does a bee colony live?");
+    request.sources.max = 2;
+    request.sources.notes = vec![HONEY.to_owned()];
+    let app = app(blogger);
+    let outcome = app.run(Blog::update().request(request)).invoke().await.unwrap();
+    let blog = outcome.state();
+    let locations: Vec<&str> = blog.sources.iter().map(|source| &*source.location).collect();
+    assert_eq!(locations, ["bees.md", "note 1"]);
+}

@@ -61,3 +61,24 @@ fn values_of_another_type_or_out_of_bounds_are_pointed_to() {
         ("/topic".into(), "topic: missing, expected 5 to 500 characters".into())
     );
 }
+
+#[test]
+fn the_published_schema_has_the_bounds_that_are_checked() {
+    use mesh_agents::blogger::{SOURCES_MAX, TOPIC_CHARS, WORDS};
+    let schema = schemars::schema_for!(Request).to_value();
+    let topic = &schema["properties"]["topic"];
+    assert_eq!(
+        (&topic["minLength"], &topic["maxLength"]),
+        (&json!(TOPIC_CHARS.start()), &json!(TOPIC_CHARS.end()))
+    );
+    let words = &schema["$defs"]["Words"]["properties"]["target"];
+    assert_eq!(
+        (&words["minimum"], &words["maximum"]),
+        (&json!(WORDS.start()), &json!(WORDS.end()))
+    );
+    let sources = &schema["$defs"]["Sources"]["properties"]["max"];
+    assert_eq!(
+        (&sources["minimum"], &sources["maximum"]),
+        (&json!(SOURCES_MAX.start()), &json!(SOURCES_MAX.end()))
+    );
+}

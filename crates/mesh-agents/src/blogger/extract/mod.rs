@@ -32,6 +32,8 @@ pub use self::{
     selection::{estimated_tokens, select_passages},
 };
 
+pub(in crate::blogger) use self::section::{escaped, footnote};
+
 #[cfg(test)]
 mod tests;
 

@@ -122,7 +122,7 @@ pub(super) fn link(document: &Document) -> String {
 }
 
 /// A source in a footnote: title, then location.
-pub(super) fn footnote(document: &Document) -> String {
+pub(in crate::blogger) fn footnote(document: &Document) -> String {
     let location = if is_web_address(&document.location) {
         format!("<{}>", document.location)
     } else {
@@ -142,7 +142,7 @@ fn is_web_address(location: &str) -> bool {
 }
 
 /// One line whose marks mean nothing to Markdown: titles come from strangers.
-fn escaped(text: &str) -> String {
+pub(in crate::blogger) fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in rendered(text).chars() {
         if matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|') {
