@@ -1,0 +1,312 @@
+//! How a run begins: with an input, with what is unfinished, or with a command.
+//!
+//! Semantics: LangGraph's first phase of the loop; see "how we differ" for the exceptions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+use serde_json::Value as Json;
+
+use crate::{
+    checkpoint::{CheckpointId, Source, TaskId, TaskPath, TaskRecord},
+    checkpointer::Loaded,
+    error::{Error, Failure},
+    graph::START_ID,
+    interrupt::{Interrupt, InterruptId, Resume},
+    live::{Effect, Live, Ready, StartInput},
+    superstep::{self, Planned},
+};
+
+use super::{
+    Finished, Request, Status,
+    driver::{Driver, distinct},
+    saving::Written,
+};
+
+pub(super) enum Begun {
+    /// There is work.
+    Ready,
+    /// The thread is finished and nothing was asked for.
+    Idle,
+}
+
+impl Driver {
+    pub(super) async fn begin(
+        &mut self,
+        request: Request,
+        at: Option<CheckpointId>,
+    ) -> Result<Begun, Error> {
+        let loaded = match self.storage() {
+            Some((checkpointer, place)) => {
+                let loaded = checkpointer.load(&place, at).await?;
+                match (at, &loaded) {
+                    (Some(checkpoint), None) => {
+                        return Err(Error::UnknownCheckpoint { thread: place.thread, checkpoint });
+                    }
+                    _ => loaded,
+                }
+            }
+            None => None,
+        };
+        let Some(loaded) = loaded else { return self.begin_new(request).await };
+        self.live = Live::restore(self.core(), &loaded)?;
+        self.branching = at.is_some();
+        match request {
+            Request::Input(start) => {
+                let again = loaded.checkpoint.run_id.as_deref() == Some(&*self.shared.run_id);
+                if again && self.shared.ns.is_empty() && at.is_none() {
+                    // The same call sent twice: its input was taken the first time.
+                    self.adopt(loaded.tasks)?;
+                    return self.resume().await;
+                }
+                if at.is_none() {
+                    // What a command wrote was accepted: it is part of the state that the new
+                    // input finds.
+                    let commands = loaded.tasks.into_iter().filter(|task| task.id == TaskId::NULL);
+                    self.adopt(commands.collect())?;
+                }
+                self.take_input(start).await?;
+                Ok(Begun::Ready)
+            }
+            Request::Continue => {
+                let fresh_fork = matches!(loaded.checkpoint.source, Source::Fork | Source::Update)
+                    && loaded.tasks.is_empty();
+                if at.is_some() && !fresh_fork {
+                    if self.live.ready.is_idle() {
+                        return Ok(Begun::Idle);
+                    }
+                    self.fork().await?;
+                } else {
+                    self.adopt(loaded.tasks)?;
+                    self.give(&self.shared.answers()).await?;
+                }
+                self.resume().await
+            }
+            Request::Command { resume, start } => self.command(loaded, resume, start, at).await,
+        }
+    }
+
+    pub(super) async fn begin_new(&mut self, request: Request) -> Result<Begun, Error> {
+        let start = match request {
+            Request::Input(start) => start,
+            Request::Command { resume: None, start } if !start.is_empty() => start,
+            Request::Command { resume: Some(_), .. } if self.shared.checkpointer.is_none() => {
+                return Err(Error::NoCheckpointer);
+            }
+            Request::Command { resume: Some(_), .. } => return Err(Error::NothingToResume),
+            Request::Continue | Request::Command { .. } => return Err(Error::EmptyInput),
+        };
+        self.take_input(start).await?;
+        Ok(Begun::Ready)
+    }
+
+    /// Accepts an input: unfinished tasks and half-filled joins of the turn before are discarded.
+    pub(crate) async fn take_input(&mut self, start: StartInput) -> Result<(), Error> {
+        let mut ready = Ready::new(self.core());
+        ready.input = Some(Arc::new(start));
+        self.live.ready = ready;
+        self.live.version += 1;
+        self.live.step += 1;
+        self.live.updated.clear();
+        self.save(Source::Input, &[], &Written::default(), Vec::new()).await
+    }
+
+    /// Starts a branch at the loaded checkpoint: same state, new ids, no stored results.
+    pub(crate) async fn fork(&mut self) -> Result<(), Error> {
+        self.records.clear();
+        self.live.step += 1;
+        self.live.updated.clear();
+        self.save(Source::Fork, &[], &Written::default(), Vec::new()).await
+    }
+
+    /// Takes over stored task records; a command's writes are applied again.
+    pub(crate) fn adopt(&mut self, records: Vec<TaskRecord>) -> Result<(), Error> {
+        for record in records {
+            if record.id == TaskId::NULL {
+                if let Some(commit) = &record.commit {
+                    let effect = Effect::decode(self.core(), self.base(), commit)?;
+                    self.apply_command(effect)?;
+                }
+                self.command = Some(record);
+            } else {
+                self.records.insert(record.id, record);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resume(&mut self) -> Result<Begun, Error> {
+        if self.live.ready.is_idle() {
+            return Ok(Begun::Idle);
+        }
+        self.passed = self.live.version;
+        self.emit_values(&[]).await?;
+        Ok(Begun::Ready)
+    }
+
+    pub(super) async fn command(
+        &mut self,
+        loaded: Loaded,
+        resume: Option<Resume>,
+        start: StartInput,
+        at: Option<CheckpointId>,
+    ) -> Result<Begun, Error> {
+        if resume.is_none() && start.is_empty() {
+            return Err(Error::EmptyInput);
+        }
+        let finished = self.live.ready.is_idle();
+        self.adopt(loaded.tasks)?;
+        if let Some(resume) = resume {
+            let open: Vec<Interrupt> =
+                self.records.values().flat_map(TaskRecord::open_interrupts).cloned().collect();
+            if at.is_some() && open.is_empty() {
+                self.answer_again(resume).await?;
+            } else {
+                self.answer(resume, open).await?;
+            }
+        }
+        if !start.is_empty() {
+            self.write_between(start, finished).await?;
+        }
+        self.resume().await
+    }
+
+    /// Gives answers to the tasks that asked.
+    pub(super) async fn answer(
+        &mut self,
+        resume: Resume,
+        open: Vec<Interrupt>,
+    ) -> Result<(), Error> {
+        let open = distinct(open);
+        let answered: Vec<InterruptId> =
+            self.records.values().flat_map(|record| record.answers.keys().copied()).collect();
+        let answers = resume.settle(&open, &answered)?;
+        self.give(&answers).await?;
+        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(answers);
+        Ok(())
+    }
+
+    /// Puts answers beside the questions of the loaded tasks, durably.
+    pub(super) async fn give(
+        &mut self,
+        answers: &BTreeMap<InterruptId, Json>,
+    ) -> Result<(), Error> {
+        let storage = self.storage();
+        for record in self.records.values_mut() {
+            let before = record.answers.len();
+            for interrupt in &record.interrupts {
+                if let Some(answer) = answers.get(&interrupt.id) {
+                    record.answers.entry(interrupt.id).or_insert_with(|| answer.clone());
+                }
+            }
+            if record.answers.len() > before
+                && let (Some((checkpointer, place)), Some(id)) = (&storage, self.live.id)
+            {
+                checkpointer.put_task(place, id, record.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a question of an older checkpoint that was answered before: a branch in which the
+    /// new answer stands. Other answers of the same task are taken over.
+    pub(super) async fn answer_again(&mut self, resume: Resume) -> Result<(), Error> {
+        let old: Vec<TaskRecord> = self.records.values().cloned().collect();
+        let asked: Vec<Interrupt> =
+            distinct(old.iter().flat_map(|record| record.interrupts.clone()).collect());
+        let answers = resume.settle(&asked, &[])?;
+        self.fork().await?;
+        let core = Arc::clone(self.core());
+        for planned in superstep::plan(&core, &self.live) {
+            let path = planned.path(&core);
+            let Some(old) = old.iter().find(|record| record.path == path) else { continue };
+            if !old.interrupts.iter().any(|interrupt| answers.contains_key(&interrupt.id)) {
+                continue;
+            }
+            let task = self.context(&planned, BTreeMap::new());
+            let ns = task.namespace().join("|");
+            let mut record = TaskRecord::new(task.id(), &old.node, path);
+            let mut ordinal = 0;
+            for interrupt in &old.interrupts {
+                let id = InterruptId::of(&ns, interrupt.key.as_deref(), ordinal);
+                ordinal += usize::from(interrupt.key.is_none());
+                let answer = answers.get(&interrupt.id).or_else(|| old.answers.get(&interrupt.id));
+                if let Some(answer) = answer {
+                    record.answers.insert(id, answer.clone());
+                }
+                record.interrupts.push(Interrupt { id, ..interrupt.clone() });
+            }
+            if let (Some((checkpointer, place)), Some(id)) = (self.storage(), self.live.id) {
+                self.settle().await?;
+                checkpointer.put_task(&place, id, record.clone()).await?;
+            }
+            self.records.insert(record.id, record);
+        }
+        Ok(())
+    }
+
+    /// Applies a command's update and gotos to the state between two supersteps.
+    pub(super) async fn write_between(
+        &mut self,
+        start: StartInput,
+        finished: bool,
+    ) -> Result<(), Error> {
+        let core = Arc::clone(self.core());
+        let mut effect = start.into_effect();
+        effect
+            .encode(&core)
+            .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;
+        if finished {
+            // Nothing is pending, so the update gets a checkpoint of its own.
+            self.apply_command(effect)?;
+            self.live.step += 1;
+            return self.save(Source::Update, &[], &Written::default(), Vec::new()).await;
+        }
+        let mut record = self
+            .command
+            .take()
+            .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new())));
+        if let Some(new) = effect.commit.clone() {
+            // One record holds all commands given at this checkpoint, in order.
+            let all = record.commit.get_or_insert_default();
+            all.updates.extend(new.updates);
+            all.nodes.extend(new.nodes);
+            all.sends.extend(new.sends);
+        }
+        self.apply_command(effect)?;
+        self.store_record(&record).await?;
+        self.command = Some(record);
+        Ok(())
+    }
+
+    /// Applies a command's writes; the next checkpoint stores what they changed.
+    pub(super) fn apply_command(&mut self, effect: Effect) -> Result<(), Error> {
+        let core = Arc::clone(self.core());
+        let planned = Planned::stand_in(START_ID);
+        let changes = superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
+            .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
+        self.between.extend(changes.iter().map(|change| change.channel));
+        Ok(())
+    }
+
+    /// Nothing to run: tells the state that is there.
+    pub(super) async fn idle(&mut self) -> Result<Finished, Error> {
+        if self.shared.ns.is_empty() {
+            self.emit_values(&[]).await?;
+        }
+        Ok(self.finished(Status::Done, Vec::new()))
+    }
+}
+
+impl StartInput {
+    pub(super) fn is_empty(&self) -> bool {
+        self.update.is_empty() && self.leads.nodes.is_empty() && self.leads.sends.is_empty()
+    }
+
+    pub(super) fn into_effect(self) -> Effect {
+        let updates = if self.update.is_empty() { Vec::new() } else { vec![self.update] };
+        Effect { updates, leads: self.leads, ..Effect::default() }
+    }
+}

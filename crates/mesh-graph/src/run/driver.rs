@@ -1,0 +1,536 @@
+//! The driver: one run of one graph, superstep by superstep.
+//!
+//! It plans, runs the tasks, notes how each ended and applies the results. Decisions are
+//! `superstep`'s; what storage gets is in `saving`, what readers get in `telling`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use serde_json::Value as Json;
+
+use crate::{
+    checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
+    checkpointer::{self, Checkpointer},
+    context::{Asked, TaskContext, TaskShared},
+    error::{Error, Failure, FailureKind, TaskFailure},
+    graph::{Core, NodeId, START_ID},
+    interrupt::{Interrupt, InterruptId},
+    live::{Effect, Live},
+    stream::{Mode, interrupt_update},
+    superstep::{self, Cause, Planned},
+};
+
+use super::{
+    CANCEL_GRACE, Finished, RunShared, SIBLING_GRACE, Status, Warning,
+    running::Running,
+    saving::Written,
+    task::{TaskEnd, run_task},
+};
+
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<RunShared>,
+    pub(crate) live: Live,
+    /// What is stored of the tasks of the current checkpoint.
+    pub(crate) records: BTreeMap<TaskId, TaskRecord>,
+    /// Version at the last breakpoint that was passed.
+    pub(super) passed: u64,
+    pub(super) steps: u32,
+    /// Whether the next checkpoint may leave the thread's head behind.
+    pub(crate) branching: bool,
+    /// A checkpoint on its way to storage.
+    pub(super) saving: Option<BoxFuture<'static, Result<(), checkpointer::Error>>>,
+    /// With [`Durability::Exit`]: what the run changed and did not save.
+    pub(super) unsaved: Option<Unsaved>,
+    /// The last superstep had a router that returned an empty list.
+    pub(super) empty_fan_out: Vec<NodeId>,
+    /// Channels that commands changed since the last checkpoint, which stores them whole.
+    pub(super) between: Vec<usize>,
+    /// The stored record of the commands given at this checkpoint.
+    pub(super) command: Option<TaskRecord>,
+}
+
+/// Changes that wait for the end of the run.
+pub(super) struct Unsaved {
+    pub(super) origin: Option<CheckpointId>,
+    pub(super) channels: Vec<bool>,
+    pub(super) source: Source,
+}
+
+/// A task of the current superstep.
+pub(super) struct Slot {
+    pub(super) planned: Planned,
+    pub(super) record: TaskRecord,
+    /// The record holds something that storage does not have.
+    pub(super) unsaved: bool,
+    pub(super) state: SlotState,
+}
+
+pub(super) enum SlotState {
+    Waiting,
+    Done(Effect),
+    Suspended,
+    Failed {
+        inner: Option<Box<Error>>,
+        /// Tasks that were still running: tells the first failure in time.
+        left: usize,
+    },
+    Cancelled,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<RunShared>) -> Self {
+        let live = Live::new(&shared.core);
+        Self {
+            shared,
+            live,
+            records: BTreeMap::new(),
+            passed: 0,
+            steps: 0,
+            branching: false,
+            saving: None,
+            unsaved: None,
+            empty_fan_out: Vec::new(),
+            between: Vec::new(),
+            command: None,
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+
+    pub(crate) fn base(&self) -> CheckpointId {
+        self.live.id.unwrap_or(self.shared.unsaved)
+    }
+
+    pub(crate) fn storage(&self) -> Option<(Arc<dyn Checkpointer>, Place)> {
+        Some((self.shared.checkpointer.clone()?, self.shared.place.clone()?))
+    }
+
+    pub(super) fn finished(&self, status: Status, interrupts: Vec<Interrupt>) -> Finished {
+        Finished {
+            status,
+            values: Arc::clone(&self.live.values),
+            interrupts,
+            checkpoint: self.live.id,
+        }
+    }
+
+    pub(super) async fn run(&mut self) -> Result<Finished, Error> {
+        let core = Arc::clone(self.core());
+        loop {
+            let planned = superstep::plan(&core, &self.live);
+            if planned.is_empty() {
+                self.warn_of_open_ends();
+                self.save_exit().await?;
+                return Ok(self.finished(Status::Done, Vec::new()));
+            }
+            let starting = matches!(planned[0].cause, Cause::Start);
+            if !starting && self.steps >= self.shared.limits.recursion {
+                self.save_exit().await?;
+                return Err(Error::RecursionLimit { limit: self.shared.limits.recursion });
+            }
+            // Nodes that never wait would otherwise keep their thread for the whole run, and
+            // could not be cancelled.
+            tokio::task::consume_budget().await;
+            if self.shared.cancel.is_cancelled() {
+                self.save_exit().await?;
+                return Ok(self.finished(Status::Cancelled, Vec::new()));
+            }
+            let mut slots = self.slots(planned)?;
+            let waiting = slots.iter().filter(|slot| matches!(slot.state, SlotState::Waiting));
+            if self.live.version > self.passed
+                && self.shared.limits.before.matches(&core, waiting.map(|slot| slot.planned.node))
+            {
+                return self.stop_at_breakpoint().await;
+            }
+            self.execute(&mut slots).await?;
+            self.steps += u32::from(!starting);
+            if let Some(finished) = self.conclude(slots).await? {
+                return Ok(finished);
+            }
+            if self.shared.limits.after.matches(&core, self.live.ran.iter().copied()) {
+                return self.stop_at_breakpoint().await;
+            }
+        }
+    }
+
+    /// Matches planned tasks with what is stored of them.
+    pub(super) fn slots(&mut self, planned: Vec<Planned>) -> Result<Vec<Slot>, Error> {
+        let core = Arc::clone(self.core());
+        let base = self.base();
+        let given = self.shared.answers();
+        planned
+            .into_iter()
+            .map(|planned| {
+                let mut slot = Slot {
+                    record: TaskRecord::new(TaskId::NULL, "", planned.path(&core)),
+                    planned,
+                    unsaved: false,
+                    state: SlotState::Waiting,
+                };
+                if self.records.is_empty() {
+                    return Ok(slot);
+                }
+                let id = self.task_id(&slot.planned);
+                if let Some(record) = self.records.remove(&id) {
+                    if let Some(commit) = &record.commit {
+                        slot.state = SlotState::Done(Effect::decode(&core, base, commit)?);
+                    } else {
+                        // A task whose questions are all open goes on waiting. One that just got
+                        // an answer runs, even if it has more to ask.
+                        let answered = record.interrupts.iter().any(|i| given.contains_key(&i.id));
+                        if !answered && record.open_interrupts().next().is_some() {
+                            slot.state = SlotState::Suspended;
+                        }
+                    }
+                    slot.record = record;
+                }
+                Ok(slot)
+            })
+            .collect()
+    }
+
+    pub(crate) fn task_id(&self, planned: &Planned) -> TaskId {
+        let shared = &self.shared;
+        planned.cause.task_id(
+            &shared.core,
+            planned.node,
+            self.base(),
+            &shared.ns_text,
+            self.live.step + 1,
+        )
+    }
+
+    pub(super) fn context(
+        &self,
+        planned: &Planned,
+        answers: BTreeMap<InterruptId, Json>,
+    ) -> TaskContext {
+        TaskContext(Arc::new(TaskShared {
+            run: Arc::clone(&self.shared),
+            node: planned.node,
+            cause: planned.cause.clone(),
+            step: self.live.step + 1,
+            remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
+            base: self.base(),
+            id: OnceLock::new(),
+            cancel: self.shared.cancel.clone(),
+            answers,
+            asked: Mutex::new(Asked::default()),
+        }))
+    }
+
+    /// Runs all waiting tasks and notes how each ended, in order of ending.
+    pub(super) async fn execute(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
+        let waiting: Vec<usize> = slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| matches!(slot.state, SlotState::Waiting))
+            .map(|(position, _)| position)
+            .collect();
+        let left = waiting.len();
+        let mut running = Running::new(left > 1);
+        for position in waiting {
+            let slot = &slots[position];
+            let task = self.context(&slot.planned, slot.record.answers.clone());
+            let input = slot.planned.input(&self.live);
+            let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
+            running.add(position, run_task(task, input, start, self.storage().is_some()));
+        }
+        let ended = self.watch(slots, &mut running, left).await;
+        if running.is_busy() {
+            running.stop(self.sleep(CANCEL_GRACE)).await;
+        }
+        ended
+    }
+
+    /// Notes how tasks end until `left` of them have, or until their time is up.
+    pub(super) async fn watch(
+        &mut self,
+        slots: &mut [Slot],
+        running: &mut Running,
+        mut left: usize,
+    ) -> Result<(), Error> {
+        let mut failed = false;
+        let mut grace: Option<BoxFuture<'static, ()>> = None;
+        while left > 0 {
+            let ended = tokio::select! {
+                biased;
+                ended = running.next() => Some(ended),
+                () = self.shared.cancel.cancelled(), if grace.is_none() || failed => {
+                    failed = false;
+                    grace = Some(self.sleep(CANCEL_GRACE));
+                    continue;
+                }
+                () = poll_grace(&mut grace), if grace.is_some() => None,
+            };
+            let Some((position, end)) = ended else {
+                // Time is up: what still runs is dropped and runs again on resume.
+                for slot in slots.iter_mut() {
+                    if matches!(slot.state, SlotState::Waiting) {
+                        slot.state = SlotState::Cancelled;
+                    }
+                }
+                break;
+            };
+            left -= 1;
+            self.note(&mut slots[position], end, left).await?;
+            if matches!(slots[position].state, SlotState::Failed { .. }) && grace.is_none() {
+                failed = true;
+                grace = Some(self.sleep(SIBLING_GRACE));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        let env = Arc::clone(&self.shared.env);
+        Box::pin(async move { env.sleep(time).await })
+    }
+
+    /// Streams and stores how a task ended. The last task of a step is stored with the step.
+    pub(super) async fn note(
+        &mut self,
+        slot: &mut Slot,
+        end: TaskEnd,
+        left: usize,
+    ) -> Result<(), Error> {
+        let core = Arc::clone(self.core());
+        if slot.record.node.is_empty() && self.storage().is_some() {
+            slot.record = TaskRecord::new(
+                self.task_id(&slot.planned),
+                &core.node(slot.planned.node).name,
+                slot.planned.path(&core),
+            );
+        }
+        slot.unsaved = true;
+        let mut store = left > 0;
+        match end {
+            TaskEnd::Done { effect, answered } => {
+                self.warn_of_stale_answers(slot, &answered);
+                slot.record.interrupts = answered;
+                slot.record.commit.clone_from(&effect.commit);
+                slot.record.error = None;
+                slot.state = SlotState::Done(effect);
+            }
+            TaskEnd::Suspended { open, answered } => {
+                slot.record.interrupts = answered.into_iter().chain(open).collect();
+                slot.record.error = None;
+                slot.state = SlotState::Suspended;
+                store = true;
+            }
+            TaskEnd::Failed { failure, inner, answered } => {
+                if !answered.is_empty() {
+                    slot.record.interrupts = answered;
+                }
+                slot.record.error = Some(failure);
+                slot.state = SlotState::Failed { inner, left };
+                store = true;
+            }
+            TaskEnd::Cancelled => {
+                slot.state = SlotState::Cancelled;
+                slot.unsaved = false;
+                store = false;
+            }
+        }
+        // With a checkpoint per run there is nothing to keep task results beside until its end.
+        if store && self.unsaved.is_none() {
+            self.store_record(&slot.record).await?;
+            slot.unsaved = false;
+        }
+        // Told after it is stored, so that a finished sibling a client has seen is not run again
+        // after a crash. The task that completes a superstep is stored with the superstep.
+        match &slot.state {
+            SlotState::Done(effect) => self.emit_update(&slot.planned, effect).await,
+            SlotState::Suspended => {
+                let open: Vec<Interrupt> = slot.record.open_interrupts().cloned().collect();
+                self.emit(Mode::Updates, || interrupt_update(&open)).await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) async fn store_record(&mut self, record: &TaskRecord) -> Result<(), Error> {
+        if let (Some((checkpointer, place)), Some(id)) = (self.storage(), self.live.id) {
+            // The checkpoint that the record stands beside must not come after it.
+            self.settle().await?;
+            checkpointer.put_task(&place, id, record.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies a complete superstep, or says how the run ends with an incomplete one.
+    pub(super) async fn conclude(
+        &mut self,
+        mut slots: Vec<Slot>,
+    ) -> Result<Option<Finished>, Error> {
+        let complete = slots.iter().all(|slot| matches!(slot.state, SlotState::Done(_)));
+        if complete {
+            return self.barrier(slots).await.map(|()| None);
+        }
+        // Most tasks were stored as they ended, but not the last one, and with a checkpoint per
+        // run none of them.
+        self.save_exit().await?;
+        for slot in &slots {
+            if slot.unsaved {
+                self.store_record(&slot.record).await?;
+            }
+        }
+        let first = slots.iter().enumerate().filter_map(|(position, slot)| match slot.state {
+            SlotState::Failed { left, .. } => Some((left, position)),
+            _ => None,
+        });
+        if let Some((_, first)) = first.max_by_key(|(left, _)| *left) {
+            let slot = slots.swap_remove(first);
+            let inner = match slot.state {
+                SlotState::Failed { inner, .. } => inner,
+                _ => None,
+            };
+            return Err(Error::Task(TaskFailure {
+                node: self.core().node(slot.planned.node).name.to_string(),
+                task_id: self.task_id(&slot.planned).to_string(),
+                failure: slot
+                    .record
+                    .error
+                    .unwrap_or_else(|| Failure::new(FailureKind::Node, "failed without a message")),
+                inner,
+            }));
+        }
+        if slots.iter().any(|slot| matches!(slot.state, SlotState::Cancelled)) {
+            return Ok(Some(self.finished(Status::Cancelled, Vec::new())));
+        }
+        let interrupts = distinct(
+            slots.iter().flat_map(|slot| slot.record.open_interrupts().cloned()).collect(),
+        );
+        self.emit_values(&interrupts).await?;
+        Ok(Some(self.finished(Status::Interrupted, interrupts)))
+    }
+
+    /// Applies all results at once and saves the checkpoint.
+    pub(super) async fn barrier(&mut self, slots: Vec<Slot>) -> Result<(), Error> {
+        let core = Arc::clone(self.core());
+        let storing = self.storage().is_some();
+        let mut records = Vec::with_capacity(if storing { slots.len() } else { 0 });
+        let mut planned = Vec::with_capacity(slots.len());
+        let mut effects = Vec::with_capacity(slots.len());
+        for slot in slots {
+            if storing {
+                records.push(slot.record);
+            }
+            planned.push(slot.planned);
+            if let SlotState::Done(effect) = slot.state {
+                effects.push(effect);
+            }
+        }
+        self.empty_fan_out.clear();
+        for (planned, effect) in planned.iter().zip(&effects) {
+            if effect.leads.empty_fan_out {
+                self.empty_fan_out.push(planned.node);
+            }
+        }
+        let mut done: Vec<(&Planned, Effect)> = planned.iter().zip(effects).collect();
+        let changes = match superstep::apply(&core, &mut self.live, &mut done) {
+            Ok(changes) => changes,
+            Err(conflict) => return Err(self.refuse(conflict, &planned, records).await?),
+        };
+        let written = Written(done.into_iter().map(|(_, effect)| effect.commit).collect());
+        self.records.clear();
+        if matches!(planned[..], [Planned { cause: Cause::Start, .. }]) {
+            // The hidden START task is no task that anybody resumes or looks at.
+            records.clear();
+        }
+        self.save(Source::Loop, &changes, &written, records).await?;
+        if !changes.is_empty() || matches!(planned.first().map(|p| &p.cause), Some(Cause::Start)) {
+            self.emit_values(&[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the tasks of a conflict as failed and withdraws their results; siblings stay done.
+    pub(super) async fn refuse(
+        &mut self,
+        conflict: superstep::Conflict,
+        planned: &[Planned],
+        records: Vec<TaskRecord>,
+    ) -> Result<Error, Error> {
+        let core = Arc::clone(self.core());
+        if !conflict.values_lost {
+            self.save_exit().await?;
+        }
+        for (position, mut record) in records.into_iter().enumerate() {
+            if conflict.tasks.contains(&position) {
+                record.commit = None;
+                record.error = Some(conflict.failure.clone());
+            }
+            self.store_record(&record).await?;
+        }
+        let first = &planned[conflict.tasks.first().copied().unwrap_or_default()];
+        Ok(Error::Task(TaskFailure {
+            node: core.node(first.node).name.to_string(),
+            task_id: self.task_id(first).to_string(),
+            failure: conflict.failure,
+            inner: None,
+        }))
+    }
+
+    pub(super) async fn stop_at_breakpoint(&mut self) -> Result<Finished, Error> {
+        self.save_exit().await?;
+        self.emit(Mode::Updates, || interrupt_update(&[])).await;
+        Ok(self.finished(Status::Interrupted, Vec::new()))
+    }
+
+    pub(super) fn warn_of_open_ends(&self) {
+        let core = self.core();
+        for node in &self.empty_fan_out {
+            self.shared.warn(Warning::EmptyFanOut { node: core.node(*node).name.to_string() });
+        }
+        for (join, arrived) in core.joins.iter().zip(&self.live.ready.joins) {
+            if !arrived.is_empty() && arrived.len() < join.sources.len() {
+                let missing = join.sources.iter().filter(|source| !arrived.contains(source));
+                self.shared.warn(Warning::PartialJoin {
+                    target: core.node(join.target).name.to_string(),
+                    missing: missing.map(|id| core.node(*id).name.to_string()).collect(),
+                });
+            }
+        }
+    }
+
+    pub(super) fn warn_of_stale_answers(&self, slot: &Slot, answered: &[Interrupt]) {
+        for id in slot.record.answers.keys() {
+            let leaf = self.core().node(slot.planned.node).run.as_ref();
+            if leaf.is_some_and(|run| run.mounted().is_none())
+                && !answered.iter().any(|interrupt| interrupt.id == *id)
+            {
+                self.shared.warn(Warning::StaleAnswer {
+                    node: self.core().node(slot.planned.node).name.to_string(),
+                    id: *id,
+                });
+            }
+        }
+    }
+}
+
+pub(super) fn distinct(interrupts: Vec<Interrupt>) -> Vec<Interrupt> {
+    let mut seen = Vec::with_capacity(interrupts.len());
+    interrupts
+        .into_iter()
+        .filter(|interrupt| {
+            let new = !seen.contains(&interrupt.id);
+            seen.push(interrupt.id);
+            new
+        })
+        .collect()
+}
+
+pub(super) async fn poll_grace(grace: &mut Option<BoxFuture<'static, ()>>) {
+    match grace {
+        Some(grace) => grace.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,203 @@
+//! What a run stores, and when: checkpoints as the durability says, each after the one before.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::{
+    checkpoint::{
+        Blob, CheckpointId, Place, SNAPSHOT_EVERY, Source, StoredUpdate, TaskCommit, TaskRecord,
+    },
+    checkpointer::{Checkpointer, Commit, Head},
+    error::Error,
+    live::{Entry, Facts, encode_value},
+    superstep::{self, Change},
+};
+
+use super::{
+    Durability,
+    driver::{Driver, Unsaved},
+};
+
+impl Driver {
+    pub(super) fn exits_only(&self) -> bool {
+        self.shared.limits.durability == Durability::Exit
+    }
+
+    /// Makes the state a checkpoint. `written` holds the stored form of the writes that `changes`
+    /// refer to; `records` are the parent's tasks.
+    pub(crate) async fn save(
+        &mut self,
+        source: Source,
+        changes: &[Change],
+        written: &Written,
+        records: Vec<TaskRecord>,
+    ) -> Result<(), Error> {
+        let Some((checkpointer, place)) = self.storage() else { return Ok(()) };
+        self.command = None;
+        let between = std::mem::take(&mut self.between);
+        if self.exits_only() {
+            let channels = self.core().schema.channels().len();
+            let unsaved = self.unsaved.get_or_insert_with(|| Unsaved {
+                origin: self.live.id,
+                channels: vec![false; channels],
+                source,
+            });
+            unsaved.source = source;
+            for channel in changes.iter().map(|change| change.channel).chain(between) {
+                unsaved.channels[channel] = true;
+            }
+            // Task ids need a checkpoint of their own even while it is not saved.
+            self.live.id = Some(CheckpointId(self.shared.env.new_id()));
+            return Ok(());
+        }
+        let id = CheckpointId(self.shared.env.new_id());
+        let parent = self.live.id.replace(id);
+        self.live.parent = parent;
+        let mut blobs = Vec::with_capacity(changes.len() + between.len());
+        for change in changes.iter().filter(|change| !between.contains(&change.channel)) {
+            self.blob(id, change, written, &mut blobs)?;
+        }
+        for (position, channel) in between.iter().enumerate() {
+            if !between[..position].contains(channel) {
+                self.full_blob(id, *channel, None, &mut blobs)?;
+            }
+        }
+        let commit = self.commit(place, id, source, parent, blobs, records)?;
+        self.put(checkpointer, commit).await
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        place: Place,
+        id: CheckpointId,
+        source: Source,
+        head: Option<CheckpointId>,
+        blobs: Vec<(String, Blob)>,
+        tasks: Vec<TaskRecord>,
+    ) -> Result<Commit, Error> {
+        let facts = Facts {
+            at_ms: self.shared.env.now_ms(),
+            run_id: Some(&self.shared.run_id),
+            parents: &self.shared.parents,
+            metadata: &self.shared.metadata,
+        };
+        let checkpoint = self
+            .live
+            .checkpoint(&self.shared.core, id, source, &facts)
+            .map_err(Error::Unserializable)?;
+        let expected_head =
+            if std::mem::take(&mut self.branching) { Head::Any } else { Head::Is(head) };
+        Ok(Commit { place, checkpoint, blobs, tasks, expected_head })
+    }
+
+    /// Hands a checkpoint to storage after the one before it has arrived there.
+    pub(super) async fn put(
+        &mut self,
+        checkpointer: Arc<dyn Checkpointer>,
+        commit: Commit,
+    ) -> Result<(), Error> {
+        self.settle().await?;
+        let mut saving: BoxFuture<'static, _> =
+            Box::pin(async move { checkpointer.put(commit).await });
+        match self.shared.limits.durability {
+            Durability::Async => match futures::poll!(&mut saving) {
+                std::task::Poll::Ready(saved) => saved?,
+                std::task::Poll::Pending => self.saving = Some(saving),
+            },
+            Durability::Sync | Durability::Exit => saving.await?,
+        }
+        Ok(())
+    }
+
+    /// Waits for the checkpoint on its way.
+    pub(crate) async fn settle(&mut self) -> Result<(), Error> {
+        match self.saving.take() {
+            Some(saving) => Ok(saving.await?),
+            None => Ok(()),
+        }
+    }
+
+    /// With [`Durability::Exit`]: saves what the run changed, as one checkpoint.
+    pub(super) async fn save_exit(&mut self) -> Result<(), Error> {
+        let Some(unsaved) = self.unsaved.take() else { return Ok(()) };
+        let Some((checkpointer, place)) = self.storage() else { return Ok(()) };
+        let id = self.base();
+        self.live.parent = unsaved.origin;
+        let mut blobs = Vec::new();
+        for (channel, changed) in unsaved.channels.iter().enumerate() {
+            if *changed {
+                self.full_blob(id, channel, None, &mut blobs)?;
+            }
+        }
+        let commit = self.commit(place, id, unsaved.source, unsaved.origin, blobs, Vec::new())?;
+        self.put(checkpointer, commit).await
+    }
+
+    /// The stored form of a changed channel, and where it is from now on.
+    pub(super) fn blob(
+        &mut self,
+        id: CheckpointId,
+        change: &Change,
+        written: &Written,
+        blobs: &mut Vec<(String, Blob)>,
+    ) -> Result<(), Error> {
+        let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
+            + change.folded.len() as u32;
+        if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
+            let reuse = change.replaced_by.and_then(|place| written.bytes(place));
+            return self.full_blob(id, change.channel, reuse, blobs);
+        }
+        let updates: Option<Vec<StoredUpdate>> = change
+            .folded
+            .iter()
+            .map(|place| written.bytes(*place).map(|bytes| StoredUpdate(bytes.to_vec())))
+            .collect();
+        let Some(updates) = updates else {
+            return self.full_blob(id, change.channel, None, blobs);
+        };
+        let base = self.live.entries[change.channel].map(|entry| entry.at);
+        let key = self.core().schema.key(change.channel).to_string();
+        blobs.push((key, Blob::Delta { base, updates }));
+        self.live.entries[change.channel] =
+            Some(Entry { version: self.live.version, at: id, depth });
+        Ok(())
+    }
+
+    pub(super) fn full_blob(
+        &mut self,
+        id: CheckpointId,
+        channel: usize,
+        reuse: Option<&[u8]>,
+        blobs: &mut Vec<(String, Blob)>,
+    ) -> Result<(), Error> {
+        let core = Arc::clone(self.core());
+        let rule = &core.schema.channels()[channel].rule;
+        let entry = match self.live.values.get(channel) {
+            Some(value) if rule.stored() => {
+                let bytes = match reuse {
+                    Some(bytes) => bytes.to_vec(),
+                    None => {
+                        encode_value(&core.schema, channel, value).map_err(Error::Unserializable)?
+                    }
+                };
+                blobs.push((core.schema.key(channel).to_string(), Blob::Full(bytes)));
+                Some(Entry { version: self.live.version, at: id, depth: 0 })
+            }
+            _ => None,
+        };
+        self.live.entries[channel] = entry;
+        Ok(())
+    }
+}
+
+/// The stored form of the writes of one superstep, by task.
+#[derive(Default)]
+pub(crate) struct Written(pub(crate) Vec<Option<TaskCommit>>);
+
+impl Written {
+    pub(super) fn bytes(&self, (task, update, write): superstep::Place) -> Option<&[u8]> {
+        let commit = self.0.get(task)?.as_ref()?;
+        Some(&commit.updates.get(update)?.get(write)?.value)
+    }
+}

@@ -1,0 +1,170 @@
+//! One execution of a task: the node, its routers and the stored form of the result.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+
+use crate::{
+    channel::Values,
+    command::Output,
+    context::TaskContext,
+    error::{Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
+    graph::{Core, Leads, NodeId},
+    interrupt::Interrupt,
+    live::{Effect, StartInput},
+    node::Input,
+    reducer::{self, panic_message},
+    state::Update,
+};
+
+/// How one execution of a task ended.
+pub(super) enum TaskEnd {
+    Done { effect: Effect, answered: Vec<Interrupt> },
+    Suspended { open: Vec<Interrupt>, answered: Vec<Interrupt> },
+    Failed { failure: Failure, inner: Option<Box<Error>>, answered: Vec<Interrupt> },
+    Cancelled,
+}
+
+/// One execution of a task: the node, then its routers, then the stored form; all or nothing.
+pub(super) async fn run_task(
+    task: TaskContext,
+    input: Input,
+    start: Option<Arc<StartInput>>,
+    store: bool,
+) -> TaskEnd {
+    let core = Arc::clone(&task.0.run.core);
+    let spec = core.node(task.0.node);
+    let routed = !spec.exits.routers.is_empty();
+    let snapshot = match &input {
+        Input::Snapshot(values) if routed => Some(Arc::clone(values)),
+        _ => None,
+    };
+    let output: NodeResult<(Output, Leads)> = match (&spec.run, start) {
+        (None, Some(start)) => {
+            drop(input);
+            let updates = vec![start.update.clone()];
+            Ok((Output { updates, goto: Vec::new() }, start.leads.clone()))
+        }
+        (None, None) => Ok((Output::default(), Leads::default())),
+        (Some(run), _) => {
+            let slot = match (&task.0.run.slots, run.mounted()) {
+                (Some(slots), None) => slots.acquire().await.ok(),
+                _ => None,
+            };
+            let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
+            let called = call.catch_unwind().await;
+            drop(slot);
+            match called {
+                Ok(result) => result.map(|output| (output.0, Leads::default())),
+                Err(panic) => {
+                    let message = format!("panicked: {}", panic_message(&*panic));
+                    let failure = Failure::new(FailureKind::Panic, message);
+                    return TaskEnd::Failed { failure, inner: None, answered: Vec::new() };
+                }
+            }
+        }
+    };
+    let (open, answered) = {
+        let mut asked = task.asked();
+        (std::mem::take(&mut asked.open), std::mem::take(&mut asked.answered))
+    };
+    // The engine's own record decides: a node that swallowed the suspension is suspended as well.
+    if !open.is_empty() {
+        return TaskEnd::Suspended { open, answered };
+    }
+    let failed = |failure| TaskEnd::Failed { failure, inner: None, answered: Vec::new() };
+    match output {
+        Ok((output, leads)) => {
+            match effect_of(&core, task.0.node, output, leads, snapshot, store) {
+                Ok(effect) => TaskEnd::Done { effect, answered },
+                Err(failure) => failed(failure),
+            }
+        }
+        Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
+        // A node that gives up because its run was cancelled has not failed: it runs again.
+        Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.cancel.is_cancelled() => {
+            TaskEnd::Cancelled
+        }
+        Err(error) => {
+            let (failure, inner) = error.into_failure();
+            TaskEnd::Failed { failure, inner, answered }
+        }
+    }
+}
+
+/// Follows the node's exits and makes the result storable.
+pub(crate) fn effect_of(
+    core: &Arc<Core>,
+    node: NodeId,
+    output: Output,
+    leads: Leads,
+    snapshot: Option<Arc<Values>>,
+    store: bool,
+) -> Result<Effect, Failure> {
+    let spec = core.node(node);
+    let schema = &core.schema;
+    for write in output.updates.iter().flat_map(|update| &update.writes) {
+        let fits = schema
+            .channels()
+            .get(write.channel)
+            .is_some_and(|channel| channel.codec.accepts(&write.value));
+        if !fits {
+            return Err(Failure::invalid_update("a write does not fit the graph's state"));
+        }
+    }
+    let mut leads = leads;
+    leads.nodes.extend(&spec.exits.edges);
+    if !spec.exits.routers.is_empty() {
+        let fresh = fresh_values(core, snapshot, &output.updates)?;
+        for router in &spec.exits.routers {
+            let decided = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                core.decide(router, &fresh, &mut leads)
+            }));
+            match decided {
+                Ok(decided) => decided?,
+                Err(panic) => {
+                    let message = format!("its router panicked: {}", panic_message(&*panic));
+                    return Err(Failure::new(FailureKind::Panic, message));
+                }
+            }
+        }
+    }
+    for goto in output.goto {
+        core.resolve(goto, &mut leads)?;
+    }
+    let mut effect = Effect {
+        updates: output.updates,
+        leads,
+        joins: spec.exits.joins.iter().copied().collect(),
+        commit: None,
+    };
+    if store {
+        effect.encode(core).map_err(|error| Failure::unserializable(&error))?;
+    }
+    Ok(effect)
+}
+
+/// What a router sees: the superstep's snapshot with its own task's writes, nobody else's.
+fn fresh_values(
+    core: &Arc<Core>,
+    snapshot: Option<Arc<Values>>,
+    updates: &[Update],
+) -> Result<Values, Failure> {
+    let mut fresh = match snapshot {
+        Some(snapshot) => (*snapshot).clone(),
+        None => core.schema.initial_values(),
+    };
+    for write in updates.iter().flat_map(|update| &update.writes) {
+        let slot = &mut fresh.0[write.channel];
+        let value = Arc::clone(&write.value);
+        *slot = Some(match &core.schema.channels()[write.channel].rule {
+            crate::channel::Rule::Reduce(reducer) if !write.overwrite => {
+                let current = slot.take().unwrap_or_else(|| reducer.initial());
+                reducer::fold(&**reducer, current, vec![value])
+                    .map_err(|error| Failure::reducer(core.schema.key(write.channel), &error))?
+            }
+            _ => value,
+        });
+    }
+    Ok(fresh)
+}
