@@ -7,13 +7,15 @@ use std::{
 
 use async_trait::async_trait;
 
-/// Clock and ids of a run; tests hand in a deterministic one.
+/// Clock, ids and chance of a run; tests hand in a deterministic one.
 #[async_trait]
 pub trait Env: Send + Sync {
     /// Milliseconds since 1970 (UTC).
     fn now_ms(&self) -> i64;
     /// A fresh 128-bit id, larger than every id given before by this `Env`.
     fn new_id(&self) -> u128;
+    /// 64 random bits, all equally likely. Not for secrets.
+    fn random(&self) -> u64;
     /// Waits. Dropping the future ends the wait.
     async fn sleep(&self, time: Duration);
 }
@@ -35,17 +37,25 @@ impl Env for SystemEnv {
         uuid::Uuid::now_v7().as_u128()
     }
 
+    fn random(&self) -> u64 {
+        // The fixed bits of the two halves of a version 4 id stand in different places, so each
+        // meets a random one.
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        high ^ low
+    }
+
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 }
 
-/// A clock that advances one millisecond per question, and ids that count: the same run gives the
-/// same bytes.
+/// A clock that advances one millisecond per question, ids that count and numbers that follow from
+/// a count: the same run gives the same bytes.
 #[derive(Debug, Default)]
 pub struct CountingEnv {
     ticks: AtomicU64,
     ids: AtomicU64,
+    draws: AtomicU64,
 }
 
 #[async_trait]
@@ -56,6 +66,15 @@ impl Env for CountingEnv {
 
     fn new_id(&self) -> u128 {
         u128::from(self.ids.fetch_add(1, Ordering::Relaxed)) + 1
+    }
+
+    fn random(&self) -> u64 {
+        // SplitMix64: a counter, stepped by the golden ratio and mixed.
+        let draw = self.draws.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut bits = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
     }
 
     async fn sleep(&self, time: Duration) {
