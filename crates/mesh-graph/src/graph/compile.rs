@@ -1,0 +1,195 @@
+//! Compiling: drafts of nodes and edges become a [`Core`], or a list of mistakes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    channel::Schema,
+    error::{CompileError, Mistake},
+    names::{self, END, START},
+};
+
+use super::{
+    NodeDraft, RouterDraft, Targets,
+    core::{Core, Exits, JoinId, JoinSpec, NodeId, NodeSpec, Router, START_ID, Target},
+};
+
+/// Numbers nodes by name and turns drafts into specifications, collecting mistakes.
+pub(super) struct Compiler {
+    graph: Arc<str>,
+    schema: Arc<Schema>,
+    nodes: Vec<NodeSpec>,
+    by_name: HashMap<Arc<str>, NodeId>,
+    declared: Vec<(NodeId, Vec<Arc<str>>)>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Compiler {
+    pub(super) fn new(graph: Arc<str>, schema: Arc<Schema>, mut drafts: Vec<NodeDraft>) -> Self {
+        let mut mistakes = Vec::new();
+        drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let start: Arc<str> = Arc::from(START);
+        let mut nodes = vec![NodeSpec {
+            trigger: Arc::clone(&start),
+            name: start,
+            run: None,
+            defer: false,
+            exits: Exits::default(),
+            targets: Vec::new(),
+        }];
+        let mut by_name = HashMap::new();
+        let mut declared = Vec::new();
+        by_name.insert(Arc::clone(&nodes[0].name), START_ID);
+        for draft in drafts {
+            if let Some(reason) = names::refuse(&draft.name) {
+                mistakes.push(Mistake::BadName { name: draft.name.to_string(), reason });
+                continue;
+            }
+            if by_name.contains_key(&draft.name) {
+                mistakes.push(Mistake::DuplicateNode { node: draft.name.to_string() });
+                continue;
+            }
+            let id = nodes.len() as NodeId;
+            by_name.insert(Arc::clone(&draft.name), id);
+            declared.push((id, draft.targets));
+            nodes.push(NodeSpec {
+                trigger: Arc::from(format!("branch:to:{}", draft.name)),
+                name: draft.name,
+                run: Some(draft.run),
+                defer: draft.defer,
+                exits: Exits::default(),
+                targets: Vec::new(),
+            });
+        }
+        Self { graph, schema, nodes, by_name, declared, mistakes }
+    }
+
+    fn source(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<NodeId> {
+        if &**name == END {
+            self.mistakes.push(Mistake::EdgeFromEnd);
+            return None;
+        }
+        self.known(name, place)
+    }
+
+    fn target(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<Target> {
+        if &**name == END {
+            return Some(Target::End);
+        }
+        if &**name == START {
+            self.mistakes.push(Mistake::EdgeToStart);
+            return None;
+        }
+        self.known(name, place).map(Target::Node)
+    }
+
+    fn known(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<NodeId> {
+        let found = self.by_name.get(name).copied();
+        if found.is_none() {
+            self.mistakes.push(Mistake::UnknownNode { place: place(), node: name.to_string() });
+        }
+        found
+    }
+
+    pub(super) fn compile(
+        mut self,
+        edges: Vec<(Arc<str>, Arc<str>)>,
+        joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
+        routers: Vec<RouterDraft>,
+    ) -> Result<Core, CompileError> {
+        for (from, to) in edges {
+            let place = || format!("the edge {from} -> {to}");
+            let source = self.source(&from, place);
+            let target = self.target(&to, place);
+            if let (Some(source), Some(Target::Node(target))) = (source, target) {
+                self.nodes[source as usize].exits.edges.push(target);
+            }
+        }
+        let mut specs = Vec::new();
+        for (sources, to) in joins {
+            self.join(&sources, &to, &mut specs);
+        }
+        for draft in routers {
+            self.router(draft);
+        }
+        for (id, targets) in std::mem::take(&mut self.declared) {
+            for name in targets {
+                let node = Arc::clone(&self.nodes[id as usize].name);
+                if let Some(Target::Node(target)) =
+                    self.target(&name, || format!("the targets of `{node}`"))
+                {
+                    self.nodes[id as usize].targets.push(target);
+                }
+            }
+        }
+        let start = &self.nodes[START_ID as usize].exits;
+        if start.edges.is_empty() && start.routers.is_empty() && start.joins.is_empty() {
+            self.mistakes.push(Mistake::NoEntry);
+        }
+        if !self.mistakes.is_empty() {
+            return Err(CompileError { graph: self.graph.to_string(), mistakes: self.mistakes });
+        }
+        Ok(Core {
+            name: self.graph,
+            schema: self.schema,
+            nodes: self.nodes,
+            joins: specs,
+            by_name: self.by_name,
+        })
+    }
+
+    fn join(&mut self, sources: &[Arc<str>], to: &Arc<str>, specs: &mut Vec<JoinSpec>) {
+        let joined = sources.iter().map(|name| &**name).collect::<Vec<_>>().join("+");
+        let name = format!("join:{joined}:{to}");
+        if sources.is_empty() {
+            self.mistakes.push(Mistake::EmptyJoin { target: to.to_string() });
+        }
+        let mut ids = Vec::with_capacity(sources.len());
+        for source in sources {
+            if let Some(id) = self.source(source, || format!("the join {name}"))
+                && !ids.contains(&id)
+            {
+                ids.push(id);
+            }
+        }
+        let target = self.target(to, || format!("the join {name}"));
+        let Some(Target::Node(target)) = target else { return };
+        let join = specs.len() as JoinId;
+        for id in &ids {
+            self.nodes[*id as usize].exits.joins.push(join);
+        }
+        specs.push(JoinSpec { name: Arc::from(name), sources: ids, target });
+    }
+
+    fn router(&mut self, draft: RouterDraft) {
+        let from = draft.from;
+        let place = || format!("the route from `{from}`");
+        let source = self.source(&from, place);
+        let mut router = Router { decide: draft.decide, closed: None, labels: None, empty: None };
+        match draft.targets {
+            Targets::Open => {}
+            Targets::Closed(names) => {
+                let targets = names.iter().filter_map(|name| self.target(name, place));
+                router.closed = Some(targets.filter_map(Target::node).collect());
+            }
+            Targets::Labels(labels) => {
+                let mut map = HashMap::new();
+                for (label, name) in labels {
+                    if let Some(target) = self.target(&name, place) {
+                        map.insert(label, target);
+                    }
+                }
+                router.labels = Some(map);
+            }
+        }
+        match draft.empty {
+            Some(name) => router.empty = self.target(&name, place),
+            None if draft.fan_out => {
+                self.mistakes.push(Mistake::NoEmptyCase { from: from.to_string() });
+            }
+            None => {}
+        }
+        if let Some(source) = source {
+            self.nodes[source as usize].exits.routers.push(router);
+        }
+    }
+}

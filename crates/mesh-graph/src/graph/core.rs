@@ -1,0 +1,267 @@
+//! A compiled graph without its types: numbered nodes with what follows each.
+//!
+//! The planner and the driver work on it and never change it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    channel::{Schema, Values},
+    command::{Goto, Route, Send},
+    error::Failure,
+    names::{END, START},
+    node::{ArgCodec, NodeFn},
+};
+
+/// Position of a node in its graph. Nodes are numbered by name, so that number order is apply
+/// order; START is number 0.
+pub(crate) type NodeId = u32;
+/// Position of a join in its graph.
+pub(crate) type JoinId = u32;
+
+/// The number of the hidden node that applies the input.
+pub(crate) const START_ID: NodeId = 0;
+/// A router's function over the fresh state of its task.
+pub(super) type Decide = Arc<dyn Fn(&Schema, &Values) -> Route + std::marker::Send + Sync>;
+
+/// A compiled graph without its types: what the planner and the driver work on.
+pub(crate) struct Core {
+    pub(crate) name: Arc<str>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) nodes: Vec<NodeSpec>,
+    pub(crate) joins: Vec<JoinSpec>,
+    pub(super) by_name: HashMap<Arc<str>, NodeId>,
+}
+
+pub(crate) struct NodeSpec {
+    pub(crate) name: Arc<str>,
+    /// `None` for START, which applies the input.
+    pub(crate) run: Option<Arc<dyn NodeFn>>,
+    pub(crate) defer: bool,
+    pub(crate) exits: Exits,
+    /// `branch:to:<name>`, as streams show what triggered a task.
+    pub(crate) trigger: Arc<str>,
+    pub(super) targets: Vec<NodeId>,
+}
+
+/// What follows a node.
+#[derive(Default)]
+pub(crate) struct Exits {
+    pub(crate) edges: Vec<NodeId>,
+    pub(crate) joins: Vec<JoinId>,
+    pub(crate) routers: Vec<Router>,
+}
+
+pub(crate) struct Router {
+    pub(super) decide: Decide,
+    pub(super) closed: Option<Vec<NodeId>>,
+    pub(super) labels: Option<HashMap<Arc<str>, Target>>,
+    pub(super) empty: Option<Target>,
+}
+
+/// Where an edge leads.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    Node(NodeId),
+    End,
+}
+
+impl Target {
+    pub(super) fn node(self) -> Option<NodeId> {
+        match self {
+            Self::Node(id) => Some(id),
+            Self::End => None,
+        }
+    }
+}
+
+pub(crate) struct JoinSpec {
+    /// `join:a+b:j`, as streams show it and checkpoints store it.
+    pub(crate) name: Arc<str>,
+    pub(crate) sources: Vec<NodeId>,
+    pub(crate) target: NodeId,
+}
+
+/// Where a task leads, by number.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leads {
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) sends: Vec<Sent>,
+    /// A router that declared sends returned none.
+    pub(crate) empty_fan_out: bool,
+}
+
+/// A `Send` whose target was found and whose argument fits it.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    pub(crate) node: NodeId,
+    pub(crate) arg: crate::value::Value,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sent({})", self.node)
+    }
+}
+
+impl Core {
+    pub(crate) fn node(&self, id: NodeId) -> &NodeSpec {
+        &self.nodes[id as usize]
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<NodeId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Resolves one target into where it leads; END leads nowhere.
+    pub(crate) fn resolve(&self, goto: Goto, leads: &mut Leads) -> Result<(), Failure> {
+        match goto {
+            Goto::Node(name) if &*name == END => Ok(()),
+            Goto::Node(name) if &*name == START => {
+                Err(Failure::invalid_route("START cannot be gone to"))
+            }
+            Goto::Node(name) => {
+                let id = self.find(&name).ok_or_else(|| Failure::unknown_target(&name))?;
+                leads.nodes.push(id);
+                Ok(())
+            }
+            Goto::Send(send) if &*send.node == END || &*send.node == START => {
+                Err(Failure::invalid_update(format!("a Send cannot go to {}", send.node)))
+            }
+            Goto::Send(send) => {
+                let id =
+                    self.find(&send.node).ok_or_else(|| Failure::unknown_target(&send.node))?;
+                leads.sends.push(Sent { node: id, arg: self.fit_argument(id, send)? });
+                Ok(())
+            }
+        }
+    }
+
+    fn fit_argument(&self, id: NodeId, send: Send) -> Result<crate::value::Value, Failure> {
+        use crate::{command::Arg, state::Update};
+        let spec = self.node(id);
+        let Some(run) = &spec.run else {
+            return Err(Failure::unknown_target(&send.node));
+        };
+        let wrong = |expected: &str| {
+            Failure::invalid_update(format!(
+                "the argument of the Send to `{}` is no {expected}",
+                spec.name
+            ))
+        };
+        match (run.arg(), send.arg) {
+            (ArgCodec::State, Arg::State(update)) => {
+                Ok(Arc::new(update.into_values(&self.schema)?))
+            }
+            (ArgCodec::State, Arg::Json(json)) => {
+                let update = Update::from_json(&self.schema, json, |_| true)?;
+                Ok(Arc::new(update.into_values(&self.schema)?))
+            }
+            (ArgCodec::State, Arg::Typed(_)) => Err(wrong("partial state")),
+            (ArgCodec::Typed(codec), Arg::Json(json)) => codec.from_json(json).map_err(|error| {
+                Failure::invalid_update(format!("Send to `{}`: {error}", spec.name))
+            }),
+            (ArgCodec::Typed(codec), Arg::Typed(value)) => {
+                if codec.accepts(&value) {
+                    Ok(value)
+                } else {
+                    Err(wrong(codec.type_name()))
+                }
+            }
+            (ArgCodec::Typed(codec), Arg::State(_)) => Err(wrong(codec.type_name())),
+        }
+    }
+
+    /// Decides where a router leads, given the fresh state of its task.
+    pub(crate) fn decide(
+        &self,
+        router: &Router,
+        fresh: &Values,
+        leads: &mut Leads,
+    ) -> Result<(), Failure> {
+        let gotos = (router.decide)(&self.schema, fresh).0?;
+        if gotos.is_empty() {
+            match router.empty {
+                Some(target) => leads.nodes.extend(target.node()),
+                None => leads.empty_fan_out = true,
+            }
+            return Ok(());
+        }
+        for goto in gotos {
+            let goto = match (&router.labels, goto) {
+                (Some(labels), Goto::Node(label)) => match labels.get(&label) {
+                    Some(target) => {
+                        leads.nodes.extend(target.node());
+                        continue;
+                    }
+                    None => return Err(unknown_label(&label, labels)),
+                },
+                (_, goto) => goto,
+            };
+            let before = (leads.nodes.len(), leads.sends.len());
+            self.resolve(goto, leads)?;
+            if let Some(closed) = &router.closed {
+                let nodes = leads.nodes[before.0..].iter().copied();
+                let sends = leads.sends[before.1..].iter().map(|send| send.node);
+                if let Some(other) = nodes.chain(sends).find(|id| !closed.contains(id)) {
+                    return Err(Failure::unknown_target(&self.node(other).name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What may be wrong although the graph compiles.
+    pub(crate) fn lint(&self) -> Vec<Lint> {
+        let mut reached = vec![false; self.nodes.len()];
+        let mut open = vec![START_ID];
+        let mut anywhere = false;
+        while let Some(id) = open.pop() {
+            if std::mem::replace(&mut reached[id as usize], true) {
+                continue;
+            }
+            let spec = self.node(id);
+            let joins = spec.exits.joins.iter().map(|join| self.joins[*join as usize].target);
+            open.extend(
+                spec.exits.edges.iter().copied().chain(joins).chain(spec.targets.iter().copied()),
+            );
+            for router in &spec.exits.routers {
+                match (&router.closed, &router.labels) {
+                    (Some(closed), _) => open.extend(closed),
+                    (None, Some(labels)) => {
+                        open.extend(labels.values().filter_map(|target| target.node()));
+                    }
+                    (None, None) => anywhere = true,
+                }
+                open.extend(router.empty.and_then(Target::node));
+            }
+        }
+        if anywhere {
+            return Vec::new();
+        }
+        self.nodes
+            .iter()
+            .zip(reached)
+            .filter(|(_, reached)| !reached)
+            .map(|(spec, _)| Lint::Unreachable { node: spec.name.to_string() })
+            .collect()
+    }
+}
+
+fn unknown_label(label: &str, labels: &HashMap<Arc<str>, Target>) -> Failure {
+    let mut known: Vec<&str> = labels.keys().map(|label| &**label).collect();
+    known.sort_unstable();
+    let mut failure = Failure::unknown_target(label);
+    failure.message = format!("the router returned `{label}`; its labels are {}", known.join(", "));
+    failure
+}
+
+/// A hint about a graph that compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lint {
+    /// No declared way leads to this node. Gotos and open routers are unknown to the lint.
+    Unreachable {
+        /// The node.
+        node: String,
+    },
+}
