@@ -25,6 +25,7 @@ use crate::{
     interrupt::{Interrupt, Resume},
     live::StartInput,
     names::INTERRUPT,
+    parent::no_parent,
     run::{
         self, Breakpoints, Durability, Finished, Limits, RECURSION_LIMIT, Request, RunShared,
         Status, Warning,
@@ -357,6 +358,9 @@ pub struct Command {
     pub update: Option<Json>,
     /// Where to go besides.
     pub goto: Vec<Goto>,
+    /// Meant for the parent graph. A thread's own graph has none, so this is refused with
+    /// [`crate::FailureKind::NoParent`]; a node commands its parent by [`crate::Step::parent`].
+    pub to_parent: bool,
 }
 
 enum Asked {
@@ -507,6 +511,9 @@ impl<S> Run<S> {
                 Request::Input(StartInput { update, leads: Leads::default() })
             }
             Asked::Continue => Request::Continue,
+            Asked::Command(command) if command.to_parent => {
+                return Err(Error::InvalidInput(no_parent()));
+            }
             Asked::Command(command) => {
                 let update = match command.update {
                     Some(json) => Update::from_json(&core.schema, json, |_| true)

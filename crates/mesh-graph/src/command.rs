@@ -8,6 +8,7 @@ use crate::{
     error::Failure,
     names::END,
     node::Node,
+    parent::ToParent,
     state::{State, Update},
     value::{Datum, Value},
 };
@@ -147,6 +148,8 @@ impl<G: Into<Goto>> From<Option<G>> for Route {
 pub(crate) struct Output {
     pub(crate) updates: Vec<Update>,
     pub(crate) goto: Vec<Goto>,
+    /// A command to the parent, which stands in place of everything else.
+    pub(crate) parent: Option<Box<ToParent>>,
 }
 
 /// A node's result with routing: updates, gotos, or both.
@@ -194,6 +197,39 @@ impl<S: State> Step<S> {
     pub fn goto_all<G: Into<Goto>>(mut self, targets: impl IntoIterator<Item = G>) -> Self {
         self.output.goto.extend(targets.into_iter().map(Into::into));
         self
+    }
+
+    /// Makes this step of the parent's state `S` a command to the parent, to be returned by a node
+    /// of a graph over `C` that is mounted in a graph over `S` (or called inside one of its nodes).
+    ///
+    /// The mounted graph stops after the superstep: its other writes of that superstep are
+    /// discarded, and nothing it did before reaches the parent. The parent sees this update and
+    /// these gotos as if the mounted node had returned them, so that node's own edges are followed
+    /// as well. Several such commands of one superstep are merged in the order of their tasks.
+    ///
+    /// A root graph has no parent: its task fails with [`crate::FailureKind::NoParent`].
+    ///
+    /// ```
+    /// # use mesh_graph::{Ctx, NodeResult, State, Step, View};
+    /// # #[derive(State)] struct Team { #[state(append)] notes: Vec<String> }
+    /// # #[derive(State)] struct Desk { question: String }
+    /// async fn hand_over(desk: View<Desk>, _: Ctx) -> NodeResult<Step<Desk>> {
+    ///     let note = Team::update().push_notes(format!("asked: {}", desk.question));
+    ///     Ok(Step::<Team>::update(note).goto("expert").parent())
+    /// }
+    /// ```
+    pub fn parent<C: State>(self) -> Step<C> {
+        let parent = Some(Box::new(ToParent::typed::<S>(self.output)));
+        Step { output: Output { parent, ..Output::default() }, state: std::marker::PhantomData }
+    }
+
+    /// A command to a parent whose state's Rust type is not known here: a JSON object of its keys,
+    /// and where to go there. See [`Step::parent`].
+    pub fn parent_json(update: Option<Json>, goto: impl IntoIterator<Item = Goto>) -> Self {
+        let command = ToParent::json(update.into_iter().collect(), goto.into_iter().collect());
+        let mut step = Self::none();
+        step.output.parent = Some(Box::new(command));
+        step
     }
 }
 

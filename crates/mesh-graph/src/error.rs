@@ -237,6 +237,8 @@ pub enum FailureKind {
     },
     /// A mounted graph failed; its error is beside this.
     Child,
+    /// A command to the parent was given to a root graph.
+    NoParent,
 }
 
 impl std::fmt::Display for Failure {
@@ -307,6 +309,8 @@ pub(crate) enum NodeErrorKind {
     Failed { code: Option<&'static str>, error: BoxError },
     /// A mounted graph failed.
     Child(Box<Error>),
+    /// What the node returned was refused.
+    Refused(Failure),
     /// The node waits for an answer.
     Suspended,
     /// The run is being cancelled.
@@ -328,6 +332,10 @@ impl NodeError {
         Self(NodeErrorKind::Failed { code: Some(code), error: error.into() })
     }
 
+    pub(crate) fn refused(failure: Failure) -> Self {
+        Self(NodeErrorKind::Refused(failure))
+    }
+
     pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>) {
         match self.0 {
             NodeErrorKind::Failed { code, error } => {
@@ -345,6 +353,7 @@ impl NodeError {
                 let failure = Failure::new(FailureKind::Child, error.to_string());
                 (failure, Some(error))
             }
+            NodeErrorKind::Refused(failure) => (failure, None),
             NodeErrorKind::Suspended => {
                 (Failure::new(FailureKind::Node, "suspended outside of a task"), None)
             }
@@ -364,6 +373,7 @@ impl std::fmt::Display for NodeError {
         match &self.0 {
             NodeErrorKind::Failed { error, .. } => write!(f, "{error}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
+            NodeErrorKind::Refused(failure) => write!(f, "{failure}"),
             NodeErrorKind::Suspended => f.write_str("waiting for an answer"),
             NodeErrorKind::Cancelled => f.write_str("cancelled"),
         }

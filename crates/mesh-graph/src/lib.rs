@@ -25,6 +25,7 @@ mod live;
 mod mount;
 mod names;
 mod node;
+mod parent;
 pub mod reducer;
 mod run;
 mod snapshot;

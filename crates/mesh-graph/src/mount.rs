@@ -90,10 +90,14 @@ impl NodeFn for Mount {
             let finished = run::drive_child(Arc::clone(&child), &ctx, entered?)
                 .await
                 .map_err(|error| NodeError(NodeErrorKind::Child(Box::new(error))))?;
+            if let Some(command) = finished.to_parent {
+                let output = command.into_output(&ctx.0.run.core.schema);
+                return output.map(StepOutput).map_err(NodeError::refused);
+            }
             match finished.status {
                 Status::Done => {
                     let update = leave(&child.schema, &finished.values);
-                    Ok(StepOutput(Output { updates: vec![update], goto: Vec::new() }))
+                    Ok(StepOutput(Output { updates: vec![update], ..Output::default() }))
                 }
                 Status::Interrupted => Err(ctx.suspend_for(finished.interrupts)),
                 Status::Cancelled => Err(NodeError(NodeErrorKind::Cancelled)),

@@ -31,6 +31,7 @@ use crate::{
     graph::{Core, NodeId, START_ID},
     interrupt::{Interrupt, InterruptId, Resume},
     live::StartInput,
+    parent::ToParent,
     stream::Sink,
 };
 
@@ -179,6 +180,8 @@ pub(crate) struct Finished {
     pub(crate) values: Arc<Values>,
     pub(crate) interrupts: Vec<Interrupt>,
     pub(crate) checkpoint: Option<CheckpointId>,
+    /// The graph gave up with a command to its parent.
+    pub(crate) to_parent: Option<ToParent>,
 }
 
 /// Runs a graph until it is done, interrupted, cancelled or failed.

@@ -180,7 +180,7 @@ async fn apply(
     let planned: Vec<Planned> = nodes.iter().map(|node| Planned::stand_in(*node)).collect();
     let mut done = Vec::with_capacity(planned.len());
     for (planned, (node, values)) in planned.iter().zip(chosen) {
-        let output = Output { updates: values.into_iter().collect(), goto: Vec::new() };
+        let output = Output { updates: values.into_iter().collect(), ..Output::default() };
         let snapshot = Some(Arc::clone(&driver.live.values));
         let effect = effect_of(core, node, output, Leads::default(), snapshot, true)
             .map_err(Error::InvalidStateUpdate)?;

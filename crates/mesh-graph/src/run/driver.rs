@@ -20,6 +20,7 @@ use crate::{
     graph::{Core, NodeId, START_ID},
     interrupt::{Interrupt, InterruptId},
     live::{Effect, Live},
+    parent::ToParent,
     stream::{Mode, interrupt_update},
     superstep::{self, Cause, Planned},
 };
@@ -73,6 +74,8 @@ pub(super) enum SlotState {
     Waiting,
     Done(Effect),
     Suspended,
+    /// It has a command for the parent graph.
+    ToParent(Box<ToParent>),
     Failed {
         inner: Option<Box<Error>>,
         /// Tasks that were still running: tells the first failure in time.
@@ -117,6 +120,7 @@ impl Driver {
             values: Arc::clone(&self.live.values),
             interrupts,
             checkpoint: self.live.id,
+            to_parent: None,
         }
     }
 
@@ -332,6 +336,12 @@ impl Driver {
                 slot.state = SlotState::Failed { inner, left };
                 store = true;
             }
+            TaskEnd::ToParent(command) => {
+                // Counts once the parent has it: after a crash before that the task runs again.
+                slot.state = SlotState::ToParent(command);
+                slot.unsaved = false;
+                store = false;
+            }
             TaskEnd::Cancelled => {
                 slot.state = SlotState::Cancelled;
                 slot.unsaved = false;
@@ -404,6 +414,16 @@ impl Driver {
         }
         if slots.iter().any(|slot| matches!(slot.state, SlotState::Cancelled)) {
             return Ok(Some(self.finished(Status::Cancelled, Vec::new())));
+        }
+        if slots.iter().any(|slot| matches!(slot.state, SlotState::ToParent(_))) {
+            // Ends this graph for good: what siblings wrote or asked is let go.
+            let commands = slots.into_iter().filter_map(|slot| match slot.state {
+                SlotState::ToParent(command) => Some(*command),
+                _ => None,
+            });
+            let mut finished = self.finished(Status::Done, Vec::new());
+            finished.to_parent = commands.reduce(ToParent::and);
+            return Ok(Some(finished));
         }
         let interrupts = distinct(
             slots.iter().flat_map(|slot| slot.record.open_interrupts().cloned()).collect(),

@@ -13,15 +13,28 @@ use crate::{
     interrupt::Interrupt,
     live::{Effect, StartInput},
     node::Input,
+    parent::{ToParent, no_parent},
     reducer::{self, panic_message},
     state::Update,
 };
 
 /// How one execution of a task ended.
 pub(super) enum TaskEnd {
-    Done { effect: Effect, answered: Vec<Interrupt> },
-    Suspended { open: Vec<Interrupt>, answered: Vec<Interrupt> },
-    Failed { failure: Failure, inner: Option<Box<Error>>, answered: Vec<Interrupt> },
+    Done {
+        effect: Effect,
+        answered: Vec<Interrupt>,
+    },
+    Suspended {
+        open: Vec<Interrupt>,
+        answered: Vec<Interrupt>,
+    },
+    /// It gave its graph up with a command to the parent.
+    ToParent(Box<ToParent>),
+    Failed {
+        failure: Failure,
+        inner: Option<Box<Error>>,
+        answered: Vec<Interrupt>,
+    },
     Cancelled,
 }
 
@@ -43,7 +56,7 @@ pub(super) async fn run_task(
         (None, Some(start)) => {
             drop(input);
             let updates = vec![start.update.clone()];
-            Ok((Output { updates, goto: Vec::new() }, start.leads.clone()))
+            Ok((Output { updates, ..Output::default() }, start.leads.clone()))
         }
         (None, None) => Ok((Output::default(), Leads::default())),
         (Some(run), _) => {
@@ -74,6 +87,12 @@ pub(super) async fn run_task(
     }
     let failed = |failure| TaskEnd::Failed { failure, inner: None, answered: Vec::new() };
     match output {
+        Ok((Output { parent: Some(command), .. }, _)) => {
+            if task.0.run.ns.is_empty() {
+                return failed(no_parent());
+            }
+            TaskEnd::ToParent(command)
+        }
         Ok((output, leads)) => {
             match effect_of(&core, task.0.node, output, leads, snapshot, store) {
                 Ok(effect) => TaskEnd::Done { effect, answered },

@@ -233,6 +233,7 @@ async fn t112_update_resume_and_goto_share_a_superstep() {
         resume: Some(Resume::Only(json!("R"))),
         update: Some(json!({"log": ["upd"], "x": 5})),
         goto: vec![Goto::from("b")],
+        ..Command::default()
     };
     let outcome = bench.app.command(command).thread("t").invoke().await.unwrap();
     assert_eq!(log(&outcome), ["upd", "a", "R", "Some(5)", "b", "Some(5)"]);

@@ -17,6 +17,7 @@ mod inputs;
 mod interrupts;
 mod kit;
 mod mounts;
+mod parents;
 mod state;
 mod streams;
 mod supersteps;
