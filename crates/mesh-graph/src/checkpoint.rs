@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::{
     error::Failure,
     interrupt::{Interrupt, InterruptId},
+    step::StepRecord,
 };
 
 /// Updates of a delta channel between two full values: bounds how much a load has to fold.
@@ -258,6 +259,9 @@ pub struct TaskRecord {
     pub answers: BTreeMap<InterruptId, Json>,
     /// What made its last attempt fail.
     pub error: Option<Failure>,
+    /// Results of its durable steps. The first result of a step stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRecord>,
 }
 
 impl TaskRecord {
@@ -271,6 +275,7 @@ impl TaskRecord {
             interrupts: Vec::new(),
             answers: BTreeMap::new(),
             error: None,
+            steps: Vec::new(),
         }
     }
 
@@ -304,14 +309,14 @@ pub struct TaskCommit {
 }
 
 /// Byte strings as byte strings, not as lists of numbers.
-mod bytes {
+pub(crate) mod bytes {
     use serde::{Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<u8>, D::Error> {
         struct Bytes;

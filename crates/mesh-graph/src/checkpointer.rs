@@ -126,7 +126,7 @@ pub trait Checkpointer: Send + Sync {
 
     /// Stores what is known of a task of the superstep after `checkpoint`, as [`merge_record`]
     /// says: a commit that is already stored stays, unless the record has an error and no commit,
-    /// which withdraws it; questions, answers and the error are replaced.
+    /// which withdraws it; questions, answers and the error are replaced; steps are added.
     ///
     /// The checkpoint itself need not be stored yet.
     ///
@@ -175,8 +175,25 @@ struct Shelf {
 ///
 /// The first commit stays, so that a task which is executed twice counts once. Only an error
 /// without a commit withdraws it: that is how a superstep says that the results it had stored
-/// cannot stand together. Questions, answers and the error are replaced.
+/// cannot stand together. Questions, answers and the error are replaced. Steps are only ever added:
+/// the first result of each stays, and a record that brings steps and nothing else changes nothing
+/// else.
 pub fn merge_record(stored: &mut TaskRecord, mut new: TaskRecord) {
+    let only_steps = new.commit.is_none()
+        && new.error.is_none()
+        && new.interrupts.is_empty()
+        && new.answers.is_empty();
+    let mut steps = std::mem::take(&mut stored.steps);
+    for step in std::mem::take(&mut new.steps) {
+        if !steps.iter().any(|known| known.path == step.path) {
+            steps.push(step);
+        }
+    }
+    if only_steps && !steps.is_empty() {
+        stored.steps = steps;
+        return;
+    }
+    new.steps = steps;
     let withdrawn = new.commit.is_none() && new.error.is_some();
     // Commands are no results: a later record holds the earlier ones, too.
     let replaces = withdrawn || new.id == TaskId::NULL;

@@ -18,6 +18,7 @@ use crate::{
     graph::NodeId,
     interrupt::{Interrupt, InterruptId},
     run::RunShared,
+    step::Steps,
     stream::{Body, Event, Mode},
     superstep::Cause,
 };
@@ -41,6 +42,18 @@ pub(crate) struct TaskShared {
     /// Answers stored for this task.
     pub(crate) answers: BTreeMap<InterruptId, Json>,
     pub(crate) asked: Mutex<Asked>,
+    /// Durable steps; made when the task has its first one.
+    pub(crate) steps: OnceLock<Steps>,
+    /// Set when this is a functional task that a task called.
+    pub(crate) call: Option<Box<Called>>,
+}
+
+/// Who called a functional task.
+pub(crate) struct Called {
+    /// The task whose record keeps the result.
+    pub(crate) caller: TaskContext,
+    /// The functional task's own name.
+    pub(crate) name: Arc<str>,
 }
 
 /// The questions a task has put so far in this execution.
@@ -62,7 +75,10 @@ impl TaskContext {
     }
 
     pub(crate) fn node_name(&self) -> &Arc<str> {
-        &self.0.run.core.node(self.0.node).name
+        match &self.0.call {
+            Some(call) => &call.name,
+            None => &self.0.run.core.node(self.0.node).name,
+        }
     }
 
     /// The namespace of what runs below this task: `ns|node:task`.
@@ -125,6 +141,10 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             Ok(deps) => Ok(Self { task, deps }),
             Err(_) => Err(NodeError::msg("the graph was started with other dependencies")),
         }
+    }
+
+    pub(crate) fn task(&self) -> &TaskContext {
+        &self.task
     }
 
     /// The dependencies that the graph was started with.

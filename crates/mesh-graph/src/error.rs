@@ -235,6 +235,18 @@ pub enum FailureKind {
         /// The key.
         key: String,
     },
+    /// A task used one key for two steps.
+    DuplicateStep {
+        /// The step.
+        step: String,
+    },
+    /// A stored step was asked for with another task, another input or another type.
+    StepMismatch {
+        /// The step.
+        step: String,
+    },
+    /// A task made more steps than [`crate::STEPS_MAX`].
+    TooManySteps,
     /// A mounted graph failed; its error is beside this.
     Child,
     /// A command to the parent was given to a root graph.
@@ -307,6 +319,8 @@ pub struct NodeError(pub(crate) NodeErrorKind);
 pub(crate) enum NodeErrorKind {
     /// The node's own error.
     Failed { code: Option<&'static str>, error: BoxError },
+    /// The node did something that the engine refuses.
+    Broken(Failure),
     /// A mounted graph failed.
     Child(Box<Error>),
     /// What the node returned was refused.
@@ -349,6 +363,7 @@ impl NodeError {
                 let message = error.to_string();
                 (Failure { kind: FailureKind::Node, code, message, chain }, None)
             }
+            NodeErrorKind::Broken(failure) => (failure, None),
             NodeErrorKind::Child(error) => {
                 let failure = Failure::new(FailureKind::Child, error.to_string());
                 (failure, Some(error))
@@ -372,6 +387,7 @@ impl std::fmt::Display for NodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             NodeErrorKind::Failed { error, .. } => write!(f, "{error}"),
+            NodeErrorKind::Broken(failure) => write!(f, "{failure}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
             NodeErrorKind::Refused(failure) => write!(f, "{failure}"),
             NodeErrorKind::Suspended => f.write_str("waiting for an answer"),

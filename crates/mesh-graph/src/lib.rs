@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod canonical;
 pub mod channel;
 pub mod checkpoint;
 pub mod checkpointer;
@@ -30,6 +31,7 @@ pub mod reducer;
 mod run;
 mod snapshot;
 mod state;
+mod step;
 pub mod stored;
 mod stream;
 mod superstep;
@@ -41,6 +43,7 @@ pub mod value;
 pub use mesh_graph_macros::State;
 
 pub use app::{App, Command, Outcome, Patch, Run, RunHandle, Untyped};
+pub use canonical::InputHash;
 pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoStep, Route, Send, Step};
@@ -55,6 +58,7 @@ pub use run::{
 };
 pub use snapshot::{StateSnapshot, TaskSnapshot};
 pub use state::{Reader, Shared, State, Update, View};
+pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use stream::{EVENT_BUFFER, Event, Mode, Modes, UnknownStreamMode};
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.

@@ -21,6 +21,7 @@ use crate::{
     interrupt::{Interrupt, InterruptId},
     live::{Effect, Live},
     parent::ToParent,
+    step::Steps,
     stream::{Mode, interrupt_update},
     superstep::{self, Cause, Planned},
 };
@@ -68,6 +69,17 @@ pub(super) struct Slot {
     /// The record holds something that storage does not have.
     pub(super) unsaved: bool,
     pub(super) state: SlotState,
+    /// The execution that is under way or has ended.
+    pub(super) task: Option<TaskContext>,
+}
+
+impl Slot {
+    /// Takes over the durable steps that the task has had so far.
+    fn keep_steps(&mut self) {
+        if let Some(steps) = self.task.as_ref().and_then(|task| task.0.steps.get()) {
+            self.record.steps = steps.records();
+        }
+    }
 }
 
 pub(super) enum SlotState {
@@ -176,6 +188,7 @@ impl Driver {
                     planned,
                     unsaved: false,
                     state: SlotState::Waiting,
+                    task: None,
                 };
                 if self.records.is_empty() {
                     return Ok(slot);
@@ -226,6 +239,8 @@ impl Driver {
             cancel: self.shared.cancel.clone(),
             answers,
             asked: Mutex::new(Asked::default()),
+            steps: OnceLock::new(),
+            call: None,
         }))
     }
 
@@ -240,8 +255,12 @@ impl Driver {
         let left = waiting.len();
         let mut running = Running::new(left > 1);
         for position in waiting {
-            let slot = &slots[position];
+            let slot = &mut slots[position];
             let task = self.context(&slot.planned, slot.record.answers.clone());
+            if !slot.record.steps.is_empty() {
+                task.0.steps.get_or_init(|| Steps::stored(&slot.record.steps));
+            }
+            slot.task = Some(task.clone());
             let input = slot.planned.input(&self.live);
             let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
             running.add(position, run_task(task, input, start, self.storage().is_some()));
@@ -277,7 +296,7 @@ impl Driver {
                 // Time is up: what still runs is dropped and runs again on resume.
                 for slot in slots.iter_mut() {
                     if matches!(slot.state, SlotState::Waiting) {
-                        slot.state = SlotState::Cancelled;
+                        self.cancelled(slot);
                     }
                 }
                 break;
@@ -304,14 +323,8 @@ impl Driver {
         end: TaskEnd,
         left: usize,
     ) -> Result<(), Error> {
-        let core = Arc::clone(self.core());
-        if slot.record.node.is_empty() && self.storage().is_some() {
-            slot.record = TaskRecord::new(
-                self.task_id(&slot.planned),
-                &core.node(slot.planned.node).name,
-                slot.planned.path(&core),
-            );
-        }
+        self.identify(slot);
+        slot.keep_steps();
         slot.unsaved = true;
         let mut store = left > 0;
         match end {
@@ -343,8 +356,7 @@ impl Driver {
                 store = false;
             }
             TaskEnd::Cancelled => {
-                slot.state = SlotState::Cancelled;
-                slot.unsaved = false;
+                self.cancelled(slot);
                 store = false;
             }
         }
@@ -364,6 +376,27 @@ impl Driver {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Gives the slot a record of its own, if results are stored and it has none yet.
+    fn identify(&self, slot: &mut Slot) {
+        if slot.record.node.is_empty() && self.storage().is_some() {
+            let core = self.core();
+            slot.record = TaskRecord::new(
+                self.task_id(&slot.planned),
+                &core.node(slot.planned.node).name,
+                slot.planned.path(core),
+            );
+        }
+    }
+
+    /// Notes that a task runs again on resume. Its steps are all that is kept of it, and only
+    /// a run that stores nothing before its end has not stored them yet.
+    fn cancelled(&self, slot: &mut Slot) {
+        self.identify(slot);
+        slot.keep_steps();
+        slot.unsaved = self.exits_only() && !slot.record.steps.is_empty();
+        slot.state = SlotState::Cancelled;
     }
 
     pub(super) async fn store_record(&mut self, record: &TaskRecord) -> Result<(), Error> {

@@ -64,6 +64,10 @@ pub(super) async fn run_task(
                 (Some(slots), None) => slots.acquire().await.ok(),
                 _ => None,
             };
+            if let Some(steps) = task.0.steps.get() {
+                // Every attempt names its steps from the start again.
+                steps.restart();
+            }
             let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
             let called = call.catch_unwind().await;
             drop(slot);

@@ -12,7 +12,8 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    CheckpointId, Checkpointer, Failure, FailureKind, Interrupt, InterruptId, TaskId,
+    CheckpointId, Checkpointer, Failure, FailureKind, InputHash, Interrupt, InterruptId, StepName,
+    StepRecord, TaskId,
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, FORMAT, Pending, PendingInput, PendingSend, Place,
         SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
@@ -41,6 +42,7 @@ where
     the_first_commit_of_a_task_stays(make().await).await;
     questions_answers_and_the_error_are_replaced(make().await).await;
     an_error_without_a_commit_withdraws_the_commit(make().await).await;
+    steps_are_added_and_take_nothing_away(make().await).await;
     a_task_may_be_stored_before_its_checkpoint(make().await).await;
     records_that_come_with_a_put_are_merged(make().await).await;
     records_are_in_apply_order(make().await).await;
@@ -314,6 +316,31 @@ async fn an_error_without_a_commit_withdraws_the_commit(subject: Subject) {
     let again = TaskRecord { commit: Some(done("y")), ..record(1, "n") };
     subject.put_task(&t(), id(1), again.clone()).await.unwrap();
     assert_eq!(only_task(&subject, 1).await, again);
+}
+
+async fn steps_are_added_and_take_nothing_away(subject: Subject) {
+    let step = |key: &str, value: &[u8]| StepRecord {
+        path: vec![StepName::Call(key.to_owned()), StepName::Nth(3)],
+        what: "charge".to_owned(),
+        input: InputHash(7),
+        value: value.to_vec(),
+    };
+    let with = |steps: &[StepRecord]| TaskRecord { steps: steps.to_vec(), ..record(1, "n") };
+    let (a, b) = (step("a", &[0, 255]), step("b", &[]));
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    subject.put_task(&t(), id(1), with(std::slice::from_ref(&a))).await.unwrap();
+    let asked =
+        TaskRecord { interrupts: vec![question(1, Some("q"))], ..with(std::slice::from_ref(&a)) };
+    subject.put_task(&t(), id(1), asked.clone()).await.unwrap();
+    // A step may arrive late, and again with another result: the first one stays.
+    subject.put_task(&t(), id(1), with(&[step("a", &[1]), b.clone()])).await.unwrap();
+    assert_eq!(
+        only_task(&subject, 1).await,
+        TaskRecord { steps: vec![a.clone(), b.clone()], ..asked }
+    );
+    let withdrawn = TaskRecord { error: Some(failed("conflict")), ..record(1, "n") };
+    subject.put_task(&t(), id(1), withdrawn.clone()).await.unwrap();
+    assert_eq!(only_task(&subject, 1).await, TaskRecord { steps: vec![a, b], ..withdrawn });
 }
 
 async fn a_task_may_be_stored_before_its_checkpoint(subject: Subject) {

@@ -19,5 +19,6 @@ mod kit;
 mod mounts;
 mod parents;
 mod state;
+mod steps;
 mod streams;
 mod supersteps;
