@@ -15,9 +15,14 @@ use syn::{
 /// `BlogView` with a shared field per field, and `BlogUpdate` with `topic(..)`, `push_done(..)`,
 /// `extend_done(..)` and `set_done(..)`; and `Blog::update()`.
 ///
-/// Field attributes: `#[state(append | add | merge | reducer = path | any | ephemeral | untracked)]`
-/// choose the channel's rule (default: last value); `input` and `output` narrow the graph's input
-/// and output to the marked fields.
+/// Field attributes: `#[state(append | add | merge | reducer = path | topic | any | ephemeral |
+/// untracked)]` choose the channel's rule (default: last value); `topic(accumulate)` keeps what was
+/// written, `topic` what was written in the last superstep. `remaining_steps` (a `u32`) and
+/// `is_last_step` (a `bool`) are computed for each task and cannot be written. `input` and `output`
+/// narrow the graph's input and output to the marked fields.
+///
+/// `#[state(part_of = Blog)]` on the struct makes it a part of another state: nodes of a graph over
+/// `Blog` may take a view of it and return its update.
 #[proc_macro_derive(State, attributes(state))]
 pub fn derive_state(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -31,9 +36,18 @@ enum Rule {
     Add,
     Merge,
     Reducer(Path),
+    Topic { item: Type, accumulate: bool },
     Any,
     Ephemeral,
     Untracked,
+    RemainingSteps,
+    IsLastStep,
+}
+
+impl Rule {
+    fn managed(&self) -> bool {
+        matches!(self, Self::RemainingSteps | Self::IsLastStep)
+    }
 }
 
 struct Slot {
@@ -66,23 +80,38 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         ));
     }
     let slots = fields.named.iter().map(slot).collect::<syn::Result<Vec<_>>>()?;
+    let whole = part_of(input)?;
     let narrow_input = slots.iter().any(|slot| slot.input);
     let narrow_output = slots.iter().any(|slot| slot.output);
 
     let state = &input.ident;
     let vis = &input.vis;
     let view = view(state, vis, &slots);
-    let update = update(state, vis, &slots);
+    let update = update(state, vis, &slots, whole.is_some());
     let channels = slots.iter().map(|slot| {
         let channel = channel(slot);
-        let (input, output) = (slot.input || !narrow_input, slot.output || !narrow_output);
+        let shown = !slot.rule.managed();
+        let input = shown && (slot.input || !narrow_input);
+        let output = shown && (slot.output || !narrow_output);
         quote! { #channel.visible(#input, #output) }
     });
     let view_name = format_ident!("{state}View");
     let update_name = format_ident!("{state}Update");
     let (names, indices): (Vec<_>, Vec<_>) =
         slots.iter().enumerate().map(|(index, slot)| (&slot.name, index)).unzip();
+    let part = whole.map(|whole| {
+        quote! {
+            impl ::mesh_graph::Part<#whole> for #state {}
+
+            impl ::mesh_graph::IntoStep<#whole> for #update_name {
+                fn into_step(self) -> ::mesh_graph::Step<#whole> {
+                    ::mesh_graph::Step::none().and_part::<#state>(self)
+                }
+            }
+        }
+    });
     Ok(quote! {
+        #part
         #view
         #update
 
@@ -106,6 +135,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             }
         }
 
+        impl ::mesh_graph::Part<#state> for #state {}
+
         // The struct stands for its channels; nobody has to build or read one.
         const _: () = {
             #[allow(dead_code, reason = "it is here to be compiled, not to be called")]
@@ -120,6 +151,21 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// The state that `#[state(part_of = …)]` names.
+fn part_of(input: &DeriveInput) -> syn::Result<Option<Path>> {
+    let mut whole = None;
+    for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("state")) {
+        attr.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("part_of") {
+                return Err(meta.error("expected part_of = State; other words go on the fields"));
+            }
+            whole = Some(meta.value()?.parse()?);
+            Ok(())
+        })?;
+    }
+    Ok(whole)
 }
 
 fn slot(field: &Field) -> syn::Result<Slot> {
@@ -152,6 +198,37 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 })?),
                 "add" => Rule::Add,
                 "merge" => Rule::Merge,
+                "topic" => {
+                    let item = list_item(&field.ty).ok_or_else(|| {
+                        syn::Error::new(field.ty.span(), "`topic` needs a field of type `Vec<…>`")
+                    })?;
+                    let mut accumulate = false;
+                    if meta.input.peek(syn::token::Paren) {
+                        meta.parse_nested_meta(|inner| {
+                            accumulate = inner.path.is_ident("accumulate");
+                            if accumulate {
+                                Ok(())
+                            } else {
+                                Err(inner.error("expected accumulate"))
+                            }
+                        })?;
+                    }
+                    Rule::Topic { item, accumulate }
+                }
+                "remaining_steps" if is_type(&field.ty, "u32") => Rule::RemainingSteps,
+                "is_last_step" if is_type(&field.ty, "bool") => Rule::IsLastStep,
+                "remaining_steps" => {
+                    return Err(syn::Error::new(
+                        field.ty.span(),
+                        "`remaining_steps` needs a field of type `u32`",
+                    ));
+                }
+                "is_last_step" => {
+                    return Err(syn::Error::new(
+                        field.ty.span(),
+                        "`is_last_step` needs a field of type `bool`",
+                    ));
+                }
                 "any" => Rule::Any,
                 "ephemeral" => Rule::Ephemeral,
                 "untracked" => Rule::Untracked,
@@ -166,8 +243,8 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 }
                 _ => {
                     return Err(meta.error(
-                        "expected append, add, merge, reducer = path, any, ephemeral, untracked, \
-                         input or output",
+                        "expected append, add, merge, reducer = path, topic, any, ephemeral, \
+                         untracked, remaining_steps, is_last_step, input or output",
                     ));
                 }
             };
@@ -177,6 +254,12 @@ fn slot(field: &Field) -> syn::Result<Slot> {
             slot.rule = rule;
             Ok(())
         })?;
+    }
+    if slot.rule.managed() && (slot.input || slot.output) {
+        return Err(syn::Error::new(
+            field.span(),
+            "this key is computed for each task: it can be neither input nor output",
+        ));
     }
     Ok(slot)
 }
@@ -196,7 +279,11 @@ fn list_item(ty: &Type) -> Option<Type> {
 }
 
 fn is_string(ty: &Type) -> bool {
-    matches!(ty, Type::Path(path) if path.path.is_ident("String"))
+    is_type(ty, "String")
+}
+
+fn is_type(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(path) if path.path.is_ident(name))
 }
 
 fn view(state: &Ident, vis: &Visibility, slots: &[Slot]) -> TokenStream {
@@ -219,13 +306,28 @@ fn view(state: &Ident, vis: &Visibility, slots: &[Slot]) -> TokenStream {
     }
 }
 
-fn update(state: &Ident, vis: &Visibility, slots: &[Slot]) -> TokenStream {
+fn update(state: &Ident, vis: &Visibility, slots: &[Slot], part: bool) -> TokenStream {
     let name = format_ident!("{state}Update");
     let doc = format!("An update of [`{state}`]: what its nodes return.");
-    let methods = slots.iter().enumerate().map(|(index, slot)| methods(index, slot));
+    let methods = slots
+        .iter()
+        .enumerate()
+        .filter(|(_, slot)| !slot.rule.managed())
+        .map(|(index, slot)| methods(index, slot));
+    let empty = if part {
+        quote! { ::mesh_graph::Update::of_part::<#state>() }
+    } else {
+        quote! { ::mesh_graph::Update::default() }
+    };
     quote! {
+        impl ::core::default::Default for #name {
+            fn default() -> Self {
+                Self(#empty)
+            }
+        }
+
         #[doc = #doc]
-        #[derive(Debug, Clone, Default)]
+        #[derive(Debug, Clone)]
         #[must_use = "an update does nothing until a node returns it"]
         #vis struct #name(::mesh_graph::Update);
 
@@ -258,7 +360,7 @@ fn methods(index: usize, slot: &Slot) -> TokenStream {
             self
         }
     };
-    if let Rule::Append(item) = &slot.rule {
+    if let Rule::Append(item) | Rule::Topic { item, .. } = &slot.rule {
         let push = format_ident!("push_{bare}");
         let extend = format_ident!("extend_{bare}");
         let push_doc = format!("Appends one item to `{key}`.");
@@ -308,12 +410,25 @@ fn channel(slot: &Slot) -> TokenStream {
     let reduce = |reducer: TokenStream| {
         quote! { ::mesh_graph::channel::Rule::Reduce(::mesh_graph::reducer::#reducer) }
     };
+    let managed = |what: &TokenStream| {
+        quote! {
+            ::mesh_graph::channel::Rule::Managed(::mesh_graph::channel::Managed::#what)
+        }
+    };
     let rule = match &slot.rule {
         Rule::LastValue => quote! { ::mesh_graph::channel::Rule::LastValue },
         Rule::Any => quote! { ::mesh_graph::channel::Rule::AnyValue },
         Rule::Ephemeral => quote! { ::mesh_graph::channel::Rule::Ephemeral { guarded: true } },
         Rule::Untracked => quote! { ::mesh_graph::channel::Rule::Untracked { guarded: true } },
         Rule::Append(item) => reduce(quote! { append::<#item>() }),
+        Rule::Topic { item, accumulate } => quote! {
+            ::mesh_graph::channel::Rule::Topic {
+                accumulate: #accumulate,
+                append: ::mesh_graph::reducer::append::<#item>(),
+            }
+        },
+        Rule::RemainingSteps => managed(&quote! { RemainingSteps }),
+        Rule::IsLastStep => managed(&quote! { IsLastStep }),
         Rule::Add => reduce(quote! { add::<#ty>() }),
         Rule::Merge => reduce(quote! { merge::<#ty>() }),
         Rule::Reducer(path) => reduce(quote! { custom::<#ty, _>(#path) }),

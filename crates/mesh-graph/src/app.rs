@@ -504,7 +504,10 @@ impl<S> Run<S> {
         let core = &self.inner.core;
         Ok(match std::mem::replace(&mut self.request, Asked::Continue) {
             Asked::Update(update) => Request::Input(StartInput { update, leads: Leads::default() }),
-            Asked::Json(json) => {
+            Asked::Json(mut json) => {
+                if let (true, Some(object)) = (core.lenient_input, json.as_object_mut()) {
+                    object.retain(|key, _| core.schema.is_input(key));
+                }
                 let update =
                     Update::from_json(&core.schema, json, |channel: &Channel| channel.input)
                         .map_err(Error::InvalidInput)?;

@@ -8,7 +8,8 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    reducer::Reduce,
+    error::Mistake,
+    reducer::{self, Reduce},
     value::{Codec, CodecError, Datum, Value, codec},
 };
 
@@ -32,6 +33,33 @@ pub enum Rule {
     },
     /// Folded by a reducer.
     Reduce(Arc<dyn Reduce>),
+    /// A list of what was written, in apply order: of the last superstep alone, or of all.
+    Topic {
+        /// Whether the list is kept; otherwise a step without a write clears it.
+        accumulate: bool,
+        /// Appends lists of items.
+        append: Arc<dyn Reduce>,
+    },
+    /// Computed for every task: never stored, never written, no part of inputs and outputs.
+    Managed(Managed),
+}
+
+/// What a managed key shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Managed {
+    /// Supersteps that the invocation may still run, this one included; counts down to 1.
+    RemainingSteps,
+    /// Whether this is the last superstep before the recursion limit.
+    IsLastStep,
+}
+
+impl Managed {
+    fn json(self, remaining_steps: u32) -> Json {
+        match self {
+            Self::RemainingSteps => Json::from(remaining_steps),
+            Self::IsLastStep => Json::from(remaining_steps == 1),
+        }
+    }
 }
 
 impl std::fmt::Debug for Rule {
@@ -42,6 +70,8 @@ impl std::fmt::Debug for Rule {
             Self::Ephemeral { .. } => "Ephemeral",
             Self::Untracked { .. } => "Untracked",
             Self::Reduce(_) => "Reduce",
+            Self::Topic { .. } => "Topic",
+            Self::Managed(_) => "Managed",
         })
     }
 }
@@ -52,18 +82,52 @@ impl Rule {
         match self {
             Self::LastValue => true,
             Self::Ephemeral { guarded } | Self::Untracked { guarded } => *guarded,
-            Self::AnyValue | Self::Reduce(_) => false,
+            Self::AnyValue | Self::Reduce(_) | Self::Topic { .. } | Self::Managed(_) => false,
         }
     }
 
     /// Whether the value goes when a step passes without a write.
     pub(crate) fn clears(&self) -> bool {
-        matches!(self, Self::AnyValue | Self::Ephemeral { .. })
+        matches!(
+            self,
+            Self::AnyValue | Self::Ephemeral { .. } | Self::Topic { accumulate: false, .. }
+        )
     }
 
     /// Whether the value is part of a checkpoint.
     pub(crate) fn stored(&self) -> bool {
-        !matches!(self, Self::Untracked { .. })
+        !matches!(self, Self::Untracked { .. } | Self::Managed(_))
+    }
+
+    /// The reducer, if writes are folded.
+    pub(crate) fn reducer(&self) -> Option<&Arc<dyn Reduce>> {
+        match self {
+            Self::Reduce(reducer) | Self::Topic { append: reducer, .. } => Some(reducer),
+            _ => None,
+        }
+    }
+
+    /// Whether folding forgets what was there before the superstep.
+    pub(crate) fn starts_over(&self) -> bool {
+        matches!(self, Self::Topic { accumulate: false, .. })
+    }
+
+    /// Whether the key was declared with nothing said about its rule.
+    fn plain(&self) -> bool {
+        matches!(self, Self::LastValue)
+    }
+
+    /// Whether two declarations of a key say the same.
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::LastValue, Self::LastValue) | (Self::AnyValue, Self::AnyValue) => true,
+            (Self::Ephemeral { guarded: a }, Self::Ephemeral { guarded: b })
+            | (Self::Untracked { guarded: a }, Self::Untracked { guarded: b })
+            | (Self::Topic { accumulate: a, .. }, Self::Topic { accumulate: b, .. }) => a == b,
+            (Self::Reduce(a), Self::Reduce(b)) => reducer::same(a, b),
+            (Self::Managed(a), Self::Managed(b)) => a == b,
+            _ => false,
+        }
     }
 }
 
@@ -78,6 +142,8 @@ pub struct Channel {
     pub codec: Arc<dyn Codec>,
     /// What a typed view shows before the first write.
     pub default: Value,
+    /// The value before the first write, as readers by key see it; none is an absent key.
+    pub(crate) initial: Option<Value>,
     /// Part of the input schema.
     pub input: bool,
     /// Part of the output schema.
@@ -97,11 +163,13 @@ impl std::fmt::Debug for Channel {
 impl Channel {
     /// A channel of type `T`, in the input and the output schema.
     pub fn new<T: Datum + Default>(key: &str, rule: Rule) -> Self {
-        let default = match &rule {
+        let initial = match &rule {
             Rule::Reduce(reducer) => reducer.initial(),
-            _ => Arc::new(T::default()),
+            _ => None,
         };
-        Self { key: Arc::from(key), rule, codec: codec::<T>(), default, input: true, output: true }
+        let default = initial.clone().unwrap_or_else(|| Arc::new(T::default()));
+        let codec = codec::<T>();
+        Self { key: Arc::from(key), rule, codec, default, initial, input: true, output: true }
     }
 
     /// Says which schemas the key belongs to.
@@ -110,15 +178,6 @@ impl Channel {
         self.output = output;
         self
     }
-
-    /// The value before the first write, as far as readers by key can see it: reducers start with
-    /// their empty value, everything else is absent.
-    pub(crate) fn initial(&self) -> Option<Value> {
-        match &self.rule {
-            Rule::Reduce(reducer) => Some(reducer.initial()),
-            _ => None,
-        }
-    }
 }
 
 /// The channel table of a graph.
@@ -126,6 +185,7 @@ impl Channel {
 pub struct Schema {
     channels: Vec<Channel>,
     by_key: HashMap<Arc<str>, usize>,
+    managed: bool,
 }
 
 impl Schema {
@@ -136,7 +196,87 @@ impl Schema {
         for (index, channel) in channels.iter().enumerate() {
             by_key.entry(Arc::clone(&channel.key)).or_insert(index);
         }
-        Self { channels, by_key }
+        let managed = channels.iter().any(|channel| matches!(channel.rule, Rule::Managed(_)));
+        Self { channels, by_key, managed }
+    }
+
+    /// Adds the keys of another schema and returns where they are. A key that is there already
+    /// has to be of the same type; of its two rules a plain one gives way to the other.
+    pub(crate) fn contribute(&mut self, other: Self, mistakes: &mut Vec<Mistake>) -> Arc<[usize]> {
+        let place = |channel: Channel| {
+            let Some(index) = self.index(&channel.key) else {
+                self.managed |= matches!(channel.rule, Rule::Managed(_));
+                self.by_key.insert(Arc::clone(&channel.key), self.channels.len());
+                self.channels.push(channel);
+                return self.channels.len() - 1;
+            };
+            let known = &mut self.channels[index];
+            let types = (known.codec.type_name(), channel.codec.type_name());
+            let conflict = if types.0 != types.1 {
+                Some(format!("the type {} and the type {}", types.0, types.1))
+            } else if channel.rule.plain() || known.rule.same(&channel.rule) {
+                None
+            } else if known.rule.plain() {
+                self.managed |= matches!(channel.rule, Rule::Managed(_));
+                let (input, output) = (known.input, known.output);
+                *known = channel.visible(input, output);
+                return index;
+            } else {
+                Some(format!(
+                    "two rules, {:?} and {:?}, or two functions",
+                    known.rule, channel.rule
+                ))
+            };
+            if let Some(problem) = conflict {
+                mistakes.push(Mistake::ChannelConflict { key: channel.key.to_string(), problem });
+            } else {
+                known.input |= channel.input;
+                known.output |= channel.output;
+            }
+            index
+        };
+        other.channels.into_iter().map(place).collect()
+    }
+
+    /// The same keys, none of them part of inputs and outputs.
+    pub(crate) fn private(mut self) -> Self {
+        for channel in &mut self.channels {
+            (channel.input, channel.output) = (false, false);
+        }
+        self
+    }
+
+    /// Whether `key` may be part of an input.
+    pub(crate) fn is_input(&self, key: &str) -> bool {
+        self.index(key).is_some_and(|index| self.channels[index].input)
+    }
+
+    /// Whether the key at `index` is computed for each task; writes to it are ignored.
+    pub(crate) fn is_managed(&self, index: usize) -> bool {
+        matches!(self.channels[index].rule, Rule::Managed(_))
+    }
+
+    /// Reports managed keys in the input or the output.
+    pub(crate) fn check(&self, mistakes: &mut Vec<Mistake>) {
+        for channel in &self.channels {
+            if matches!(channel.rule, Rule::Managed(_)) && (channel.input || channel.output) {
+                mistakes.push(Mistake::ManagedKeyVisible { key: channel.key.to_string() });
+            }
+        }
+    }
+
+    /// The values with the managed keys of a task filled in, if the schema has any.
+    pub(crate) fn managed(&self, values: &Values, remaining_steps: u32) -> Option<Values> {
+        if !self.managed {
+            return None;
+        }
+        let mut values = values.clone();
+        for (channel, slot) in self.channels.iter().zip(&mut values.0) {
+            if let Rule::Managed(managed) = channel.rule {
+                *slot = channel.codec.from_json(managed.json(remaining_steps)).ok();
+            }
+        }
+        Some(values)
     }
 
     /// All channels in order of declaration.
@@ -155,7 +295,7 @@ impl Schema {
 
     /// The values before the first write.
     pub(crate) fn initial_values(&self) -> Values {
-        Values(self.channels.iter().map(Channel::initial).collect())
+        Values(self.channels.iter().map(|channel| channel.initial.clone()).collect())
     }
 
     /// JSON Schema of the input: an object of the input keys, nothing else allowed.

@@ -9,7 +9,7 @@ use crate::{
     names::END,
     node::Node,
     parent::ToParent,
-    state::{State, Update},
+    state::{Part, State, Update},
     value::{Datum, Value},
 };
 
@@ -183,6 +183,12 @@ impl<S: State> Step<S> {
 
     /// A further update of the same task, applied after those before it.
     pub fn and(mut self, update: S::Update) -> Self {
+        self.output.updates.push(update.into());
+        self
+    }
+
+    /// A further update of a part of the state.
+    pub fn and_part<P: Part<S>>(mut self, update: P::Update) -> Self {
         self.output.updates.push(update.into());
         self
     }

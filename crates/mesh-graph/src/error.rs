@@ -457,6 +457,20 @@ pub enum Mistake {
         /// The target.
         target: String,
     },
+    /// Two schemas say different things about one key.
+    #[error("key `{key}` is declared twice, with {problem}")]
+    ChannelConflict {
+        /// The key.
+        key: String,
+        /// The two declarations.
+        problem: String,
+    },
+    /// A managed key is computed for each task: it can be neither given nor returned.
+    #[error("key `{key}` is managed and cannot be part of the input or the output")]
+    ManagedKeyVisible {
+        /// The key.
+        key: String,
+    },
     /// A fan-out must say what follows an empty list.
     #[error("the fan-out from `{from}` does not say where to go when its list is empty")]
     NoEmptyCase {

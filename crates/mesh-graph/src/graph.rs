@@ -5,15 +5,15 @@
 mod compile;
 mod core;
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
 
 use crate::{
     channel::Schema,
     command::{Route, Send},
-    error::CompileError,
+    error::{CompileError, Mistake},
     mount::Mount,
-    node::{Handler, HandlerNode, Named, Node, NodeFn, NodeInput},
-    state::{State, View},
+    node::{Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
+    state::{Part, State, View},
     value::Datum,
 };
 
@@ -49,6 +49,10 @@ use self::{compile::Compiler, core::Decide};
 pub struct Graph<S, D = ()> {
     name: Arc<str>,
     schema: Arc<Schema>,
+    /// Where the fields of the state and of its parts are in the schema.
+    parts: HashMap<TypeId, Arc<[usize]>>,
+    lenient_input: bool,
+    mistakes: Vec<Mistake>,
     nodes: Vec<NodeDraft>,
     edges: Vec<(Arc<str>, Arc<str>)>,
     joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
@@ -87,15 +91,41 @@ impl<S, D> Graph<S, D> {
     where
         S: State,
     {
+        let schema = S::schema();
+        let mut graph = Self::over(name, Schema::new(Vec::new()));
+        graph.contribute(TypeId::of::<S>(), schema);
+        graph
+    }
+
+    fn over(name: &str, schema: Schema) -> Self {
         Self {
             name: Arc::from(name),
-            schema: Arc::new(S::schema()),
+            schema: Arc::new(schema),
+            parts: HashMap::new(),
+            lenient_input: false,
+            mistakes: Vec::new(),
             nodes: Vec::new(),
             edges: Vec::new(),
             joins: Vec::new(),
             routers: Vec::new(),
             types: PhantomData,
         }
+    }
+
+    /// Adds the keys of a schema that stands for `part`, once, and says where they are.
+    fn contribute(&mut self, part: TypeId, schema: Schema) -> Arc<[usize]> {
+        if let Some(positions) = self.parts.get(&part) {
+            return Arc::clone(positions);
+        }
+        let positions = Arc::make_mut(&mut self.schema).contribute(schema, &mut self.mistakes);
+        self.parts.insert(part, Arc::clone(&positions));
+        positions
+    }
+
+    /// Ignores keys of an input that the graph does not have, instead of refusing the input.
+    pub fn lenient_input(&mut self) -> &mut Self {
+        self.lenient_input = true;
+        self
     }
 }
 
@@ -106,9 +136,18 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         In: NodeInput<S>,
         H: Handler<S, D, In>,
     {
-        let schema = Arc::clone(&self.schema);
-        let run = Arc::new(HandlerNode { handler, schema, types: PhantomData });
+        let positions = In::part().map(|part| self.contribute(part.part, part.schema));
+        let run = Arc::new(HandlerNode { handler, positions, types: PhantomData });
         self.draft(name, run)
+    }
+
+    /// Adds the keys of a part that nodes write and no node takes a view of; those that are read
+    /// add themselves.
+    pub fn part<P: Part<S>>(&mut self) -> &mut Self {
+        if let Some(part) = PartSchema::of::<S, P>() {
+            self.contribute(part.part, part.schema);
+        }
+        self
     }
 
     /// Mounts a compiled graph as a node that reads state: `input` makes the child's input from
@@ -228,11 +267,15 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
     /// # Errors
     /// [`CompileError`] lists every mistake with the names it concerns.
     pub fn compile(self) -> Result<Compiled<S, D>, CompileError> {
-        let core = Compiler::new(self.name, self.schema, self.nodes).compile(
+        let mut mistakes = self.mistakes;
+        self.schema.check(&mut mistakes);
+        let mut core = Compiler::new(self.name, self.schema, self.nodes, mistakes).compile(
             self.edges,
             self.joins,
             self.routers,
         )?;
+        core.parts = self.parts;
+        core.lenient_input = self.lenient_input;
         Ok(Compiled { core: Arc::new(core), types: PhantomData })
     }
 }

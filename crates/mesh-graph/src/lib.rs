@@ -52,12 +52,12 @@ pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, N
 pub use graph::{Compiled, FanOut, Graph, Lint, NodeOptions, RouteOptions};
 pub use interrupt::{Interrupt, InterruptId, Resume};
 pub use names::{COPY, END, INPUT, INTERRUPT, START};
-pub use node::{Arg, Handler, Named, Node, NodeInput, StepOutput, TaskInput};
+pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};
 pub use run::{
     Breakpoints, CANCEL_GRACE, Durability, RECURSION_LIMIT, SIBLING_GRACE, Status, Warning,
 };
 pub use snapshot::{StateSnapshot, TaskSnapshot};
-pub use state::{Reader, Shared, State, Update, View};
+pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use stream::{EVENT_BUFFER, Event, Mode, Modes, UnknownStreamMode};
 

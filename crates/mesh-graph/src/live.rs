@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use smallvec::SmallVec;
 
 use crate::{
-    channel::{KeyError, Rule, Schema, Values},
+    channel::{KeyError, Schema, Values},
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Pending, PendingInput, PendingSend,
         Source, StoredUpdate, StoredWrite, TaskCommit,
@@ -273,7 +273,7 @@ fn key_error(schema: &Schema, index: usize) -> impl Fn(crate::value::CodecError)
 fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError> {
     let channel = &schema.channels()[index];
     let wrap = key_error(schema, index);
-    let mut value = channel.initial().unwrap_or_else(|| Arc::clone(&channel.default));
+    let mut value = channel.initial.clone().unwrap_or_else(|| Arc::clone(&channel.default));
     for blob in blobs {
         match blob {
             Blob::Full(bytes) => value = channel.codec.decode(bytes).map_err(&wrap)?,
@@ -282,9 +282,9 @@ fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError
                 for update in updates {
                     decoded.push(channel.codec.decode(&update.0).map_err(&wrap)?);
                 }
-                value = match &channel.rule {
-                    Rule::Reduce(reducer) => {
-                        reducer::fold(&**reducer, value, decoded).map_err(|error| {
+                value = match channel.rule.reducer() {
+                    Some(reducer) => {
+                        reducer::fold(&**reducer, Some(value), decoded).map_err(|error| {
                             wrap(crate::value::CodecError::Mismatch {
                                 expected: channel.codec.type_name(),
                                 reason: error.to_string(),
@@ -292,7 +292,7 @@ fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError
                         })?
                     }
                     // The key had a reducer when this was written: the last update stands.
-                    _ => decoded.pop().unwrap_or(value),
+                    None => decoded.pop().unwrap_or(value),
                 };
             }
         }

@@ -1,6 +1,6 @@
 //! Nodes: async functions from a view of the state, or from an argument, to an update.
 
-use std::{future::Future, marker::PhantomData, ops::Deref, sync::Arc};
+use std::{any::TypeId, future::Future, marker::PhantomData, ops::Deref, sync::Arc};
 
 use futures::future::BoxFuture;
 
@@ -9,7 +9,7 @@ use crate::{
     command::{IntoStep, Output},
     context::{Ctx, TaskContext},
     error::{NodeError, NodeResult},
-    state::{State, View},
+    state::{Part, State, View},
     value::{Codec, Datum, Value, codec},
 };
 
@@ -111,7 +111,7 @@ pub(crate) trait NodeFn: Send + Sync {
 /// What a node function may take first: a [`View`] of the state, or the [`Arg`] of a `Send`.
 #[diagnostic::on_unimplemented(
     message = "a node of a graph over `{S}` cannot take `{Self}` as its first parameter",
-    note = "take `View<{S}>` to read state, or `Arg<T>` to be the target of a `Send` with a `T`"
+    note = "take `View<{S}>` to read state (or a `View` of a part of it), or `Arg<T>` to be the target of a `Send` with a `T`"
 )]
 pub trait NodeInput<S: State>: Sized + Send + 'static {
     /// What a `Send` to such a node carries; `()` for nodes that read state.
@@ -119,28 +119,55 @@ pub trait NodeInput<S: State>: Sized + Send + 'static {
     /// How that argument crosses borders; `None` for nodes that read state.
     #[doc(hidden)]
     fn codec() -> Option<Arc<dyn Codec>>;
+    /// The part of the state it reads, unless that is the state itself or nothing.
+    #[doc(hidden)]
+    fn part() -> Option<PartSchema> {
+        None
+    }
     #[doc(hidden)]
     fn take(input: &TaskInput<'_>) -> NodeResult<Self>;
+}
+
+/// A part of a state, with its keys.
+pub struct PartSchema {
+    pub(crate) part: TypeId,
+    pub(crate) schema: Schema,
+}
+
+impl PartSchema {
+    /// The keys of `P` when it is a part of `S` other than `S` itself. All of them are private:
+    /// what is input and output is said where the state of the graph is declared.
+    pub(crate) fn of<S: State, P: Part<S>>() -> Option<Self> {
+        if TypeId::of::<P>() == TypeId::of::<S>() {
+            return None;
+        }
+        Some(Self { part: TypeId::of::<P>(), schema: P::schema().private() })
+    }
 }
 
 /// What a task was started with, as [`NodeInput`] reads it.
 pub struct TaskInput<'a> {
     schema: &'a Schema,
     input: &'a Input,
+    positions: Option<&'a [usize]>,
 }
 
-impl<S: State> NodeInput<S> for View<S> {
+impl<S: State, P: Part<S>> NodeInput<S> for View<P> {
     type Arg = ();
 
     fn codec() -> Option<Arc<dyn Codec>> {
         None
     }
 
+    fn part() -> Option<PartSchema> {
+        PartSchema::of::<S, P>()
+    }
+
     fn take(input: &TaskInput<'_>) -> NodeResult<Self> {
         match input.input {
-            Input::Snapshot(values) => Ok(Self::new(input.schema, values)),
+            Input::Snapshot(values) => Ok(Self::at(input.schema, values, input.positions)),
             Input::Arg(value) => match value.downcast_ref::<Values>() {
-                Some(values) => Ok(Self::new(input.schema, values)),
+                Some(values) => Ok(Self::at(input.schema, values, input.positions)),
                 None => Err(NodeError::msg("the argument is no partial state")),
             },
         }
@@ -197,7 +224,8 @@ where
 /// A typed handler behind the untyped [`NodeFn`].
 pub(crate) struct HandlerNode<S, D, In, H> {
     pub(crate) handler: H,
-    pub(crate) schema: Arc<Schema>,
+    /// Where the fields of the part that it reads are in the graph's schema.
+    pub(crate) positions: Option<Arc<[usize]>>,
     #[expect(clippy::type_complexity, reason = "a marker that is never called")]
     pub(crate) types: PhantomData<fn() -> (S, D, In)>,
 }
@@ -210,7 +238,9 @@ where
     H: Handler<S, D, In>,
 {
     fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>> {
-        let taken = In::take(&TaskInput { schema: &self.schema, input: &input });
+        let positions = self.positions.as_deref();
+        let schema = &ctx.0.run.core.schema;
+        let taken = In::take(&TaskInput { schema, input: &input, positions });
         // The snapshot is let go before the node runs, so that the barrier finds it unshared.
         drop(input);
         match (taken, Ctx::<D>::new(ctx)) {

@@ -5,7 +5,7 @@
 //! Semantics: LangGraph's reducers; a typed channel always starts from its default.
 
 use std::{
-    any::type_name,
+    any::{Any, type_name},
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hash},
     marker::PhantomData,
@@ -35,9 +35,10 @@ pub enum ReduceError {
 }
 
 /// Folds the updates of one superstep into a channel.
-pub trait Reduce: Send + Sync {
-    /// The value to start from when nothing was ever written.
-    fn initial(&self) -> Value;
+pub trait Reduce: Any + Send + Sync {
+    /// The value to start from when nothing was ever written. Without one the first write is
+    /// stored as it is; typed reducers always have one.
+    fn initial(&self) -> Option<Value>;
 
     /// Folds `updates`, in apply order, into `current`.
     ///
@@ -56,6 +57,13 @@ pub trait Reduce: Send + Sync {
     fn batches_freely(&self) -> bool;
 }
 
+/// Whether two reducers are known to do the same: one and the same, or of a type that holds
+/// nothing, as every function and every closure without captures has a type of its own.
+pub(crate) fn same(a: &Arc<dyn Reduce>, b: &Arc<dyn Reduce>) -> bool {
+    let of = |reducer: &Arc<dyn Reduce>| (&**reducer as &dyn Any).type_id();
+    Arc::ptr_eq(a, b) || (size_of_val(&**a) == 0 && of(a) == of(b))
+}
+
 fn own<T: Clone + Send + Sync + 'static>(value: Value) -> Result<Arc<T>, ReduceError> {
     value.downcast::<T>().map_err(|_| ReduceError::Type { expected: type_name::<T>() })
 }
@@ -72,8 +80,8 @@ pub fn append<T: Datum>() -> Arc<dyn Reduce> {
 struct Append<T>(PhantomData<fn() -> T>);
 
 impl<T: Datum> Reduce for Append<T> {
-    fn initial(&self) -> Value {
-        Arc::new(Vec::<T>::new())
+    fn initial(&self) -> Option<Value> {
+        Some(Arc::new(Vec::<T>::new()))
     }
 
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
@@ -105,8 +113,8 @@ pub fn add<T: Datum + Default + AddAssign>() -> Arc<dyn Reduce> {
 struct Add<T>(PhantomData<fn() -> T>);
 
 impl<T: Datum + Default + AddAssign> Reduce for Add<T> {
-    fn initial(&self) -> Value {
-        Arc::new(T::default())
+    fn initial(&self) -> Option<Value> {
+        Some(Arc::new(T::default()))
     }
 
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
@@ -152,8 +160,8 @@ pub fn merge<T: Mergeable>() -> Arc<dyn Reduce> {
 struct Merge<T>(PhantomData<fn() -> T>);
 
 impl<T: Mergeable> Reduce for Merge<T> {
-    fn initial(&self) -> Value {
-        Arc::new(T::default())
+    fn initial(&self) -> Option<Value> {
+        Some(Arc::new(T::default()))
     }
 
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
@@ -194,8 +202,8 @@ where
     T: Datum + Default,
     F: Fn(T, T) -> T + Send + Sync + 'static,
 {
-    fn initial(&self) -> Value {
-        Arc::new(T::default())
+    fn initial(&self) -> Option<Value> {
+        Some(Arc::new(T::default()))
     }
 
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError> {
@@ -214,17 +222,26 @@ where
 
 /// Folds, and makes an error of a panic: every reducer calls code of its user, if only `Clone`,
 /// `Ord` or `+=`.
+///
+/// Without a current value it starts from the reducer's own, or else from the first update.
 pub(crate) fn fold(
     reducer: &dyn Reduce,
-    current: Value,
-    updates: Vec<Value>,
+    current: Option<Value>,
+    mut updates: Vec<Value>,
 ) -> Result<Value, ReduceError> {
-    catch_unwind(AssertUnwindSafe(|| reducer.fold(current, updates)))
-        .unwrap_or_else(|panic| Err(ReduceError::Panicked { message: panic_message(&*panic) }))
+    let folded = catch_unwind(AssertUnwindSafe(|| match current.or_else(|| reducer.initial()) {
+        Some(current) => reducer.fold(current, updates),
+        None if updates.is_empty() => Err(ReduceError::Type { expected: "anything at all" }),
+        None => {
+            let first = updates.remove(0);
+            if updates.is_empty() { Ok(first) } else { reducer.fold(first, updates) }
+        }
+    }));
+    folded.unwrap_or_else(|panic| Err(ReduceError::Panicked { message: panic_message(&*panic) }))
 }
 
 /// The text of a caught panic.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = panic.downcast_ref::<String>() {

@@ -3,13 +3,13 @@
 //! A state struct names the channels of a graph, one per field. Nodes read a [`View`] of it and
 //! return an update; nobody ever changes a state in place.
 
-use std::{fmt, marker::PhantomData, ops::Deref, sync::Arc};
+use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 use smallvec::SmallVec;
 
 use crate::{
-    channel::{Channel, KeyError, Rule, Schema, Values},
+    channel::{Channel, KeyError, Schema, Values},
     error::Failure,
     reducer,
     value::Value,
@@ -18,8 +18,9 @@ use crate::{
 /// A typed state: a channel table, a view of it, and an update of it.
 ///
 /// Derive it: `#[derive(State)]` on a struct with named fields. Field attributes, at most one rule
-/// each: none (last value), `append`, `add`, `merge`, `reducer = path`, `any`, `ephemeral`,
-/// `untracked`; and `input`, `output` to narrow the graph's input and output to the marked keys.
+/// each: none (last value), `append`, `add`, `merge`, `reducer = path`, `topic`,
+/// `topic(accumulate)`, `any`, `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; and
+/// `input`, `output` to narrow the graph's input and output to the marked keys.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a graph state",
     label = "put `#[derive(State)]` on it",
@@ -41,15 +42,52 @@ pub trait State: Sized + Send + Sync + 'static {
     }
 }
 
+/// A state whose keys are keys of the state `S` as well: what some of its nodes read or write.
+///
+/// A state is a part of itself. Another struct becomes one by
+/// `#[derive(State)] #[state(part_of = S)]`: a node of a graph over `S` may take a [`View`] of it
+/// and return its update. Keys that `S` does not have are added to the graph; they are private,
+/// neither input nor output. A key that `S` has must have the same type; its rule is the one that
+/// says more than "last value", wherever it stands.
+///
+/// Semantics: LangGraph's input schemas of nodes, and its private state.
+///
+/// ```
+/// # use mesh_graph::{Ctx, Graph, NodeResult, State, View};
+/// # #[derive(State)] struct Blog { topic: String }
+/// #[derive(State)]
+/// #[state(part_of = Blog)]
+/// struct Research {
+///     topic: String,
+///     sources: Vec<String>, // private: `Blog` does not have it
+/// }
+///
+/// async fn search(state: View<Research>, _: Ctx) -> NodeResult<ResearchUpdate> {
+///     Ok(Research::update().sources(vec![format!("a book on {}", *state.topic)]))
+/// }
+///
+/// # let mut graph = Graph::<Blog>::new("blog");
+/// graph.node("search", search);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no part of the state `{S}`",
+    label = "a node over `{S}` reads a view of `{S}` or of a part of it",
+    note = "to make it a part, put `#[state(part_of = {S})]` on the struct, below `#[derive(State)]`"
+)]
+pub trait Part<S: State>: State {}
+
 /// Read access to a snapshot by channel index, for derived views.
 pub struct Reader<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) values: &'a Values,
+    /// Where the fields of a part are in the schema.
+    pub(crate) positions: Option<&'a [usize]>,
 }
 
 impl Reader<'_> {
     /// The value of the channel at `index`, or its default when it was never written.
     pub fn field<T: Default + Send + Sync + 'static>(&self, index: usize) -> Shared<T> {
+        let index = self.positions.map_or(index, |positions| positions[index]);
         let channel = &self.schema.channels()[index];
         let value = self.values.get(index).unwrap_or(&channel.default);
         // Writes are checked by type where they enter, so the cast only fails for a view of
@@ -104,7 +142,12 @@ pub struct View<S: State> {
 
 impl<S: State> View<S> {
     pub(crate) fn new(schema: &Schema, values: &Values) -> Self {
-        Self { fields: S::view(&Reader { schema, values }), state: PhantomData }
+        Self::at(schema, values, None)
+    }
+
+    /// A view of a part, whose fields are at `positions` of the schema.
+    pub(crate) fn at(schema: &Schema, values: &Values, positions: Option<&[usize]>) -> Self {
+        Self { fields: S::view(&Reader { schema, values, positions }), state: PhantomData }
     }
 }
 
@@ -142,6 +185,8 @@ pub(crate) struct Write {
 #[derive(Clone, Default)]
 pub struct Update {
     pub(crate) writes: SmallVec<[Write; 2]>,
+    /// The part of the state that the indices count in; the state itself by default.
+    pub(crate) part: Option<fn() -> TypeId>,
 }
 
 impl fmt::Debug for Update {
@@ -151,6 +196,11 @@ impl fmt::Debug for Update {
 }
 
 impl Update {
+    /// An empty update of a part of some state: its indices are those of `P`.
+    pub fn of_part<P: State>() -> Self {
+        Self { writes: SmallVec::new(), part: Some(TypeId::of::<P>) }
+    }
+
     /// Adds a write to the channel at `index`: the channel's rule decides what becomes of it.
     pub fn write<T: Send + Sync + 'static>(&mut self, index: usize, value: T) {
         self.writes.push(Write { channel: index, overwrite: false, value: Arc::new(value) });
@@ -189,7 +239,7 @@ impl Update {
     ///
     /// # Errors
     /// [`Failure`] of kind `InvalidUpdate` when `json` is no object, `UnknownKey` for a key outside
-    /// the schema, `BadValue` for a value of another type.
+    /// the schema, `BadValue` for a value of another type. A managed key is ignored.
     pub(crate) fn from_json(
         schema: &Schema,
         json: Json,
@@ -200,7 +250,11 @@ impl Update {
         };
         let mut update = Self::default();
         for (key, value) in object {
-            let found = schema.index(&key).filter(|index| allowed(&schema.channels()[*index]));
+            let found = schema.index(&key);
+            if found.is_some_and(|index| schema.is_managed(index)) {
+                continue;
+            }
+            let found = found.filter(|index| allowed(&schema.channels()[*index]));
             let Some(index) = found else {
                 return Err(Failure::unknown_key(&key, schema));
             };
@@ -238,9 +292,9 @@ impl Update {
         for write in self.writes {
             let slot = &mut values.0[write.channel];
             let channel = &schema.channels()[write.channel];
-            *slot = match (&channel.rule, slot.take()) {
-                (Rule::Reduce(reducer), Some(current)) if !write.overwrite => {
-                    let folded = reducer::fold(&**reducer, current, vec![write.value]);
+            *slot = match (channel.rule.reducer(), slot.take()) {
+                (Some(reducer), Some(current)) if !write.overwrite => {
+                    let folded = reducer::fold(&**reducer, Some(current), vec![write.value]);
                     Some(folded.map_err(|error| Failure::reducer(&channel.key, &error))?)
                 }
                 _ => Some(write.value),

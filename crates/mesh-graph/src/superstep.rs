@@ -9,7 +9,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    channel::Rule,
     checkpoint::{CheckpointId, TaskId, TaskPath},
     error::{Failure, FailureKind},
     graph::{Core, JoinId, NodeId, START_ID},
@@ -303,10 +302,12 @@ fn group(core: &Core, done: &[(&Planned, Effect)]) -> Result<Vec<Group>, Conflic
     }
     for group in &groups {
         let rule = &core.schema.channels()[group.channel].rule;
-        let writers = match rule {
-            Rule::Reduce(_) => group.overwrites.len(),
-            rule if rule.single_writer() => group.overwrites.len() + group.plain.len(),
-            _ => 0,
+        let writers = if rule.reducer().is_some() {
+            group.overwrites.len()
+        } else if rule.single_writer() {
+            group.overwrites.len() + group.plain.len()
+        } else {
+            0
         };
         if writers > 1 {
             let mut tasks: Vec<usize> =
@@ -348,7 +349,7 @@ fn write(
     // What can fail goes first and leaves the old values alone until all of it has succeeded.
     let mut folded: Vec<Option<Value>> = vec![None; groups.len()];
     for (group, folded) in groups.iter().zip(&mut folded) {
-        if let Rule::Reduce(reducer) = &core.schema.channels()[group.channel].rule
+        if let Some(reducer) = core.schema.channels()[group.channel].rule.reducer()
             && group.overwrites.is_empty()
             && !reducer.cannot_fail()
         {
@@ -360,16 +361,17 @@ fn write(
     let mut changes = Vec::with_capacity(groups.len());
     for (group, folded) in groups.into_iter().zip(folded) {
         let slot = &mut values.0[group.channel];
+        let rule = &core.schema.channels()[group.channel].rule;
         let mut change = Change::whole(group.channel);
         if let Some(place) = group.overwrites.last() {
             *slot = Some(take(*place).value);
             change.replaced_by = Some(*place);
-        } else if let Rule::Reduce(reducer) = &core.schema.channels()[group.channel].rule {
+        } else if let Some(reducer) = rule.reducer() {
             *slot = Some(match folded {
                 Some(folded) => folded,
                 None => fold(core, &group, slot.take(), &mut take, true)?,
             });
-            if reducer.batches_freely() {
+            if reducer.batches_freely() && !rule.starts_over() {
                 change.folded = group.plain;
             }
         } else if let Some(place) = group.plain.last() {
@@ -390,10 +392,10 @@ fn fold(
     values_lost: bool,
 ) -> Result<Value, Conflict> {
     let channel = &core.schema.channels()[group.channel];
-    let Rule::Reduce(reducer) = &channel.rule else {
+    let Some(reducer) = channel.rule.reducer() else {
         return Ok(current.unwrap_or_else(|| Arc::clone(&channel.default)));
     };
-    let current = current.unwrap_or_else(|| reducer.initial());
+    let current = current.filter(|_| !channel.rule.starts_over());
     let updates = group.plain.iter().map(|place| take(*place).value).collect();
     reducer::fold(&**reducer, current, updates).map_err(|error| {
         let mut tasks: Vec<usize> = group.plain.iter().map(|place| place.0).collect();

@@ -24,8 +24,12 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    pub(super) fn new(graph: Arc<str>, schema: Arc<Schema>, mut drafts: Vec<NodeDraft>) -> Self {
-        let mut mistakes = Vec::new();
+    pub(super) fn new(
+        graph: Arc<str>,
+        schema: Arc<Schema>,
+        mut drafts: Vec<NodeDraft>,
+        mut mistakes: Vec<Mistake>,
+    ) -> Self {
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let start: Arc<str> = Arc::from(START);
         let mut nodes = vec![NodeSpec {
@@ -134,6 +138,8 @@ impl Compiler {
             nodes: self.nodes,
             joins: specs,
             by_name: self.by_name,
+            parts: HashMap::new(),
+            lenient_input: false,
         })
     }
 

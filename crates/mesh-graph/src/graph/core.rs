@@ -2,7 +2,7 @@
 //!
 //! The planner and the driver work on it and never change it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::TypeId, collections::HashMap, sync::Arc};
 
 use crate::{
     channel::{Schema, Values},
@@ -10,6 +10,7 @@ use crate::{
     error::Failure,
     names::{END, START},
     node::{ArgCodec, NodeFn},
+    state::Update,
 };
 
 /// Position of a node in its graph. Nodes are numbered by name, so that number order is apply
@@ -30,6 +31,10 @@ pub(crate) struct Core {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) joins: Vec<JoinSpec>,
     pub(super) by_name: HashMap<Arc<str>, NodeId>,
+    /// Where the fields of the state and of its parts are in the schema.
+    pub(super) parts: HashMap<TypeId, Arc<[usize]>>,
+    /// Unknown keys of an input are ignored.
+    pub(crate) lenient_input: bool,
 }
 
 pub(crate) struct NodeSpec {
@@ -112,6 +117,22 @@ impl Core {
         self.by_name.get(name).copied()
     }
 
+    /// Moves the writes of an update of a part to where its keys are in the schema.
+    pub(crate) fn place(&self, update: &mut Update) -> Result<(), Failure> {
+        let Some(part) = update.part.take() else { return Ok(()) };
+        let unknown = || {
+            Failure::invalid_update(
+                "an update of a part that the graph does not know: no node reads it, so add it \
+                 with `Graph::part`",
+            )
+        };
+        let positions = self.parts.get(&part()).ok_or_else(unknown)?;
+        for write in &mut update.writes {
+            write.channel = *positions.get(write.channel).ok_or_else(unknown)?;
+        }
+        Ok(())
+    }
+
     /// Resolves one target into where it leads; END leads nowhere.
     pub(crate) fn resolve(&self, goto: Goto, leads: &mut Leads) -> Result<(), Failure> {
         match goto {
@@ -137,7 +158,7 @@ impl Core {
     }
 
     fn fit_argument(&self, id: NodeId, send: Send) -> Result<crate::value::Value, Failure> {
-        use crate::{command::Arg, state::Update};
+        use crate::command::Arg;
         let spec = self.node(id);
         let Some(run) = &spec.run else {
             return Err(Failure::unknown_target(&send.node));
@@ -149,7 +170,8 @@ impl Core {
             ))
         };
         match (run.arg(), send.arg) {
-            (ArgCodec::State, Arg::State(update)) => {
+            (ArgCodec::State, Arg::State(mut update)) => {
+                self.place(&mut update)?;
                 Ok(Arc::new(update.into_values(&self.schema)?))
             }
             (ArgCodec::State, Arg::Json(json)) => {

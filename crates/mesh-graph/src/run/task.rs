@@ -47,6 +47,7 @@ pub(super) async fn run_task(
 ) -> TaskEnd {
     let core = Arc::clone(&task.0.run.core);
     let spec = core.node(task.0.node);
+    let input = managed(&core, input, task.0.remaining_steps);
     let routed = !spec.exits.routers.is_empty();
     let snapshot = match &input {
         Input::Snapshot(values) if routed => Some(Arc::clone(values)),
@@ -115,22 +116,39 @@ pub(super) async fn run_task(
     }
 }
 
+/// Fills in the managed keys, if the state has any.
+fn managed(core: &Core, input: Input, remaining_steps: u32) -> Input {
+    let filled = match &input {
+        Input::Snapshot(values) => core.schema.managed(values, remaining_steps),
+        Input::Arg(arg) => arg
+            .downcast_ref::<Values>()
+            .and_then(|partial| core.schema.managed(partial, remaining_steps)),
+    };
+    match (filled, &input) {
+        (Some(values), Input::Snapshot(_)) => Input::Snapshot(Arc::new(values)),
+        (Some(values), Input::Arg(_)) => Input::Arg(Arc::new(values)),
+        (None, _) => input,
+    }
+}
+
 /// Follows the node's exits and makes the result storable.
 pub(crate) fn effect_of(
     core: &Arc<Core>,
     node: NodeId,
-    output: Output,
+    mut output: Output,
     leads: Leads,
     snapshot: Option<Arc<Values>>,
     store: bool,
 ) -> Result<Effect, Failure> {
     let spec = core.node(node);
     let schema = &core.schema;
+    for update in &mut output.updates {
+        core.place(update)?;
+    }
     for write in output.updates.iter().flat_map(|update| &update.writes) {
-        let fits = schema
-            .channels()
-            .get(write.channel)
-            .is_some_and(|channel| channel.codec.accepts(&write.value));
+        let fits = schema.channels().get(write.channel).is_some_and(|channel| {
+            channel.codec.accepts(&write.value) && !schema.is_managed(write.channel)
+        });
         if !fits {
             return Err(Failure::invalid_update("a write does not fit the graph's state"));
         }
@@ -177,13 +195,18 @@ fn fresh_values(
         Some(snapshot) => (*snapshot).clone(),
         None => core.schema.initial_values(),
     };
-    for write in updates.iter().flat_map(|update| &update.writes) {
+    let writes = updates.iter().flat_map(|update| &update.writes);
+    for write in writes.clone() {
+        if core.schema.channels()[write.channel].rule.starts_over() {
+            fresh.0[write.channel] = None;
+        }
+    }
+    for write in writes {
         let slot = &mut fresh.0[write.channel];
         let value = Arc::clone(&write.value);
-        *slot = Some(match &core.schema.channels()[write.channel].rule {
-            crate::channel::Rule::Reduce(reducer) if !write.overwrite => {
-                let current = slot.take().unwrap_or_else(|| reducer.initial());
-                reducer::fold(&**reducer, current, vec![value])
+        *slot = Some(match core.schema.channels()[write.channel].rule.reducer() {
+            Some(reducer) if !write.overwrite => {
+                reducer::fold(&**reducer, slot.take(), vec![value])
                     .map_err(|error| Failure::reducer(core.schema.key(write.channel), &error))?
             }
             _ => value,

@@ -18,6 +18,7 @@ mod interrupts;
 mod kit;
 mod mounts;
 mod parents;
+mod parts;
 mod state;
 mod steps;
 mod streams;
