@@ -49,8 +49,10 @@ impl std::fmt::Debug for ToParent {
 impl ToParent {
     /// The command that `output`, made for the parent's state `P`, stands for.
     pub(crate) fn typed<P: State>(output: Output) -> Self {
-        let schema = P::schema();
+        let own = P::schema();
         let keyed = |update: Update| {
+            let of_part = update.part.map(|part| (part.schema)());
+            let schema = of_part.as_ref().unwrap_or(&own);
             let writes = update.writes.into_iter().filter_map(|write| {
                 // An index outside the table cannot come from the state's own update type.
                 let channel = schema.channels().get(write.channel)?;

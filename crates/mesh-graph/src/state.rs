@@ -186,7 +186,19 @@ pub(crate) struct Write {
 pub struct Update {
     pub(crate) writes: SmallVec<[Write; 2]>,
     /// The part of the state that the indices count in; the state itself by default.
-    pub(crate) part: Option<fn() -> TypeId>,
+    pub(crate) part: Option<&'static PartTable>,
+}
+
+/// A part of a state, without its type.
+pub(crate) struct PartTable {
+    pub(crate) id: fn() -> TypeId,
+    pub(crate) schema: fn() -> Schema,
+}
+
+struct TableOf<P>(PhantomData<P>);
+
+impl<P: State> TableOf<P> {
+    const TABLE: PartTable = PartTable { id: TypeId::of::<P>, schema: P::schema };
 }
 
 impl fmt::Debug for Update {
@@ -198,7 +210,7 @@ impl fmt::Debug for Update {
 impl Update {
     /// An empty update of a part of some state: its indices are those of `P`.
     pub fn of_part<P: State>() -> Self {
-        Self { writes: SmallVec::new(), part: Some(TypeId::of::<P>) }
+        Self { writes: SmallVec::new(), part: Some(&TableOf::<P>::TABLE) }
     }
 
     /// Adds a write to the channel at `index`: the channel's rule decides what becomes of it.

@@ -126,7 +126,7 @@ impl Core {
                  with `Graph::part`",
             )
         };
-        let positions = self.parts.get(&part()).ok_or_else(unknown)?;
+        let positions = self.parts.get(&(part.id)()).ok_or_else(unknown)?;
         for write in &mut update.writes {
             write.channel = *positions.get(write.channel).ok_or_else(unknown)?;
         }

@@ -256,3 +256,22 @@ async fn t077_managed_keys_are_computed_and_an_input_cannot_set_them() {
     assert_eq!(outcome.json().unwrap(), seen);
     assert_eq!(app.state("t").await.unwrap().json().unwrap(), seen);
 }
+
+#[tokio::test]
+async fn a_part_is_handed_over_to_the_parent_by_its_keys() {
+    let mut child = Graph::<All, Seen>::new("child");
+    child.node("c", |_: View<All>, _: Ctx<Seen>| async {
+        let secret = Private::update().secret("up");
+        Ok(Step::<All>::none().and_part::<Private>(secret).goto("n2").parent::<All>())
+    });
+    child.edge(START, "c");
+    let child = child.compile().unwrap();
+    let seen = Seen::default();
+    let mut graph = Graph::<All, Seen>::new("parent");
+    graph.node("n2", n2);
+    graph.mount("child", &child, |_| All::update(), |_| All::update());
+    graph.edge(START, "child");
+    let app = graph.compile().unwrap().app(Arc::clone(&seen));
+    app.run(All::update()).invoke().await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [json!({"secret": "up"})]);
+}
