@@ -32,6 +32,7 @@ use crate::{
     },
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
+    store::Store,
     stream::{Event, Mode, Modes, Sink},
     update::{self, StateUpdate},
 };
@@ -76,6 +77,7 @@ struct Inner {
     deps: Arc<dyn Any + Send + Sync>,
     env: Arc<dyn Env>,
     checkpointer: Option<Arc<dyn Checkpointer>>,
+    store: Option<Arc<dyn Store>>,
     before: Breakpoints,
     after: Breakpoints,
 }
@@ -89,6 +91,7 @@ impl<S: State, D: Send + Sync + 'static> Compiled<S, D> {
                 deps: Arc::new(deps),
                 env: Arc::new(SystemEnv),
                 checkpointer: None,
+                store: None,
                 before: Breakpoints::None,
                 after: Breakpoints::None,
             }),
@@ -106,6 +109,11 @@ impl<S> App<S> {
     /// Keeps the checkpoints of all runs here.
     pub fn checkpointer(self, checkpointer: Arc<dyn Checkpointer>) -> Self {
         self.change(|inner| inner.checkpointer = Some(checkpointer))
+    }
+
+    /// What nodes remember across threads is kept here; they reach it by [`crate::Ctx::store`].
+    pub fn store(self, store: Arc<dyn Store>) -> Self {
+        self.change(|inner| inner.store = Some(store))
     }
 
     /// Takes time and ids from here instead of from the machine.
@@ -484,6 +492,7 @@ impl<S> Run<S> {
             deps: Arc::clone(&inner.deps),
             env: Arc::clone(&inner.env),
             checkpointer: inner.checkpointer.clone(),
+            store: inner.store.clone(),
             place,
             ns: Arc::from([]),
             ns_text: Arc::from(""),

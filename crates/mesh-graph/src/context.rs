@@ -19,6 +19,7 @@ use crate::{
     interrupt::{Interrupt, InterruptId},
     run::RunShared,
     step::Steps,
+    store::Store,
     stream::{Body, Event, Mode},
     superstep::Cause,
 };
@@ -155,6 +156,15 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// The dependencies by reference count, to hand them on.
     pub fn share_deps(&self) -> Arc<D> {
         Arc::clone(&self.deps)
+    }
+
+    /// What is remembered across threads: the store that the app was given.
+    ///
+    /// # Errors
+    /// When the app has none; see [`crate::App::store`].
+    pub fn store(&self) -> NodeResult<&Arc<dyn Store>> {
+        let store = self.task.0.run.store.as_ref();
+        store.ok_or_else(|| NodeError::msg("the app has no store: give it one with `App::store`"))
     }
 
     /// The facts of this task.

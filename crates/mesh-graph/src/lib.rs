@@ -32,6 +32,7 @@ mod run;
 mod snapshot;
 mod state;
 mod step;
+pub mod store;
 pub mod stored;
 mod stream;
 mod superstep;
@@ -59,6 +60,7 @@ pub use run::{
 pub use snapshot::{StateSnapshot, TaskSnapshot};
 pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};
+pub use store::{MemoryStore, Store};
 pub use stream::{EVENT_BUFFER, Event, Mode, Modes, UnknownStreamMode};
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.

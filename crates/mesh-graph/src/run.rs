@@ -32,6 +32,7 @@ use crate::{
     interrupt::{Interrupt, InterruptId, Resume},
     live::StartInput,
     parent::ToParent,
+    store::Store,
     stream::Sink,
 };
 
@@ -137,6 +138,8 @@ pub(crate) struct RunShared {
     pub(crate) deps: Arc<dyn Any + Send + Sync>,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) checkpointer: Option<Arc<dyn Checkpointer>>,
+    /// What nodes remember across threads.
+    pub(crate) store: Option<Arc<dyn Store>>,
     /// Where checkpoints go; none without a checkpointer.
     pub(crate) place: Option<Place>,
     pub(crate) ns: Arc<[String]>,

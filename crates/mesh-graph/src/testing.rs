@@ -1,12 +1,14 @@
-//! For tests of this crate and of storage crates: the suite every checkpointer has to pass, and a
-//! checkpointer that fails or stops on command.
+//! For tests of this crate and of storage crates: the suites every checkpointer and
+//! every store has to pass, and a checkpointer that fails or stops on command.
 //!
 //! Behind the feature `testing`; nothing here is meant to run in a product.
 
 mod conformance;
 mod cuts;
 mod faults;
+mod stores;
 
 pub use conformance::check_checkpointer;
 pub use cuts::check_cuts;
 pub use faults::{Fault, FaultyCheckpointer};
+pub use stores::check_store;

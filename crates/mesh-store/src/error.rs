@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use mesh_graph::checkpointer;
+use mesh_graph::{checkpointer, store};
 use rusqlite::ErrorCode;
 
 /// A database file cannot be opened, read or written.
@@ -121,6 +121,12 @@ impl Error {
 }
 
 impl From<Error> for checkpointer::Error {
+    fn from(error: Error) -> Self {
+        Self::Storage(Box::new(error))
+    }
+}
+
+impl From<Error> for store::Error {
     fn from(error: Error) -> Self {
         Self::Storage(Box::new(error))
     }

@@ -8,4 +8,6 @@ mod error;
 mod sqlite;
 
 pub use error::Error;
-pub use sqlite::{GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, WRITE_QUEUE};
+pub use sqlite::{
+    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteStore, WRITE_QUEUE,
+};

@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod checkpoints;
+mod items;
 mod readers;
 mod schema;
 #[cfg(test)]
@@ -18,12 +19,13 @@ use std::{
     thread::JoinHandle,
 };
 
-use mesh_graph::Checkpointer;
+use mesh_graph::{Checkpointer, Store, store::Options};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     checkpoints::SqliteCheckpointer,
+    items::SqliteStore,
     readers::READERS,
     writer::{GROUP_MAX, GROUP_TIME, WRITE_QUEUE},
 };
@@ -133,6 +135,12 @@ impl Sqlite {
     /// The checkpoints in this file.
     pub fn checkpointer(&self) -> Arc<dyn Checkpointer> {
         Arc::new(SqliteCheckpointer::new(self.clone()))
+    }
+
+    /// The long-term memory in this file. Several stores with different options see the same
+    /// items; vectors of another length than the query's do not count.
+    pub fn store(&self, options: Options) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::new(self.clone(), options))
     }
 
     /// Commits what was asked for so far and lets go of the file. Later operations, of clones of

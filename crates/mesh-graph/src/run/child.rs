@@ -39,6 +39,7 @@ pub(crate) async fn drive_child(
         deps: Arc::clone(&parent.deps),
         env: Arc::clone(&parent.env),
         checkpointer: parent.checkpointer.clone(),
+        store: parent.store.clone(),
         place,
         ns,
         ns_text,

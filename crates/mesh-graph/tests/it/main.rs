@@ -21,5 +21,6 @@ mod parents;
 mod parts;
 mod state;
 mod steps;
+mod stores;
 mod streams;
 mod supersteps;

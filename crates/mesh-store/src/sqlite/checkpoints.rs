@@ -264,7 +264,7 @@ fn from_bytes(bytes: [u8; 16]) -> CheckpointId {
 }
 
 /// SQLite does not notice a flipped bit inside a value; this does.
-fn checksum(body: &[u8]) -> i64 {
+pub(super) fn checksum(body: &[u8]) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(body).as_bytes()[..8]);
     i64::from_be_bytes(first)

@@ -19,7 +19,8 @@ const STATEMENTS_KEPT: usize = 64;
 ///
 /// Ids are 16 bytes, big end first, so that they sort as they do in Rust. `checksum` is over
 /// `body`, which has the stored form of `mesh_graph::stored`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE places (
         place INTEGER PRIMARY KEY,
         thread TEXT NOT NULL,
@@ -55,7 +56,33 @@ const MIGRATIONS: &[&str] = &["
         body BLOB NOT NULL,
         PRIMARY KEY (place, checkpoint, task)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- `namespace` is its labels, each followed by a dot. A row that is written again gets a new
+    -- number, so numbers are in the order of the last writes. Times and `ttl` are milliseconds.
+    CREATE TABLE items (
+        item INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        key TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        ttl INTEGER,
+        expires_at INTEGER,
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        UNIQUE (namespace, key)
+    ) STRICT;
+
+    CREATE INDEX items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL;
+
+    -- All vectors of an item one after the other, four bytes per number, little end first.
+    CREATE TABLE vectors (
+        item INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE,
+        dims INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+",
+];
 
 /// Settings that belong to a connection and are not kept in the file.
 pub(super) fn configure(connection: &Connection, writing: bool) -> Result<(), rusqlite::Error> {

@@ -224,3 +224,19 @@ fn errors_are_sorted_by_what_can_be_done() {
     assert!(matches!(of(rusqlite::ffi::SQLITE_IOERR_FSYNC), Error::Unconfirmed { .. }));
     assert!(matches!(of(rusqlite::ffi::SQLITE_IOERR), Error::Sqlite { .. }));
 }
+
+#[tokio::test]
+async fn a_search_below_a_prefix_reads_no_other_items() {
+    let (database, _directory) = open().await;
+    let plan = database
+        .read(|connection| -> Result<Vec<String>, Fault<Error>> {
+            let mut statement =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", items::BELOW))?;
+            let rows = statement.query_map(("a.", "a/", 0), |row| row.get(3))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+        .unwrap();
+    assert!(plan.iter().all(|line| !line.contains("SCAN")), "{plan:#?}");
+    assert!(plan.iter().any(|line| line.contains("namespace>? AND namespace<?")), "{plan:#?}");
+}

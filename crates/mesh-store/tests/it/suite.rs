@@ -1,8 +1,8 @@
-//! The suites that every checkpointer passes.
+//! The suites that every checkpointer and every store passes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mesh_graph::testing::{check_checkpointer, check_cuts};
+use mesh_graph::testing::{check_checkpointer, check_cuts, check_store};
 use mesh_store::Sqlite;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,6 +12,17 @@ async fn sqlite_passes_the_suite() {
     check_checkpointer(|| {
         let path = directory.path().join(format!("{}.db", number.fetch_add(1, Ordering::Relaxed)));
         async move { Sqlite::open(path).await.unwrap().checkpointer() }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_passes_the_suite_for_stores() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = AtomicUsize::new(0);
+    check_store(|options| {
+        let path = directory.path().join(format!("{}.db", number.fetch_add(1, Ordering::Relaxed)));
+        async move { Sqlite::open(path).await.unwrap().store(options) }
     })
     .await;
 }
