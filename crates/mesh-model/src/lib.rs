@@ -71,6 +71,7 @@ mod collect;
 mod error;
 mod extract;
 mod message;
+mod messages;
 mod structured;
 mod tool;
 mod usage;
@@ -85,6 +86,7 @@ pub use chat::{
 pub use collect::{REPLY_BYTES_MAX, REPLY_TOOL_CALLS_MAX};
 pub use error::{ModelError, ReplyProblem, Retry, TimeoutPhase};
 pub use message::{Content, ContentBlock, ImageSource, Kind, Message, Role, ToolStatus};
+pub use messages::{AddError, Messages, MessagesError, REMOVE_ALL};
 pub use structured::{
     PROBLEMS_MAX, Problem, REPAIRS_MAX, Structured, StructuredError, structured, structured_with,
 };

@@ -3,6 +3,7 @@
 // Clippy knows a test by its attribute, and the functions that tests share have none.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod conversation;
 mod messages;
 mod replies;
 mod structured;
