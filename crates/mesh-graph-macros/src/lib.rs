@@ -15,8 +15,8 @@ use syn::{
 /// `BlogView` with a shared field per field, and `BlogUpdate` with `topic(..)`, `push_done(..)`,
 /// `extend_done(..)` and `set_done(..)`; and `Blog::update()`.
 ///
-/// Field attributes: `#[state(append | add | merge | reducer = path | topic | any | ephemeral |
-/// untracked)]` choose the channel's rule (default: last value); `topic(accumulate)` keeps what was
+/// Field attributes: `#[state(append | add | merge | reducer = path | rule = path | topic | any |
+/// ephemeral | untracked)]` choose the channel's rule (default: last value); `topic(accumulate)` keeps what was
 /// written, `topic` what was written in the last superstep. `remaining_steps` (a `u32`) and
 /// `is_last_step` (a `bool`) are computed for each task and cannot be written. `input` and `output`
 /// narrow the graph's input and output to the marked fields.
@@ -36,6 +36,7 @@ enum Rule {
     Add,
     Merge,
     Reducer(Path),
+    Given(Path),
     Topic { item: Type, accumulate: bool },
     Any,
     Ephemeral,
@@ -241,10 +242,19 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                     }
                     Rule::Reducer(meta.value()?.parse()?)
                 }
+                "rule" => {
+                    if !meta.input.peek(Token![=]) {
+                        return Err(meta.error(
+                            "`rule` needs a function: `#[state(rule = my_rule)]` with \
+                             `fn my_rule() -> mesh_graph::channel::Rule`",
+                        ));
+                    }
+                    Rule::Given(meta.value()?.parse()?)
+                }
                 _ => {
                     return Err(meta.error(
-                        "expected append, add, merge, reducer = path, topic, any, ephemeral, \
-                         untracked, remaining_steps, is_last_step, input or output",
+                        "expected append, add, merge, reducer = path, rule = path, topic, any, \
+                         ephemeral, untracked, remaining_steps, is_last_step, input or output",
                     ));
                 }
             };
@@ -385,7 +395,7 @@ fn methods(index: usize, slot: &Slot) -> TokenStream {
         };
     }
     let method = &slot.name;
-    let (given, value) = if is_string(ty) {
+    let (given, value) = if is_string(ty) || matches!(slot.rule, Rule::Given(_)) {
         (quote! { impl ::core::convert::Into<#ty> }, quote! { value.into() })
     } else {
         (quote! { #ty }, quote! { value })
@@ -400,7 +410,7 @@ fn methods(index: usize, slot: &Slot) -> TokenStream {
         }
     };
     match slot.rule {
-        Rule::Add | Rule::Merge | Rule::Reducer(_) => quote! { #write #overwrite },
+        Rule::Add | Rule::Merge | Rule::Reducer(_) | Rule::Given(_) => quote! { #write #overwrite },
         _ => write,
     }
 }
@@ -432,6 +442,7 @@ fn channel(slot: &Slot) -> TokenStream {
         Rule::Add => reduce(quote! { add::<#ty>() }),
         Rule::Merge => reduce(quote! { merge::<#ty>() }),
         Rule::Reducer(path) => reduce(quote! { custom::<#ty, _>(#path) }),
+        Rule::Given(path) => quote! { #path() },
     };
     quote! { ::mesh_graph::channel::Channel::new::<#ty>(#key, #rule) }
 }

@@ -167,6 +167,11 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         store.ok_or_else(|| NodeError::msg("the app has no store: give it one with `App::store`"))
     }
 
+    /// The same task for code that does not know the dependencies.
+    pub fn bare(&self) -> Ctx {
+        Ctx { task: self.task.clone(), deps: Arc::new(()) }
+    }
+
     /// The facts of this task.
     pub fn info(&self) -> Info {
         let shared = &self.task.0;
@@ -278,6 +283,20 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         question: &(impl Serialize + ?Sized),
     ) -> NodeResult<A> {
         let schema = schemars::schema_for!(A).to_value();
+        let answer = self.ask(Some(key), question, Some(schema))?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// Asks a question whose answer has to fit this JSON Schema, as [`Ctx::interrupt_checked`] does.
+    ///
+    /// # Errors
+    /// As [`Ctx::interrupt`].
+    pub fn interrupt_schema<A: DeserializeOwned>(
+        &self,
+        key: &str,
+        question: &(impl Serialize + ?Sized),
+        schema: Json,
+    ) -> NodeResult<A> {
         let answer = self.ask(Some(key), question, Some(schema))?;
         Ok(serde_json::from_value(answer)?)
     }

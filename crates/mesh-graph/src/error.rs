@@ -350,6 +350,15 @@ impl NodeError {
         Self(NodeErrorKind::Refused(failure))
     }
 
+    /// The node's own error. None for what is no failure of the node itself: a suspension, a
+    /// cancelled run, a mounted graph's end.
+    pub fn own(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match &self.0 {
+            NodeErrorKind::Failed { error, .. } => Some(&**error),
+            _ => None,
+        }
+    }
+
     pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>) {
         match self.0 {
             NodeErrorKind::Failed { code, error } => {

@@ -14,7 +14,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::value::{Datum, Value};
+use crate::{
+    ids::Ids,
+    value::{Datum, Value},
+};
 
 /// A reducer could not combine its values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +28,12 @@ pub enum ReduceError {
     Type {
         /// The Rust type of the channel.
         expected: &'static str,
+    },
+    /// The reducer does not take this update.
+    #[error("{reason}")]
+    Refused {
+        /// What is wrong with the update, in one sentence.
+        reason: String,
     },
     /// The reducer panicked.
     #[error("the reducer panicked: {message}")]
@@ -45,6 +54,20 @@ pub trait Reduce: Any + Send + Sync {
     /// # Errors
     /// [`ReduceError`]; the superstep is then not applied.
     fn fold(&self, current: Value, updates: Vec<Value>) -> Result<Value, ReduceError>;
+
+    /// Makes one write ready to be stored and shown, in the task that gives it: a list of messages
+    /// takes ids for those that have none. `overwrite` says that the write will replace the value.
+    ///
+    /// # Errors
+    /// [`ReduceError`]; the task has then failed. So does a task whose overwrite is no value.
+    fn prepare(
+        &self,
+        _write: &mut Value,
+        _overwrite: bool,
+        _ids: &mut Ids<'_>,
+    ) -> Result<(), ReduceError> {
+        Ok(())
+    }
 
     /// Whether folding values of the channel's own type always succeeds. If not, the old value is
     /// kept until the whole superstep is known to stand, which costs a copy of it.

@@ -18,9 +18,9 @@ use crate::{
 /// A typed state: a channel table, a view of it, and an update of it.
 ///
 /// Derive it: `#[derive(State)]` on a struct with named fields. Field attributes, at most one rule
-/// each: none (last value), `append`, `add`, `merge`, `reducer = path`, `topic`,
-/// `topic(accumulate)`, `any`, `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; and
-/// `input`, `output` to narrow the graph's input and output to the marked keys.
+/// each: none (last value), `append`, `add`, `merge`, `reducer = path` (a function of two values), `rule =
+/// path` (a function that gives the channel's rule), `topic`, `topic(accumulate)`, `any`,
+/// `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; and `input`, `output` to narrow the graph's input and output to the marked keys.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a graph state",
     label = "put `#[derive(State)]` on it",

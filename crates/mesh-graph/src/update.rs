@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    checkpoint::{CheckpointId, Source, TaskRecord},
+    checkpoint::{CheckpointId, Source, TaskId, TaskRecord},
     command::Output,
     error::{Error, Failure},
     graph::{Core, Leads, NodeId, START_ID},
@@ -180,9 +180,11 @@ async fn apply(
     let planned: Vec<Planned> = nodes.iter().map(|node| Planned::stand_in(*node)).collect();
     let mut done = Vec::with_capacity(planned.len());
     for (planned, (node, values)) in planned.iter().zip(chosen) {
+        // What comes from outside is nobody's second attempt: its parts get fresh ids.
+        let seed = TaskId(driver.shared.env.new_id());
         let output = Output { updates: values.into_iter().collect(), ..Output::default() };
         let snapshot = Some(Arc::clone(&driver.live.values));
-        let effect = effect_of(core, node, output, Leads::default(), snapshot, true)
+        let effect = effect_of(core, node, output, Leads::default(), snapshot, true, &|| seed)
             .map_err(Error::InvalidStateUpdate)?;
         done.push((planned, effect));
     }

@@ -1,4 +1,4 @@
-//! The blogger from outside: its graph on scripted models and given documents.
+//! Agents from outside: their graphs on scripted models and given documents.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,4 +7,5 @@
 )]
 
 mod blogger;
+mod messages;
 mod request;

@@ -14,6 +14,7 @@ use crate::{
     checkpointer::Loaded,
     error::{Error, Failure},
     graph::START_ID,
+    ids,
     interrupt::{Interrupt, InterruptId, Resume},
     live::{Effect, Live, Ready, StartInput},
     superstep::{self, Planned},
@@ -255,6 +256,9 @@ impl Driver {
     ) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let mut effect = start.into_effect();
+        // What comes from outside is nobody's second attempt: its parts get fresh ids.
+        let seed = TaskId(self.shared.env.new_id());
+        ids::prepare(&core, &mut effect.updates, &|| seed).map_err(Error::InvalidInput)?;
         effect
             .encode(&core)
             .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;

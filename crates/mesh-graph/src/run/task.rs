@@ -6,10 +6,12 @@ use futures::FutureExt;
 
 use crate::{
     channel::Values,
+    checkpoint::TaskId,
     command::Output,
     context::TaskContext,
     error::{Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
     graph::{Core, Leads, NodeId},
+    ids,
     interrupt::Interrupt,
     live::{Effect, StartInput},
     node::Input,
@@ -99,7 +101,7 @@ pub(super) async fn run_task(
             TaskEnd::ToParent(command)
         }
         Ok((output, leads)) => {
-            match effect_of(&core, task.0.node, output, leads, snapshot, store) {
+            match effect_of(&core, task.0.node, output, leads, snapshot, store, &|| task.id()) {
                 Ok(effect) => TaskEnd::Done { effect, answered },
                 Err(failure) => failed(failure),
             }
@@ -139,6 +141,7 @@ pub(crate) fn effect_of(
     leads: Leads,
     snapshot: Option<Arc<Values>>,
     store: bool,
+    task: &dyn Fn() -> TaskId,
 ) -> Result<Effect, Failure> {
     let spec = core.node(node);
     let schema = &core.schema;
@@ -153,6 +156,7 @@ pub(crate) fn effect_of(
             return Err(Failure::invalid_update("a write does not fit the graph's state"));
         }
     }
+    ids::prepare(core, &mut output.updates, task)?;
     let mut leads = leads;
     leads.nodes.extend(&spec.exits.edges);
     if !spec.exits.routers.is_empty() {
