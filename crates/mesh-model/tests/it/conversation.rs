@@ -15,9 +15,9 @@ fn list(text: &str) -> Messages {
 }
 
 fn shown(list: &Messages) -> String {
-    let words = list.iter().map(|message| {
-        format!("{}:{}", message.id.as_deref().unwrap_or_default(), message.text())
-    });
+    let words = list
+        .iter()
+        .map(|message| format!("{}:{}", message.id.as_deref().unwrap_or_default(), message.text()));
     words.collect::<Vec<_>>().join(" ")
 }
 
