@@ -52,8 +52,8 @@ fn add(talk: &mut Messages, update: Arc<Messages>) -> Result<(), ReduceError> {
 }
 
 impl Reduce for AddMessages {
-    fn initial(&self) -> Value {
-        Arc::new(Messages::new())
+    fn initial(&self) -> Option<Value> {
+        Some(Arc::new(Messages::new()))
     }
 
     fn prepare(
