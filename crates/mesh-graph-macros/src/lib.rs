@@ -19,7 +19,8 @@ use syn::{
 /// ephemeral | untracked)]` choose the channel's rule (default: last value); `topic(accumulate)` keeps what was
 /// written, `topic` what was written in the last superstep. `remaining_steps` (a `u32`) and
 /// `is_last_step` (a `bool`) are computed for each task and cannot be written. `input` and `output`
-/// narrow the graph's input and output to the marked fields.
+/// narrow the graph's input and output to the marked fields; `sensitive` keeps the field out of every
+/// stream.
 ///
 /// `#[state(part_of = Blog)]` on the struct makes it a part of another state: nodes of a graph over
 /// `Blog` may take a view of it and return its update.
@@ -59,6 +60,7 @@ struct Slot {
     rule: Rule,
     input: bool,
     output: bool,
+    sensitive: bool,
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
@@ -94,7 +96,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         let shown = !slot.rule.managed();
         let input = shown && (slot.input || !narrow_input);
         let output = shown && (slot.output || !narrow_output);
-        quote! { #channel.visible(#input, #output) }
+        let sensitive = slot.sensitive.then(|| quote! { .sensitive() });
+        quote! { #channel.visible(#input, #output) #sensitive }
     });
     let view_name = format_ident!("{state}View");
     let update_name = format_ident!("{state}Update");
@@ -180,6 +183,7 @@ fn slot(field: &Field) -> syn::Result<Slot> {
         rule: Rule::LastValue,
         input: false,
         output: false,
+        sensitive: false,
         name,
     };
     for attr in field.attrs.iter().filter(|attr| attr.path().is_ident("state")) {
@@ -192,6 +196,10 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 }
                 "output" => {
                     slot.output = true;
+                    return Ok(());
+                }
+                "sensitive" => {
+                    slot.sensitive = true;
                     return Ok(());
                 }
                 "append" => Rule::Append(list_item(&field.ty).ok_or_else(|| {
@@ -254,7 +262,8 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 _ => {
                     return Err(meta.error(
                         "expected append, add, merge, reducer = path, rule = path, topic, any, \
-                         ephemeral, untracked, remaining_steps, is_last_step, input or output",
+                         ephemeral, untracked, remaining_steps, is_last_step, input, output or \
+                         sensitive",
                     ));
                 }
             };

@@ -33,7 +33,7 @@ use crate::{
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
     store::Store,
-    stream::{Event, Mode, Modes, Sink},
+    stream::{Event, Framing, Mode, Modes, OutputKeys, Shown, Sink},
     update::{self, StateUpdate},
 };
 
@@ -184,6 +184,7 @@ impl<S> App<S> {
             at: None,
             modes: Modes::NONE,
             subgraphs: false,
+            output_keys: None,
             limits: Limits {
                 recursion: RECURSION_LIMIT,
                 durability: Durability::default(),
@@ -388,6 +389,7 @@ pub struct Run<S> {
     at: Option<CheckpointId>,
     modes: Modes,
     subgraphs: bool,
+    output_keys: Option<OutputKeys>,
     limits: Limits,
     concurrency: Option<usize>,
     run_id: Option<String>,
@@ -418,6 +420,13 @@ impl<S> Run<S> {
     /// Streams what mounted graphs do, too.
     pub fn subgraphs(mut self) -> Self {
         self.subgraphs = true;
+        self
+    }
+
+    /// Cuts the `values` and `updates` streams of the root graph, and [`Outcome::json`], to one key
+    /// (`"blog"`, shown bare) or to several (`["plan", "blog"]`).
+    pub fn output_keys(mut self, keys: impl Into<OutputKeys>) -> Self {
+        self.output_keys = Some(keys.into());
         self
     }
 
@@ -509,6 +518,11 @@ impl<S> Run<S> {
         }))
     }
 
+    fn shown(&self) -> Result<Option<Shown>, Error> {
+        let schema = &self.inner.core.schema;
+        self.output_keys.as_ref().map(|keys| Shown::of(keys, schema)).transpose()
+    }
+
     fn ask(&mut self) -> Result<Request, Error> {
         let core = &self.inner.core;
         Ok(match std::mem::replace(&mut self.request, Asked::Continue) {
@@ -549,12 +563,47 @@ impl<S> Run<S> {
     /// # Cancel safety
     /// Dropping the future drops the running nodes; finished work is kept.
     pub async fn invoke(mut self) -> Result<Outcome<S>, Error> {
+        let shown = self.shown()?;
         let shared = self.shared(Sink::default())?;
         let request = self.ask()?;
         let warnings = Arc::clone(&shared.warnings);
         let schema = Arc::clone(&shared.core.schema);
         let finished = run::drive(shared, request, self.at).await?;
-        Ok(Outcome::new(schema, finished, &warnings))
+        Ok(Outcome::new(schema, shown, finished, &warnings))
+    }
+
+    /// Runs to the end and gives what LangGraph's `invoke` gives: for the `values` stream, which
+    /// is the default, the result, in version 2 as `{"value", "interrupts"}`; for any other choice
+    /// of streams, or a list of them, the list of all items.
+    ///
+    /// # Errors
+    /// As [`Run::invoke`]; a value without JSON form is [`Error::Unserializable`].
+    ///
+    /// # Cancel safety
+    /// As [`Run::invoke`].
+    pub async fn invoke_as(self, framing: Framing) -> Result<Json, Error> {
+        let only_values = self.modes == Modes::NONE || self.modes.iter().eq([Mode::Values]);
+        match framing {
+            Framing::V1 { list: false, subgraphs: false } if only_values => {
+                self.invoke().await?.json().map_err(Error::Unserializable)
+            }
+            Framing::V2 if only_values && !self.subgraphs => {
+                let mut outcome = self.invoke().await?;
+                let interrupts: Vec<Json> =
+                    outcome.interrupts.drain(..).map(|interrupt| interrupt.to_json()).collect();
+                let value = outcome.json().map_err(Error::Unserializable)?;
+                Ok(serde_json::json!({ "value": value, "interrupts": interrupts }))
+            }
+            _ => {
+                let mut handle = self.start()?;
+                let mut items = Vec::new();
+                while let Some(event) = handle.next().await {
+                    items.push(framing.frame(&event));
+                }
+                handle.finish().await?;
+                Ok(Json::Array(items))
+            }
+        }
     }
 
     /// Starts the run beside the caller, who reads its events from the handle.
@@ -562,13 +611,16 @@ impl<S> Run<S> {
     /// # Errors
     /// What can be refused before anything runs; see [`Error`].
     pub fn start(mut self) -> Result<RunHandle<S>, Error> {
-        let (sink, events) = Sink::new(self.modes, self.subgraphs);
+        let shown = self.shown()?;
+        let (sink, events) =
+            Sink::new(self.modes, self.subgraphs, shown.clone().unwrap_or_default());
         let shared = self.shared(sink)?;
         let request = self.ask()?;
         let mut handle = RunHandle {
             run_id: Arc::clone(&shared.run_id),
             warnings: Arc::clone(&shared.warnings),
             schema: Arc::clone(&shared.core.schema),
+            shown,
             cancel: self.cancel.clone(),
             events,
             seq: 0,
@@ -585,6 +637,7 @@ pub struct RunHandle<S> {
     run_id: Arc<str>,
     warnings: Arc<Mutex<Vec<Warning>>>,
     schema: Arc<Schema>,
+    shown: Option<Shown>,
     cancel: CancellationToken,
     events: mpsc::Receiver<Event>,
     seq: u64,
@@ -621,7 +674,9 @@ impl<S> RunHandle<S> {
     pub async fn finish(mut self) -> Result<Outcome<S>, Error> {
         while self.events.recv().await.is_some() {}
         match self.task.join_next().await {
-            Some(Ok(finished)) => Ok(Outcome::new(self.schema, finished?, &self.warnings)),
+            Some(Ok(finished)) => {
+                Ok(Outcome::new(self.schema, self.shown, finished?, &self.warnings))
+            }
             // The driver catches what nodes do; a panic of its own is a bug, told as what it is.
             Some(Err(panic)) => Err(Error::Task(crate::error::TaskFailure {
                 node: String::new(),
@@ -637,6 +692,7 @@ impl<S> RunHandle<S> {
 /// How a run ended, and with what state.
 pub struct Outcome<S> {
     schema: Arc<Schema>,
+    shown: Option<Shown>,
     values: Arc<Values>,
     /// Done, interrupted or cancelled.
     pub status: Status,
@@ -650,10 +706,16 @@ pub struct Outcome<S> {
 }
 
 impl<S> Outcome<S> {
-    fn new(schema: Arc<Schema>, finished: Finished, warnings: &Mutex<Vec<Warning>>) -> Self {
+    fn new(
+        schema: Arc<Schema>,
+        shown: Option<Shown>,
+        finished: Finished,
+        warnings: &Mutex<Vec<Warning>>,
+    ) -> Self {
         let mut warnings = warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Self {
             schema,
+            shown,
             values: finished.values,
             status: finished.status,
             interrupts: finished.interrupts,
@@ -663,12 +725,22 @@ impl<S> Outcome<S> {
         }
     }
 
-    /// The output keys as a JSON object, with `__interrupt__` when questions are open.
+    /// The output keys as a JSON object, with `__interrupt__` when questions are open. After
+    /// [`Run::output_keys`] with one key: its bare value, null before the first write.
     ///
     /// # Errors
     /// When a value has no JSON form.
     pub fn json(&self) -> Result<Json, KeyError> {
-        let mut json = self.schema.to_json(&self.values, true)?;
+        let mut json = match &self.shown {
+            None => self.schema.to_json(&self.values, |_, channel| channel.output)?,
+            Some(Shown::One(only)) if self.interrupts.is_empty() => {
+                let all = self.schema.to_json(&self.values, |index, _| index == *only)?;
+                let key = &**self.schema.key(*only);
+                return Ok(all.get(key).cloned().unwrap_or_default());
+            }
+            Some(Shown::One(_)) => Json::Object(serde_json::Map::new()),
+            Some(shown) => self.schema.to_json(&self.values, |index, _| shown.has(index))?,
+        };
         if let (Some(object), false) = (json.as_object_mut(), self.interrupts.is_empty()) {
             let shown = self.interrupts.iter().map(Interrupt::to_json).collect();
             object.insert(INTERRUPT.to_owned(), Json::Array(shown));

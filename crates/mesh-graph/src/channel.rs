@@ -148,6 +148,8 @@ pub struct Channel {
     pub input: bool,
     /// Part of the output schema.
     pub output: bool,
+    /// Shown to nobody but nodes and storage: streams show [`crate::REDACTED`] in its place.
+    pub sensitive: bool,
 }
 
 impl std::fmt::Debug for Channel {
@@ -169,7 +171,23 @@ impl Channel {
         };
         let default = initial.clone().unwrap_or_else(|| Arc::new(T::default()));
         let codec = codec::<T>();
-        Self { key: Arc::from(key), rule, codec, default, initial, input: true, output: true }
+        Self {
+            key: Arc::from(key),
+            rule,
+            codec,
+            default,
+            initial,
+            input: true,
+            output: true,
+            sensitive: false,
+        }
+    }
+
+    /// Keeps the value out of every stream: [`crate::REDACTED`] is shown in its place. Storage,
+    /// the state interface and the result of the run have it as it is.
+    pub fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
     }
 
     /// Says which schemas the key belongs to.
@@ -322,12 +340,16 @@ impl Schema {
         })
     }
 
-    /// The JSON object of all available values, optionally of the output keys alone.
-    pub(crate) fn to_json(&self, values: &Values, output_only: bool) -> Result<Json, KeyError> {
+    /// The JSON object of the available values of the keys that are `shown`.
+    pub(crate) fn to_json(
+        &self,
+        values: &Values,
+        shown: impl Fn(usize, &Channel) -> bool,
+    ) -> Result<Json, KeyError> {
         let mut object = Map::new();
-        for (channel, value) in self.channels.iter().zip(&values.0) {
+        for (index, (channel, value)) in self.channels.iter().zip(&values.0).enumerate() {
             if let Some(value) = value
-                && (channel.output || !output_only)
+                && shown(index, channel)
             {
                 let json = channel
                     .codec

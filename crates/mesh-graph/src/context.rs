@@ -20,7 +20,7 @@ use crate::{
     run::RunShared,
     step::Steps,
     store::Store,
-    stream::{Body, Event, Mode},
+    stream::{Body, Event, Mode, Task, ToolEvent},
     superstep::Cause,
 };
 
@@ -94,8 +94,10 @@ impl TaskContext {
 
     async fn send(&self, mode: Mode, body: Body) {
         let shared = &self.0;
-        let node = Some(self.node_name());
-        shared.run.sink.send(Event::new(mode, &shared.run.ns, shared.step, node, body)).await;
+        let task = Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: 1 };
+        let at_ms = shared.run.env.now_ms();
+        let event = Event::new(mode, &shared.run.ns, shared.step, Some(task), at_ms, body);
+        shared.run.sink.send(event).await;
     }
 
     /// Notes the questions of a child graph as this task's own.
@@ -211,6 +213,18 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         if shared.run.sink.wants(Mode::Custom) {
             let body = Body::Json(serde_json::to_value(payload)?);
             self.task.send(Mode::Custom, body).await;
+        }
+        Ok(())
+    }
+
+    /// Tells on the `tools` stream what a tool does.
+    ///
+    /// # Errors
+    /// When the event has no JSON form.
+    pub async fn tool(&self, event: ToolEvent<'_>) -> NodeResult<()> {
+        if self.task.0.run.sink.wants(Mode::Tools) {
+            let body = Body::Json(serde_json::to_value(event)?);
+            self.task.send(Mode::Tools, body).await;
         }
         Ok(())
     }

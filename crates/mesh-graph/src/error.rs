@@ -32,6 +32,9 @@ pub enum Error {
         /// What would be accepted.
         expected: &'static str,
     },
+    /// The run is to be cut to a key that the state does not have.
+    #[error("output_keys: `{0}` is no key of the state")]
+    UnknownOutputKey(String),
     /// A checkpointer needs to know the thread.
     #[error("thread_id is missing: a graph with a checkpointer runs on a thread")]
     MissingThreadId,

@@ -63,7 +63,9 @@ pub use snapshot::{StateSnapshot, TaskSnapshot};
 pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use store::{MemoryStore, Store};
-pub use stream::{EVENT_BUFFER, Event, Mode, Modes, UnknownStreamMode};
+pub use stream::{
+    EVENT_BUFFER, Event, Framing, Mode, Modes, OutputKeys, REDACTED, ToolEvent, UnknownStreamMode,
+};
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.
 extern crate self as mesh_graph;

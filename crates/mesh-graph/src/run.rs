@@ -194,15 +194,18 @@ pub(crate) async fn drive(
     at: Option<CheckpointId>,
 ) -> Result<Finished, Error> {
     let mut driver = Driver::new(shared);
+    driver.tell_started().await;
     let result = match driver.begin(request, at).await {
         Ok(Begun::Idle) => driver.idle().await,
         Ok(Begun::Ready) => driver.run().await,
         Err(error) => Err(error),
     };
     // Whatever the end: what was being saved is saved before the caller hears of it.
-    match (driver.settle().await, result) {
+    let end = match (driver.settle().await, result) {
         (Ok(()), result) => result,
         (Err(storage), Ok(_)) => Err(storage),
         (Err(_), Err(error)) => Err(error),
-    }
+    };
+    driver.tell_ended(&end).await;
+    end
 }

@@ -76,7 +76,7 @@ impl<S> StateSnapshot<S> {
     /// # Errors
     /// When a value has no JSON form.
     pub fn json(&self) -> Result<Json, KeyError> {
-        self.schema.to_json(&self.values, false)
+        self.schema.to_json(&self.values, |_, _| true)
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{
 /// Derive it: `#[derive(State)]` on a struct with named fields. Field attributes, at most one rule
 /// each: none (last value), `append`, `add`, `merge`, `reducer = path` (a function of two values), `rule =
 /// path` (a function that gives the channel's rule), `topic`, `topic(accumulate)`, `any`,
-/// `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; and `input`, `output` to narrow the graph's input and output to the marked keys.
+/// `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; `input`, `output` to narrow the graph's input and
+/// output to the marked keys; and `sensitive` to keep a key out of every stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a graph state",
     label = "put `#[derive(State)]` on it",

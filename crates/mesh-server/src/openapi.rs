@@ -125,7 +125,7 @@ fn socket(shared: &Shared) -> Json {
                     "stream_mode",
                     json!({
                         "type": "array",
-                        "items": { "enum": ["updates", "values", "messages", "custom"] },
+                        "items": { "enum": mesh_graph::Mode::ALL.map(mesh_graph::Mode::name) },
                     }),
                     "Streams to follow, separated by commas; makes each frame \
                      `{\"event\", \"data\", \"seq\"}`",
@@ -133,7 +133,7 @@ fn socket(shared: &Shared) -> Json {
                 query(
                     "subgraphs",
                     json!({ "type": "boolean", "default": false }),
-                    "Updates and values of mounted graphs as well",
+                    "Everything of mounted graphs as well; messages, custom and tools always are",
                 ),
                 query(
                     "thread_id",

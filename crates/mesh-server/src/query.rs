@@ -3,7 +3,7 @@
 use mesh_graph::{Mode, Modes};
 use url::form_urlencoded;
 
-use crate::{THREAD_ID_CHARS_MAX, refusal::Refusal};
+use crate::{THREAD_ID_CHARS_MAX, refusal::Refusal, socket::from_any_depth};
 
 /// What a client asked for in the address of its socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,9 +64,13 @@ impl Query {
             }
             seen.push(name);
         }
-        let has_state = |modes: Modes| modes.has(Mode::Updates) || modes.has(Mode::Values);
-        if query.subgraphs && !query.modes.is_some_and(has_state) {
-            return refuse("subgraphs: needs updates or values in stream_mode".to_owned());
+        let only_said = |modes: Modes| modes.iter().all(from_any_depth);
+        if query.subgraphs && query.modes.is_none_or(only_said) {
+            return refuse(
+                "subgraphs: needs one more of updates, values, tasks, checkpoints, debug or \
+                 lifecycle in stream_mode"
+                    .to_owned(),
+            );
         }
         Ok(query)
     }

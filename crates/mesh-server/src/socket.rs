@@ -48,6 +48,7 @@ use crate::{
 };
 
 use frames::Frames;
+pub(crate) use frames::from_any_depth;
 
 /// Read buffer of a socket. Requests are small, and there may be many idle sockets.
 const READ_BUFFER: usize = 8 << 10;
@@ -241,13 +242,9 @@ fn stream(run: Run<Untyped>, query: &Query) -> Run<Untyped> {
     let modes = query.modes.unwrap_or_default();
     let run = match query.modes {
         None => run.stream([Mode::Updates]),
-        Some(modes) => run.stream(Mode::ALL.into_iter().filter(|mode| modes.has(*mode))),
+        Some(modes) => run.stream(modes.iter()),
     };
-    if query.subgraphs || modes.has(Mode::Messages) || modes.has(Mode::Custom) {
-        run.subgraphs()
-    } else {
-        run
-    }
+    if query.subgraphs || modes.iter().any(from_any_depth) { run.subgraphs() } else { run }
 }
 
 /// Passes on what the run tells until one of the two ends. Gives the socket back if there is

@@ -24,6 +24,7 @@ use super::{
     Finished, Request, Status,
     driver::{Driver, distinct},
     saving::Written,
+    telling::Standing,
 };
 
 pub(super) enum Begun {
@@ -53,6 +54,7 @@ impl Driver {
         };
         let Some(loaded) = loaded else { return self.begin_new(request).await };
         self.live = Live::restore(self.core(), &loaded)?;
+        self.standing = Some(Standing::on(&loaded.checkpoint));
         self.branching = at.is_some();
         match request {
             Request::Input(start) => {
@@ -143,7 +145,7 @@ impl Driver {
             return Ok(Begun::Idle);
         }
         self.passed = self.live.version;
-        self.emit_values(&[]).await?;
+        self.tell_values(&[]).await;
         Ok(Begun::Ready)
     }
 
@@ -298,7 +300,7 @@ impl Driver {
     /// Nothing to run: tells the state that is there.
     pub(super) async fn idle(&mut self) -> Result<Finished, Error> {
         if self.shared.ns.is_empty() {
-            self.emit_values(&[]).await?;
+            self.tell_values(&[]).await;
         }
         Ok(self.finished(Status::Done, Vec::new()))
     }

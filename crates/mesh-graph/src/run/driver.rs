@@ -22,7 +22,6 @@ use crate::{
     live::{Effect, Live},
     parent::ToParent,
     step::Steps,
-    stream::{Mode, interrupt_update},
     superstep::{self, Cause, Planned},
 };
 
@@ -31,6 +30,7 @@ use super::{
     running::Running,
     saving::Written,
     task::{TaskEnd, run_task},
+    telling::Standing,
 };
 
 pub(crate) struct Driver {
@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     pub(super) between: Vec<usize>,
     /// The stored record of the commands given at this checkpoint.
     pub(super) command: Option<TaskRecord>,
+    /// What streams tell of the checkpoint it stands on; none without one.
+    pub(super) standing: Option<Standing>,
 }
 
 /// Changes that wait for the end of the run.
@@ -111,6 +113,7 @@ impl Driver {
             empty_fan_out: Vec::new(),
             between: Vec::new(),
             command: None,
+            standing: None,
         }
     }
 
@@ -140,6 +143,9 @@ impl Driver {
         let core = Arc::clone(self.core());
         loop {
             let planned = superstep::plan(&core, &self.live);
+            if self.unsaved.is_none() {
+                self.tell_checkpoint(&planned).await?;
+            }
             if planned.is_empty() {
                 self.warn_of_open_ends();
                 self.save_exit().await?;
@@ -164,12 +170,16 @@ impl Driver {
             {
                 return self.stop_at_breakpoint().await;
             }
+            self.tell_starts(&slots).await;
             self.execute(&mut slots).await?;
             self.steps += u32::from(!starting);
             if let Some(finished) = self.conclude(slots).await? {
                 return Ok(finished);
             }
             if self.shared.limits.after.matches(&core, self.live.ran.iter().copied()) {
+                if self.unsaved.is_none() {
+                    self.tell_last_checkpoint().await?;
+                }
                 return self.stop_at_breakpoint().await;
             }
         }
@@ -367,14 +377,7 @@ impl Driver {
         }
         // Told after it is stored, so that a finished sibling a client has seen is not run again
         // after a crash. The task that completes a superstep is stored with the superstep.
-        match &slot.state {
-            SlotState::Done(effect) => self.emit_update(&slot.planned, effect).await,
-            SlotState::Suspended => {
-                let open: Vec<Interrupt> = slot.record.open_interrupts().cloned().collect();
-                self.emit(Mode::Updates, || interrupt_update(&open)).await;
-            }
-            _ => {}
-        }
+        self.tell_end(slot).await;
         Ok(())
     }
 
@@ -461,7 +464,7 @@ impl Driver {
         let interrupts = distinct(
             slots.iter().flat_map(|slot| slot.record.open_interrupts().cloned()).collect(),
         );
-        self.emit_values(&interrupts).await?;
+        self.tell_values(&interrupts).await;
         Ok(Some(self.finished(Status::Interrupted, interrupts)))
     }
 
@@ -499,8 +502,11 @@ impl Driver {
             records.clear();
         }
         self.save(Source::Loop, &changes, &written, records).await?;
-        if !changes.is_empty() || matches!(planned.first().map(|p| &p.cause), Some(Cause::Start)) {
-            self.emit_values(&[]).await?;
+        let shown = self.shared.sink.shown();
+        if changes.iter().any(|change| shown.has(change.channel))
+            || matches!(planned.first().map(|p| &p.cause), Some(Cause::Start))
+        {
+            self.tell_values(&[]).await;
         }
         Ok(())
     }
@@ -534,7 +540,7 @@ impl Driver {
 
     pub(super) async fn stop_at_breakpoint(&mut self) -> Result<Finished, Error> {
         self.save_exit().await?;
-        self.emit(Mode::Updates, || interrupt_update(&[])).await;
+        self.tell_breakpoint().await;
         Ok(self.finished(Status::Interrupted, Vec::new()))
     }
 

@@ -17,6 +17,7 @@ use crate::{
 use super::{
     Durability,
     driver::{Driver, Unsaved},
+    telling::Standing,
 };
 
 impl Driver {
@@ -35,6 +36,7 @@ impl Driver {
     ) -> Result<(), Error> {
         let Some((checkpointer, place)) = self.storage() else { return Ok(()) };
         self.command = None;
+        self.standing = Some(Standing::own(source));
         let between = std::mem::take(&mut self.between);
         if self.exits_only() {
             let channels = self.core().schema.channels().len();
@@ -131,7 +133,9 @@ impl Driver {
             }
         }
         let commit = self.commit(place, id, unsaved.source, unsaved.origin, blobs, Vec::new())?;
-        self.put(checkpointer, commit).await
+        self.put(checkpointer, commit).await?;
+        // The checkpoints in between were never there; this one is.
+        self.tell_last_checkpoint().await
     }
 
     /// The stored form of a changed channel, and where it is from now on.

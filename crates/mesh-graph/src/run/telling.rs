@@ -1,55 +1,282 @@
-//! What the driver itself tells the streams.
+//! What the driver itself tells the streams. Nothing is built for a stream that nobody reads.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{
+    checkpoint::{Checkpoint, CheckpointId, Source, TaskRecord},
     error::Error,
     graph::START_ID,
     interrupt::Interrupt,
-    live::Effect,
-    names::INTERRUPT,
-    stream::{Body, Event, Mode},
-    superstep::Planned,
+    live::{Effect, decode_writes},
+    state::Update,
+    stream::{Body, Event, Mode, NextTask, Said, Task, Told},
+    superstep::{self, Planned},
 };
 
-use super::driver::Driver;
+use super::{
+    Finished, Status,
+    driver::{Driver, Slot, SlotState},
+};
+
+/// What is known of the checkpoint that a run stands on, besides the state.
+pub(crate) struct Standing {
+    source: Source,
+    /// The entries it was stored with; none for a checkpoint of this run.
+    stored: Option<Stored>,
+}
+
+pub(crate) struct Stored {
+    metadata: BTreeMap<String, Json>,
+    parents: BTreeMap<String, CheckpointId>,
+}
+
+impl Standing {
+    /// On a checkpoint of this run.
+    pub(crate) fn own(source: Source) -> Self {
+        Self { source, stored: None }
+    }
+
+    /// On a checkpoint that was loaded.
+    pub(crate) fn on(checkpoint: &Checkpoint) -> Self {
+        let stored =
+            Stored { metadata: checkpoint.metadata.clone(), parents: checkpoint.parents.clone() };
+        Self { source: checkpoint.source, stored: Some(stored) }
+    }
+}
 
 impl Driver {
-    pub(super) async fn emit(&mut self, mode: Mode, data: impl FnOnce() -> Json) {
-        if self.shared.sink.wants(mode) {
-            let body = Body::Json(data());
-            let event = Event::new(mode, &self.shared.ns, self.live.step + 1, None, body);
-            self.shared.sink.send(event).await;
+    fn wants(&self, mode: Mode) -> bool {
+        self.shared.sink.wants(mode)
+    }
+
+    async fn send(&mut self, mode: Mode, step: i64, task: Option<Task>, body: Body) {
+        let at_ms = self.shared.env.now_ms();
+        self.shared.sink.send(Event::new(mode, &self.shared.ns, step, task, at_ms, body)).await;
+    }
+
+    /// Tells the streams `mode` and `debug`, which share their payloads.
+    async fn tell(&mut self, mode: Mode, step: i64, task: Option<Task>, told: Told) {
+        let told = Arc::new(told);
+        for mode in [mode, Mode::Debug] {
+            if self.wants(mode) {
+                self.send(mode, step, task.clone(), Body::Told(Arc::clone(&told))).await;
+            }
         }
     }
 
-    pub(super) async fn emit_update(&mut self, planned: &Planned, effect: &Effect) {
-        if planned.node == START_ID || !self.shared.sink.wants(Mode::Updates) {
-            return;
-        }
-        let core = self.core();
-        let body =
-            Body::Updates { schema: Arc::clone(&core.schema), updates: effect.updates.clone() };
-        let node = Some(&core.node(planned.node).name);
-        let step = self.live.step + 1;
-        self.shared.sink.send(Event::new(Mode::Updates, &self.shared.ns, step, node, body)).await;
+    fn task(&self, slot: &Slot) -> Task {
+        let id = match &slot.task {
+            Some(task) => task.id(),
+            None => self.task_id(&slot.planned),
+        };
+        Task { id, node: Arc::clone(&self.core().node(slot.planned.node).name), attempt: 1 }
     }
 
-    pub(super) async fn emit_values(&mut self, interrupts: &[Interrupt]) -> Result<(), Error> {
-        if !self.shared.sink.wants(Mode::Values) {
+    /// The state, and the questions that the run ends with. What of it has no JSON form is shown
+    /// as null.
+    pub(super) async fn tell_values(&mut self, interrupts: &[Interrupt]) {
+        if self.wants(Mode::Values) {
+            let body = Body::Values {
+                schema: Arc::clone(&self.core().schema),
+                shown: self.shared.sink.shown().clone(),
+                values: Arc::clone(&self.live.values),
+                interrupts: interrupts.into(),
+            };
+            self.send(Mode::Values, self.live.step, None, body).await;
+        }
+    }
+
+    /// The checkpoint that the run stands on, with the tasks that are next.
+    pub(super) async fn tell_checkpoint(&mut self, planned: &[Planned]) -> Result<(), Error> {
+        if !self.wants(Mode::Checkpoints) && !self.wants(Mode::Debug) {
             return Ok(());
         }
-        let mut state =
-            self.core().schema.to_json(&self.live.values, false).map_err(Error::Unserializable)?;
-        if let (Some(state), false) = (state.as_object_mut(), interrupts.is_empty()) {
-            let shown = interrupts.iter().map(Interrupt::to_json).collect();
-            state.insert(INTERRUPT.to_owned(), Json::Array(shown));
+        let (Some((_, place)), Some(id), Some(standing)) =
+            (self.storage(), self.live.id, &self.standing)
+        else {
+            return Ok(());
+        };
+        let mut tasks = Vec::with_capacity(planned.len());
+        for planned in planned {
+            tasks.push(self.next_task(id, planned)?);
         }
-        let body = Body::Json(state);
-        let event = Event::new(Mode::Values, &self.shared.ns, self.live.step, None, body);
-        self.shared.sink.send(event).await;
+        let (metadata, parents) = match &standing.stored {
+            Some(stored) => (stored.metadata.clone(), stored.parents.clone()),
+            None => (self.shared.metadata.clone(), self.shared.parents.clone()),
+        };
+        let told = Told::Checkpoint {
+            core: Arc::clone(self.core()),
+            place,
+            id,
+            parent: self.live.parent,
+            source: standing.source,
+            step: self.live.step,
+            parents,
+            metadata,
+            values: Arc::clone(&self.live.values),
+            tasks,
+        };
+        self.tell(Mode::Checkpoints, self.live.step, None, told).await;
         Ok(())
+    }
+
+    fn next_task(&self, checkpoint: CheckpointId, planned: &Planned) -> Result<NextTask, Error> {
+        let id = self.task_id(planned);
+        let mut next =
+            NextTask { id, node: planned.node, updates: None, error: None, interrupts: Vec::new() };
+        if let Some(record) = self.records.get(&id) {
+            next.interrupts.clone_from(&record.interrupts);
+            next.error.clone_from(&record.error);
+            next.updates = self.stored_updates(checkpoint, record)?;
+        }
+        Ok(next)
+    }
+
+    fn stored_updates(
+        &self,
+        checkpoint: CheckpointId,
+        record: &TaskRecord,
+    ) -> Result<Option<Vec<Update>>, Error> {
+        let schema = &self.core().schema;
+        let decode = |commit: &crate::checkpoint::TaskCommit| {
+            commit.updates.iter().map(|writes| decode_writes(schema, writes)).collect()
+        };
+        record
+            .commit
+            .as_ref()
+            .map(decode)
+            .transpose()
+            .map_err(|source| Error::UnreadableCheckpoint { checkpoint, source })
+    }
+
+    /// The checkpoint of a run that stops without planning on.
+    pub(super) async fn tell_last_checkpoint(&mut self) -> Result<(), Error> {
+        if self.wants(Mode::Checkpoints) || self.wants(Mode::Debug) {
+            let planned = superstep::plan(self.core(), &self.live);
+            self.tell_checkpoint(&planned).await?;
+        }
+        Ok(())
+    }
+
+    /// The tasks that are about to run, in task order.
+    pub(super) async fn tell_starts(&mut self, slots: &[Slot]) {
+        if !self.wants(Mode::Tasks) && !self.wants(Mode::Debug) {
+            return;
+        }
+        let waiting = slots.iter().filter(|slot| {
+            matches!(slot.state, SlotState::Waiting) && slot.planned.node != START_ID
+        });
+        for slot in waiting {
+            let task = self.task(slot);
+            let told = Told::Start {
+                core: Arc::clone(self.core()),
+                node: slot.planned.node,
+                id: task.id,
+                cause: slot.planned.cause.clone(),
+                input: slot.planned.input(&self.live),
+            };
+            self.tell(Mode::Tasks, self.live.step + 1, Some(task), told).await;
+        }
+    }
+
+    /// How a task ended: its update or its questions, then its result.
+    pub(super) async fn tell_end(&mut self, slot: &Slot) {
+        let modes = [Mode::Updates, Mode::Tasks, Mode::Debug];
+        if slot.planned.node == START_ID || !modes.into_iter().any(|mode| self.wants(mode)) {
+            return;
+        }
+        let effect: Option<&Effect> = match &slot.state {
+            SlotState::Done(effect) => Some(effect),
+            SlotState::Suspended | SlotState::Failed { .. } | SlotState::ToParent(_) => None,
+            SlotState::Waiting | SlotState::Cancelled => return,
+        };
+        let suspended = matches!(slot.state, SlotState::Suspended);
+        let open = || slot.record.open_interrupts().filter(|_| suspended).cloned();
+        let step = self.live.step + 1;
+        let task = self.task(slot);
+        if self.wants(Mode::Updates) {
+            // A command to the parent is told where it takes effect.
+            if let Some(effect) = effect {
+                let body = Body::Updates {
+                    schema: Arc::clone(&self.core().schema),
+                    shown: self.shared.sink.shown().clone(),
+                    updates: effect.updates.clone(),
+                };
+                self.send(Mode::Updates, step, Some(task.clone()), body).await;
+            } else if suspended {
+                self.send(
+                    Mode::Updates,
+                    step,
+                    Some(task.clone()),
+                    Body::Interrupts(open().collect()),
+                )
+                .await;
+            }
+        }
+        if self.wants(Mode::Tasks) || self.wants(Mode::Debug) {
+            let told = Told::Result {
+                core: Arc::clone(self.core()),
+                node: slot.planned.node,
+                id: task.id,
+                updates: effect.map(|effect| effect.updates.clone()).unwrap_or_default(),
+                error: slot.record.error.clone().filter(|_| effect.is_none() && !suspended),
+                interrupts: open().collect(),
+            };
+            self.tell(Mode::Tasks, step, Some(task), told).await;
+        }
+    }
+
+    /// The run stops here because it was told to, not because somebody asks.
+    pub(super) async fn tell_breakpoint(&mut self) {
+        if self.wants(Mode::Updates) {
+            self.send(Mode::Updates, self.live.step + 1, None, Body::Interrupts([].into())).await;
+        }
+    }
+
+    /// The graph begins to run.
+    pub(super) async fn tell_started(&mut self) {
+        if self.wants(Mode::Lifecycle) {
+            self.tell_lifecycle("started", None).await;
+        }
+    }
+
+    /// How the graph ended.
+    pub(super) async fn tell_ended(&mut self, end: &Result<Finished, Error>) {
+        if self.wants(Mode::Lifecycle) {
+            match end {
+                Ok(finished) => {
+                    let event = match finished.status {
+                        Status::Done => "completed",
+                        Status::Interrupted | Status::Cancelled => "interrupted",
+                    };
+                    self.tell_lifecycle(event, None).await;
+                }
+                Err(error) => self.tell_lifecycle("failed", Some(error)).await,
+            }
+        }
+    }
+
+    async fn tell_lifecycle(&mut self, event: &str, error: Option<&Error>) {
+        let shared = &self.shared;
+        let mut data = json!({
+            "event": event,
+            "namespace": &*shared.ns,
+            "graph_name": &*shared.core.name,
+        });
+        if let Some((_, task)) = shared.ns.last().and_then(|level| level.rsplit_once(':')) {
+            data["trigger_call_id"] = json!(task);
+        }
+        let error = error.map(|error| {
+            let public = match error.root_cause() {
+                Error::Task(task) if task.failure.code.is_some() => {
+                    Some(task.failure.message.clone())
+                }
+                _ => None,
+            };
+            Arc::new(Said { full: error.to_string(), public })
+        });
+        self.send(Mode::Lifecycle, self.live.step, None, Body::Lifecycle { data, error }).await;
     }
 }

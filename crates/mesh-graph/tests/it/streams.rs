@@ -10,10 +10,13 @@ use std::{
 };
 
 use expect_test::expect;
-use mesh_graph::{EVENT_BUFFER, Graph, Mode, Outcome, Run, START};
+use mesh_graph::{
+    Ctx, Durability, EVENT_BUFFER, Framing, Graph, MemoryCheckpointer, Mode, Outcome, REDACTED,
+    Run, START, State, Step, ToolEvent, View,
+};
 use serde_json::{Map, Value as Json, json};
 
-use crate::kit::{Bench, Deps, Lab, S, asks, empty, events, fails_once};
+use crate::kit::{Bench, Deps, Lab, S, asks, at, empty, events, fails_once};
 
 /// All events of a run, one per line: number, step, namespace, mode, node, payload.
 async fn told(run: Run<S>) -> (String, Result<Outcome<S>, mesh_graph::Error>) {
@@ -86,7 +89,7 @@ async fn t221_values_show_the_state_after_every_step_that_changed_it() {
 async fn t221_updates_show_every_task_and_every_question() {
     expect![[r#"
         1 1 / updates a {"a":{"log":["a"]}}
-        2 2 / updates - {"__interrupt__":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}]}
+        2 2 / updates b {"__interrupt__":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}]}
         -- answer
         1 2 / updates b {"b":{"log":["yes"]}}
     "#]].assert_eq(&both_runs(Mode::Updates).await);
@@ -102,6 +105,84 @@ async fn t221_custom_shows_what_nodes_send() {
 }
 
 #[tokio::test]
+async fn t221_tasks_show_every_start_and_every_result() {
+    expect![[r#"
+        1 1 / tasks a {"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]}
+        2 1 / tasks a {"error":null,"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","result":{"log":["a"]}}
+        3 2 / tasks b {"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
+        4 2 / tasks b {"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","result":{}}
+        -- answer
+        1 2 / tasks b {"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
+        2 2 / tasks b {"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","result":{"log":["yes"]}}
+    "#]].assert_eq(&both_runs(Mode::Tasks).await);
+}
+
+#[tokio::test]
+async fn t221_checkpoints_show_each_one_with_the_tasks_that_are_next() {
+    expect![[r#"
+        1 -1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"888efd25-6901-d695-8aa0-7cf47aedbd95","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}}
+        2 0 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}}
+        3 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
+        -- answer
+        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
+        2 2 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000006","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["a","yes"],"x":1}}
+    "#]].assert_eq(&both_runs(Mode::Checkpoints).await);
+}
+
+#[tokio::test]
+async fn t221_debug_shows_checkpoints_and_tasks_with_step_and_time() {
+    expect![[r#"
+        1 -1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"888efd25-6901-d695-8aa0-7cf47aedbd95","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}},"step":-1,"timestamp":"1970-01-01T00:00:00.001Z","type":"checkpoint"}
+        2 0 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}},"step":0,"timestamp":"1970-01-01T00:00:00.003Z","type":"checkpoint"}
+        3 1 / debug a {"payload":{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]},"step":1,"timestamp":"1970-01-01T00:00:00.004Z","type":"task"}
+        4 1 / debug a {"payload":{"error":null,"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","result":{"log":["a"]}},"step":1,"timestamp":"1970-01-01T00:00:00.005Z","type":"task_result"}
+        5 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.007Z","type":"checkpoint"}
+        6 2 / debug b {"payload":{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.008Z","type":"task"}
+        7 2 / debug b {"payload":{"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","result":{}},"step":2,"timestamp":"1970-01-01T00:00:00.009Z","type":"task_result"}
+        -- answer
+        1 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.010Z","type":"checkpoint"}
+        2 2 / debug b {"payload":{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.011Z","type":"task"}
+        3 2 / debug b {"payload":{"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","result":{"log":["yes"]}},"step":2,"timestamp":"1970-01-01T00:00:00.012Z","type":"task_result"}
+        4 2 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000006","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["a","yes"],"x":1}},"step":2,"timestamp":"1970-01-01T00:00:00.014Z","type":"checkpoint"}
+    "#]].assert_eq(&both_runs(Mode::Debug).await);
+}
+
+#[tokio::test]
+async fn t221_lifecycle_shows_begin_and_end() {
+    expect![[r#"
+        1 -2 / lifecycle - {"event":"started","graph_name":"lab","namespace":[]}
+        2 1 / lifecycle - {"event":"interrupted","graph_name":"lab","namespace":[]}
+        -- answer
+        1 -2 / lifecycle - {"event":"started","graph_name":"lab","namespace":[]}
+        2 2 / lifecycle - {"event":"completed","graph_name":"lab","namespace":[]}
+    "#]]
+    .assert_eq(&both_runs(Mode::Lifecycle).await);
+}
+
+#[tokio::test]
+async fn t221_tools_show_what_a_node_says_of_its_tools() {
+    let bench = Lab::new("S -> a")
+        .with("a", |_, ctx| async move {
+            let (input, output) = (json!({"q": "x"}), json!({"type": "tool", "content": "y"}));
+            let tool_call_id = "tc-1";
+            ctx.tool(ToolEvent::Started { tool_call_id, tool_name: "search", input: &input })
+                .await?;
+            ctx.tool(ToolEvent::OutputDelta { tool_call_id, delta: &json!("y") }).await?;
+            ctx.tool(ToolEvent::Finished { tool_call_id, output: &output }).await?;
+            ctx.tool(ToolEvent::Error { tool_call_id: "tc-2", message: "no", code: None }).await?;
+            Ok(())
+        })
+        .app();
+    let (lines, _) = told(bench.run(empty()).stream([Mode::Tools])).await;
+    expect![[r#"
+        1 1 / tools a {"event":"tool-started","input":{"q":"x"},"tool_call_id":"tc-1","tool_name":"search"}
+        2 1 / tools a {"delta":"y","event":"tool-output-delta","tool_call_id":"tc-1"}
+        3 1 / tools a {"event":"tool-finished","output":{"content":"y","type":"tool"},"tool_call_id":"tc-1"}
+        4 1 / tools a {"event":"tool-error","message":"no","tool_call_id":"tc-2"}
+    "#]].assert_eq(&lines);
+}
+
+#[tokio::test]
 async fn t225_messages_come_with_the_facts_of_their_task() {
     expect![[r#"
         1 1 / messages a [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"a:4a3995a6-d9b2-1acb-01b6-9764e14de959","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"]}]
@@ -114,14 +195,96 @@ async fn t222_several_modes_share_one_numbered_stream() {
     let bench = talkative();
     let run = bench.run(S::update().x(Some(1))).stream(Mode::ALL);
     let (lines, _) = told(run).await;
+    // Checkpoint, starts, what the node says, its update and result, values; and so on.
     let order: Vec<String> = lines
         .lines()
         .map(|line| line.split(' ').skip(3).take(2).collect::<Vec<_>>().join(" "))
         .collect();
+    expect![[r#"
+        lifecycle -
+        checkpoints -
+        debug -
+        values -
+        checkpoints -
+        debug -
+        tasks a
+        debug a
+        custom a
+        messages a
+        updates a
+        tasks a
+        debug a
+        values -
+        checkpoints -
+        debug -
+        tasks b
+        debug b
+        updates b
+        tasks b
+        debug b
+        values -
+        lifecycle -"#]]
+    .assert_eq(&order.join("\n"));
+}
+
+#[tokio::test]
+async fn t222_items_are_framed_as_clients_of_both_versions_expect() {
+    let lab = || {
+        let bench = with_child();
+        bench.run(empty()).stream([Mode::Updates, Mode::Values])
+    };
+    for (framing, subgraphs) in [
+        (Framing::V1 { list: false, subgraphs: false }, false),
+        (Framing::V1 { list: true, subgraphs: false }, false),
+        (Framing::V1 { list: false, subgraphs: true }, true),
+        (Framing::V1 { list: true, subgraphs: true }, true),
+        (Framing::V2, true),
+    ] {
+        let run = if subgraphs { lab().subgraphs() } else { lab() };
+        let mut handle = run.start().unwrap();
+        let mut seen = Vec::new();
+        while let Some(event) = handle.next().await {
+            let (ns, mode, data) = (json!(*event.ns), json!(event.mode.name()), event.data());
+            seen.push(event.mode);
+            let expected = match framing {
+                Framing::V1 { list: false, subgraphs: false } => data,
+                Framing::V1 { list: true, subgraphs: false } => json!([mode, data]),
+                Framing::V1 { list: false, subgraphs: true } => json!([ns, data]),
+                Framing::V1 { list: true, subgraphs: true } => json!([ns, mode, data]),
+                _ if event.mode == Mode::Values => {
+                    let mut state = data;
+                    let asked = state.as_object_mut().unwrap().remove("__interrupt__");
+                    let interrupts = asked.unwrap_or_else(|| json!([]));
+                    json!({"type": mode, "ns": ns, "data": state, "interrupts": interrupts})
+                }
+                _ => json!({"type": mode, "ns": ns, "data": data}),
+            };
+            assert_eq!(framing.frame(&event), expected);
+        }
+        assert!(seen.contains(&Mode::Updates) && seen.contains(&Mode::Values));
+    }
+}
+
+#[tokio::test]
+async fn t222_invoke_gives_the_value_or_the_list_of_items() {
+    let v1 = Framing::V1 { list: false, subgraphs: false };
+    let run = || talkative().run(S::update().x(Some(1)));
+    let value = run().invoke_as(v1).await.unwrap();
     assert_eq!(
-        order,
-        ["values -", "custom a", "messages a", "updates a", "values -", "updates -", "values -"]
+        (&value["log"], &value["__interrupt__"][0]["value"]),
+        (&json!(["a"]), &json!("go on?"))
     );
+    assert_eq!(run().stream([Mode::Values]).invoke_as(v1).await.unwrap(), value);
+    let value = run().invoke_as(Framing::V2).await.unwrap();
+    assert_eq!(value["value"], json!({"x": 1, "log": ["a"]}));
+    assert_eq!(value["interrupts"][0]["value"], "go on?");
+    let items = run().stream([Mode::Custom]).invoke_as(v1).await.unwrap();
+    assert_eq!(items, json!([{"progress": 0.5}]));
+    let items = run().stream([Mode::Custom]).invoke_as(Framing::V2).await.unwrap();
+    assert_eq!(items, json!([{"type": "custom", "ns": [], "data": {"progress": 0.5}}]));
+    let list = Framing::V1 { list: true, subgraphs: false };
+    let items = run().stream([Mode::Values]).invoke_as(list).await.unwrap();
+    assert_eq!(items[0], json!(["values", {"x": 1, "log": []}]));
 }
 
 #[tokio::test]
@@ -129,7 +292,8 @@ async fn t223_an_unknown_mode_is_named() {
     let error = "nope".parse::<Mode>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown stream mode `nope`; the modes are values, updates, custom, messages"
+        "unknown stream mode `nope`; the modes are values, updates, custom, messages, tasks, \
+         checkpoints, debug, lifecycle, tools"
     );
     for mode in Mode::ALL {
         assert_eq!(mode.name().parse(), Ok(mode));
@@ -153,6 +317,37 @@ async fn t224_what_happened_before_an_error_is_told_before_it() {
     "#]]
     .assert_eq(&lines);
     assert!(outcome.is_err());
+    let (lines, outcome) = told(lab().run(empty()).stream([Mode::Tasks])).await;
+    expect![[r#"
+        1 1 / tasks p {"id":"3c120a5c-a84a-6b61-2ab8-6ebc0c948c0c","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
+        2 1 / tasks p {"error":null,"id":"3c120a5c-a84a-6b61-2ab8-6ebc0c948c0c","interrupts":[],"name":"p","result":{"log":["p"]}}
+        3 2 / tasks bad {"id":"d57dc690-c201-99bd-a098-38c1e2119647","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
+        4 2 / tasks ok {"id":"d03f8836-df8c-7b47-175f-14d8947d8478","input":{"log":["p"]},"metadata":{},"name":"ok","triggers":["branch:to:ok"]}
+        5 2 / tasks bad {"error":{"error":"node","message":"once"},"id":"d57dc690-c201-99bd-a098-38c1e2119647","interrupts":[],"name":"bad","result":{}}
+        6 2 / tasks ok {"error":null,"id":"d03f8836-df8c-7b47-175f-14d8947d8478","interrupts":[],"name":"ok","result":{"log":["ok"]}}
+    "#]].assert_eq(&lines);
+    assert!(outcome.is_err());
+    // Who is not to see causes sees the kind alone.
+    let mut handle = lab().run(empty()).stream([Mode::Tasks, Mode::Lifecycle]).start().unwrap();
+    let mut public = Vec::new();
+    while let Some(event) = handle.next().await {
+        assert_eq!(event.public_data().get("name"), event.data().get("name"));
+        if let Some(error) = event.public_data().get("error").filter(|error| !error.is_null()) {
+            public.push(error.clone());
+        }
+    }
+    assert_eq!(public, [json!({"error": "node", "message": "failed"}), json!("failed")]);
+    // Resumed, only what did not finish is told again.
+    let bench = lab();
+    bench.run(empty()).invoke().await.unwrap_err();
+    let modes = [Mode::Checkpoints, Mode::Updates];
+    let (lines, outcome) = told(bench.app.resume().thread("t").stream(modes)).await;
+    expect![[r#"
+        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000005","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["bad","ok"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"error":{"error":"node","message":"once"},"id":"d57dc690-c201-99bd-a098-38c1e2119647","interrupts":[],"name":"bad","state":null},{"id":"d03f8836-df8c-7b47-175f-14d8947d8478","interrupts":[],"name":"ok","result":{"log":["ok"]},"state":null}],"values":{"log":["p"]}}
+        2 2 / updates bad {"bad":{"log":["bad"]}}
+        3 2 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000008","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000005","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["p","bad","ok"]}}
+    "#]].assert_eq(&lines);
+    assert!(outcome.is_ok());
 }
 
 fn with_child() -> Bench {
@@ -186,15 +381,15 @@ async fn t227_children_are_heard_only_when_asked_for() {
             expect![[r#"
                 1 1 sub custom c "from the child"
                 2 1 sub updates c {"c":{"log":["c"]}}
-                3 2 sub updates - {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
-                4 1 / updates - {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
+                3 2 sub updates ask {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
+                4 1 / updates sub {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
                 -- answer
                 1 2 sub updates ask {"ask":{"log":["yes"]}}
                 2 1 / updates sub {"sub":{"log":["c","yes"]}}
             "#]].assert_eq(&lines);
         } else {
             expect![[r#"
-                1 1 / updates - {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
+                1 1 / updates sub {"__interrupt__":[{"id":"ID","response_schema":null,"value":"child?"}]}
                 -- answer
                 1 1 / updates sub {"sub":{"log":["c","yes"]}}
             "#]].assert_eq(&lines);
@@ -224,6 +419,154 @@ async fn t229_a_step_that_changes_nothing_shows_no_values() {
         .app();
     let (values, _) = events(bench.run(S::update().x(Some(1))), Mode::Values).await;
     assert_eq!(values, [json!({"x": 1, "log": []}), json!({"x": 2, "log": []})]);
+}
+
+/// `a` writes `x` twice and the log once; `b` the log alone.
+fn writes_x_and_log() -> Bench {
+    Lab::new("S -> a; a -> b")
+        .with("a", |_, _| async { Ok(S::update().x(Some(1)).push_log("a")) })
+        .app()
+}
+
+#[tokio::test]
+async fn t230_output_keys_cut_values_updates_and_the_result() {
+    let modes = [Mode::Values, Mode::Updates];
+    let run = writes_x_and_log().run(empty()).output_keys(["x"]).stream(modes);
+    let (lines, outcome) = told(run).await;
+    expect![[r#"
+        1 0 / values - {}
+        2 1 / updates a {"a":{"x":1}}
+        3 1 / values - {"x":1}
+        4 2 / updates b {"b":null}
+    "#]]
+    .assert_eq(&lines);
+    assert_eq!(outcome.unwrap().json().unwrap(), json!({"x": 1}));
+    let run = writes_x_and_log().run(empty()).output_keys("x").stream(modes);
+    let (lines, outcome) = told(run).await;
+    expect![[r#"
+        1 0 / values - null
+        2 1 / updates a {"a":1}
+        3 1 / values - 1
+        4 2 / updates b {"b":null}
+    "#]]
+    .assert_eq(&lines);
+    assert_eq!(outcome.unwrap().json().unwrap(), json!(1));
+    let outcome = writes_x_and_log().run(empty()).output_keys("log").invoke().await.unwrap();
+    assert_eq!(outcome.json().unwrap(), json!(["a", "b"]));
+    let error = writes_x_and_log().run(empty()).output_keys("y").invoke().await.unwrap_err();
+    assert_eq!(error.to_string(), "output_keys: `y` is no key of the state");
+}
+
+#[tokio::test]
+async fn t230_questions_are_told_with_one_key_too() {
+    let bench = || Lab::new("S -> b").with("b", asks("q", json!("go on?"))).app();
+    let run = bench().run(S::update().x(Some(1))).output_keys("x").stream([Mode::Values]);
+    let (lines, outcome) = told(run).await;
+    expect![[r#"
+        1 0 / values - 1
+        2 0 / values - {"__interrupt__":[{"id":"c3762569863b1b6ffca86e2eac7fdefc","response_schema":null,"value":"go on?"}]}
+    "#]].assert_eq(&lines);
+    let shown = outcome.unwrap().json().unwrap();
+    assert_eq!(shown["__interrupt__"][0]["value"], "go on?");
+    assert_eq!(shown.as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn t231_several_updates_of_one_task_are_a_list_and_writes() {
+    let bench = Lab::new("S -> a")
+        .with("a", |_, _| async {
+            let two = Step::update(S::update().push_log("1"));
+            Ok(two.and(S::update().push_log("2").x(Some(2))))
+        })
+        .app();
+    let (lines, _) = told(bench.run(empty()).stream([Mode::Updates, Mode::Tasks])).await;
+    expect![[r#"
+        1 1 / tasks a {"id":"9eb21387-4822-a92d-d328-560c7a812376","input":{"log":[]},"metadata":{},"name":"a","triggers":["branch:to:a"]}
+        2 1 / updates a {"a":[{"log":["1"]},{"log":["2"],"x":2}]}
+        3 1 / tasks a {"error":null,"id":"9eb21387-4822-a92d-d328-560c7a812376","interrupts":[],"name":"a","result":{"log":{"$writes":[["1"],["2"]]},"x":2}}
+    "#]].assert_eq(&lines);
+}
+
+#[derive(State)]
+struct Account {
+    #[state(sensitive)]
+    secret: String,
+    #[state(append, sensitive)]
+    keys: Vec<String>,
+    name: String,
+}
+
+#[tokio::test]
+async fn a_sensitive_key_is_shown_in_no_stream_and_kept_everywhere_else() {
+    let mut graph = Graph::<Account>::new("account");
+    graph.node("a", |state: View<Account>, _: Ctx| async move {
+        assert_eq!(*state.secret, "swordfish");
+        Ok(Account::update().push_keys("swordfish-2").name("Ann"))
+    });
+    graph.edge(START, "a");
+    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let app = graph.compile().unwrap().app(()).checkpointer(checkpointer);
+    let mut handle = app
+        .run(Account::update().secret("swordfish").push_keys("swordfish-1"))
+        .thread("t")
+        .stream(Mode::ALL)
+        .start()
+        .unwrap();
+    let mut shown = 0;
+    while let Some(event) = handle.next().await {
+        let text = event.data().to_string();
+        assert!(!text.contains("swordfish"), "{text}");
+        shown += text.matches(REDACTED).count();
+    }
+    assert!(shown > 5, "keys are redacted, not left out");
+    let outcome = handle.finish().await.unwrap();
+    assert_eq!(outcome.json().unwrap()["secret"], "swordfish");
+    assert_eq!(app.state("t").await.unwrap().state().keys.len(), 2);
+}
+
+#[tokio::test]
+async fn with_exit_durability_only_stored_checkpoints_are_told() {
+    let bench = Lab::new("S -> a; a -> b; b -> c").app();
+    let run = bench.run(empty()).durability(Durability::Exit).stream([Mode::Checkpoints]);
+    let mut handle = run.start().unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = handle.next().await {
+        told.push(event.data());
+    }
+    let id = handle.finish().await.unwrap().checkpoint.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["config"]["configurable"]["checkpoint_id"], id.to_string());
+    assert_eq!(told[0]["values"], json!({"log": ["a", "b", "c"]}));
+}
+
+#[tokio::test]
+async fn checkpoints_are_told_at_breakpoints_and_at_the_recursion_limit() {
+    for stop in ["before", "after", "limit"] {
+        let bench = Lab::new("S -> a; a -> b").app();
+        let run = bench.run(empty()).stream([Mode::Checkpoints]);
+        let run = match stop {
+            "before" => run.break_before(at(&["b"])),
+            "after" => run.break_after(at(&["a"])),
+            _ => run.recursion_limit(1),
+        };
+        let mut handle = run.start().unwrap();
+        let mut steps = Vec::new();
+        while let Some(event) = handle.next().await {
+            let data = event.data();
+            steps.push((event.step, data["next"].to_string()));
+        }
+        let _ = handle.finish().await;
+        let expected = [(-1, r#"["__start__"]"#), (0, r#"["a"]"#), (1, r#"["b"]"#)];
+        assert_eq!(steps, expected.map(|(step, next)| (step, next.to_owned())), "{stop}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_without_checkpointer_tells_tasks_but_no_checkpoints() {
+    let bench = Bench::unsaved(&Lab::new("S -> a").compile());
+    let (lines, _) = told(bench.run(empty()).stream([Mode::Debug, Mode::Checkpoints])).await;
+    let kinds: Vec<&str> = lines.lines().map(|l| l.split(' ').nth(3).unwrap()).collect();
+    assert_eq!(kinds, ["debug", "debug"]);
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ fn what_is_unknown_doubled_or_without_effect_is_refused_by_name() {
         ("stream_mode=updates,tokens", "stream_mode: unknown stream mode `tokens`"),
         ("stream_mode=", "stream_mode: unknown stream mode ``"),
         ("subgraphs=yes&stream_mode=values", "subgraphs: `yes`"),
-        ("subgraphs=true", "subgraphs: needs updates or values"),
-        ("subgraphs=true&stream_mode=custom", "subgraphs: needs updates or values"),
+        ("subgraphs=true", "subgraphs: needs one more of updates"),
+        ("subgraphs=true&stream_mode=custom", "subgraphs: needs one more of updates"),
         ("on_disconnect=pause", "on_disconnect: `pause`"),
         ("thread_id=a&thread_id=b", "thread_id: given twice"),
     ] {

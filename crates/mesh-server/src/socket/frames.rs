@@ -26,6 +26,12 @@ struct Wrapped<'a> {
     seq: u64,
 }
 
+/// Whether the stream shows what mounted graphs tell even when nobody asked for them: what a node
+/// says of its work is of interest wherever the node is.
+pub(crate) fn from_any_depth(mode: Mode) -> bool {
+    matches!(mode, Mode::Messages | Mode::Custom | Mode::Tools)
+}
+
 impl Frames {
     pub(super) fn new(query: &Query) -> Self {
         Self {
@@ -39,11 +45,10 @@ impl Frames {
 
     /// The text of the event's frame, or none for an event that was not asked for.
     pub(super) fn render(&mut self, event: &Event) -> Option<String> {
-        let of_state = matches!(event.mode, Mode::Updates | Mode::Values);
-        if of_state && !event.ns.is_empty() && !self.subgraphs {
+        if !from_any_depth(event.mode) && !event.ns.is_empty() && !self.subgraphs {
             return None;
         }
-        let data = event.data();
+        let data = event.public_data();
         self.asked |= event.mode == Mode::Updates && data.get(INTERRUPT).is_some();
         Some(self.frame(event.mode, &event.ns, data))
     }

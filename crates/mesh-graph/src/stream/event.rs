@@ -1,0 +1,362 @@
+//! Events: what is told, and how it reads in JSON.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    channel::{Schema, Values},
+    checkpoint::{CheckpointId, Place, Source, TaskId},
+    error::Failure,
+    graph::{Core, NodeId},
+    interrupt::Interrupt,
+    names::INTERRUPT,
+    node::{ArgCodec, Input},
+    state::Update,
+    superstep::Cause,
+};
+
+use super::{
+    mode::Mode,
+    show::{self, Shown},
+};
+
+/// One event of a run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Event {
+    /// Number within the run: 1, 2, 3 … without gaps.
+    pub seq: u64,
+    /// Which stream it belongs to.
+    pub mode: Mode,
+    /// Namespace of the graph it comes from: empty for the root, one `node:task` per level.
+    pub ns: Arc<[String]>,
+    /// Superstep it belongs to: that of a checkpoint or of the values, or the one a task runs in.
+    pub step: i64,
+    /// The task it comes from; none for what concerns the whole graph.
+    pub task_id: Option<TaskId>,
+    /// Which attempt of the task it comes from: 1, 2, 3 …
+    pub attempt: u32,
+    /// When it was sent, milliseconds since 1970 (UTC), by the run's own clock.
+    pub at_ms: i64,
+    pub(crate) node: Option<Arc<str>>,
+    pub(crate) body: Body,
+}
+
+/// The task an event comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
+    pub(crate) node: Arc<str>,
+    pub(crate) attempt: u32,
+}
+
+/// Payloads that cost something to render are kept as they are until somebody reads them.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    Json(Json),
+    Values {
+        schema: Arc<Schema>,
+        shown: Shown,
+        values: Arc<Values>,
+        interrupts: Arc<[Interrupt]>,
+    },
+    Updates {
+        schema: Arc<Schema>,
+        shown: Shown,
+        updates: Vec<Update>,
+    },
+    /// The questions of a task, or none at a breakpoint.
+    Interrupts(Arc<[Interrupt]>),
+    Told(Arc<Told>),
+    /// Begin or end of a graph, with the error that it failed with.
+    Lifecycle {
+        data: Json,
+        error: Option<Arc<Said>>,
+    },
+}
+
+/// An error in words, and what of it may be told to strangers.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) full: String,
+    pub(crate) public: Option<String>,
+}
+
+/// Who reads a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The program itself: errors with all their causes.
+    Program,
+    /// Whoever is connected: of errors only what a node meant for clients.
+    Stranger,
+}
+
+/// What the streams `tasks`, `checkpoints` and `debug` share.
+pub(crate) enum Told {
+    Start {
+        core: Arc<Core>,
+        node: NodeId,
+        id: TaskId,
+        cause: Cause,
+        input: Input,
+    },
+    Result {
+        core: Arc<Core>,
+        node: NodeId,
+        id: TaskId,
+        updates: Vec<Update>,
+        error: Option<Failure>,
+        interrupts: Vec<Interrupt>,
+    },
+    Checkpoint {
+        core: Arc<Core>,
+        place: Place,
+        id: CheckpointId,
+        parent: Option<CheckpointId>,
+        source: Source,
+        step: i64,
+        parents: BTreeMap<String, CheckpointId>,
+        metadata: BTreeMap<String, Json>,
+        values: Arc<Values>,
+        tasks: Vec<NextTask>,
+    },
+}
+
+/// A task of a checkpoint's next superstep.
+pub(crate) struct NextTask {
+    pub(crate) id: TaskId,
+    pub(crate) node: NodeId,
+    /// What it gave, once it finished.
+    pub(crate) updates: Option<Vec<Update>>,
+    pub(crate) error: Option<Failure>,
+    pub(crate) interrupts: Vec<Interrupt>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start { id, .. } => write!(f, "Start({id})"),
+            Self::Result { id, .. } => write!(f, "Result({id})"),
+            Self::Checkpoint { id, .. } => write!(f, "Checkpoint({id})"),
+        }
+    }
+}
+
+impl Event {
+    /// An event that has no number yet.
+    pub(crate) fn new(
+        mode: Mode,
+        ns: &Arc<[String]>,
+        step: i64,
+        task: Option<Task>,
+        at_ms: i64,
+        body: Body,
+    ) -> Self {
+        let (task_id, attempt, node) = match task {
+            Some(task) => (Some(task.id), task.attempt, Some(task.node)),
+            None => (None, 1, None),
+        };
+        Self { seq: 0, mode, ns: Arc::clone(ns), step, task_id, attempt, at_ms, node, body }
+    }
+
+    /// The node it comes from; none for what concerns the whole graph.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    /// The open questions of a `values` event; empty for every other one.
+    pub fn interrupts(&self) -> &[Interrupt] {
+        match &self.body {
+            Body::Values { interrupts, .. } => interrupts,
+            _ => &[],
+        }
+    }
+
+    /// The payload in JSON, as clients of LangGraph expect it for this mode.
+    pub fn data(&self) -> Json {
+        self.render(Reader::Program)
+    }
+
+    /// The payload for readers that must not see the causes of errors, which may name paths and
+    /// addresses: an error shows its kind, or the code and message that its node gave it by
+    /// [`crate::NodeError::coded`].
+    pub fn public_data(&self) -> Json {
+        self.render(Reader::Stranger)
+    }
+
+    fn render(&self, reader: Reader) -> Json {
+        match &self.body {
+            Body::Json(json) => json.clone(),
+            Body::Values { schema, shown, values, interrupts } => {
+                shown.values(schema, values, to_json(interrupts))
+            }
+            Body::Updates { schema, shown, updates } => {
+                json!({ self.node().unwrap_or_default(): shown.updates(schema, updates) })
+            }
+            Body::Interrupts(interrupts) => json!({ INTERRUPT: to_json(interrupts) }),
+            Body::Told(told) if self.mode == Mode::Debug => json!({
+                "step": self.step,
+                "timestamp": timestamp(self.at_ms),
+                "type": told.kind(),
+                "payload": told.payload(reader),
+            }),
+            Body::Told(told) => told.payload(reader),
+            Body::Lifecycle { data, error } => {
+                let mut data = data.clone();
+                if let Some(error) = error {
+                    let public = error.public.as_deref().unwrap_or(FAILED);
+                    let text = if reader == Reader::Program { &error.full } else { public };
+                    data["error"] = json!(text);
+                }
+                data
+            }
+        }
+    }
+
+    /// The payload of a `values` event without the questions, which are [`Event::interrupts`].
+    pub(crate) fn bare_values(&self) -> Json {
+        match &self.body {
+            Body::Values { schema, shown, values, .. } => shown.values(schema, values, Vec::new()),
+            _ => self.data(),
+        }
+    }
+}
+
+fn to_json(interrupts: &[Interrupt]) -> Vec<Json> {
+    interrupts.iter().map(Interrupt::to_json).collect()
+}
+
+/// `2026-01-31T09:30:00.123Z`. A clock beyond the years that can be written shows 1970.
+fn timestamp(at_ms: i64) -> String {
+    format!("{:.3}", Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+impl Told {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "task",
+            Self::Result { .. } => "task_result",
+            Self::Checkpoint { .. } => "checkpoint",
+        }
+    }
+
+    fn payload(&self, reader: Reader) -> Json {
+        match self {
+            Self::Start { core, node, id, cause, input } => json!({
+                "id": id,
+                "name": &*core.node(*node).name,
+                "input": show_input(core, *node, input),
+                "triggers": cause.triggers(core, *node),
+                "metadata": {},
+            }),
+            Self::Result { core, node, id, updates, error, interrupts } => json!({
+                "id": id,
+                "name": &*core.node(*node).name,
+                "error": error.as_ref().map(|error| show_failure(error, reader)),
+                "result": show::result(&core.schema, updates),
+                "interrupts": to_json(interrupts),
+            }),
+            Self::Checkpoint { .. } => self.checkpoint(reader),
+        }
+    }
+
+    fn checkpoint(&self, reader: Reader) -> Json {
+        let Self::Checkpoint {
+            core,
+            place,
+            id,
+            parent,
+            source,
+            step,
+            parents,
+            metadata,
+            values,
+            tasks,
+        } = self
+        else {
+            return Json::Null;
+        };
+        let config = |checkpoint: &CheckpointId| {
+            json!({ "configurable": {
+                "thread_id": place.thread,
+                "checkpoint_ns": place.ns,
+                "checkpoint_id": checkpoint,
+            }})
+        };
+        let mut facts: Map<String, Json> =
+            metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        facts.insert("source".to_owned(), json!(source));
+        facts.insert("step".to_owned(), json!(step));
+        facts.insert("parents".to_owned(), json!(parents));
+        let name = |task: &NextTask| core.node(task.node).name.to_string();
+        json!({
+            "config": config(id),
+            "parent_config": parent.as_ref().map(config),
+            "values": Shown::All.values(&core.schema, values, Vec::new()),
+            "metadata": facts,
+            "next": tasks.iter().map(name).collect::<Vec<_>>(),
+            "tasks": tasks.iter().map(|task| task.show(core, place, reader)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl NextTask {
+    fn show(&self, core: &Core, place: &Place, reader: Reader) -> Json {
+        let spec = core.node(self.node);
+        let child = spec.run.as_ref().and_then(|run| run.mounted()).map(|_| {
+            let own = format!("{}:{}", spec.name, self.id);
+            let ns = if place.ns.is_empty() { own } else { format!("{}|{own}", place.ns) };
+            json!({ "configurable": { "thread_id": place.thread, "checkpoint_ns": ns } })
+        });
+        let mut task = json!({
+            "id": self.id,
+            "name": &*spec.name,
+            "interrupts": to_json(&self.interrupts),
+            "state": child,
+        });
+        if let Some(error) = &self.error {
+            task["error"] = show_failure(error, reader);
+        } else if let Some(updates) = &self.updates {
+            task["result"] = show::result(&core.schema, updates);
+        }
+        task
+    }
+}
+
+fn show_input(core: &Core, node: NodeId, input: &Input) -> Json {
+    let values = |values: &Values| Shown::All.values(&core.schema, values, Vec::new());
+    match input {
+        Input::Snapshot(snapshot) => values(snapshot),
+        Input::Arg(arg) => match core.node(node).run.as_ref().map(|run| run.arg()) {
+            Some(ArgCodec::Typed(codec)) => codec.to_json(arg).unwrap_or_default(),
+            _ => arg.downcast_ref::<Values>().map_or(Json::Null, values),
+        },
+    }
+}
+
+/// Stands for an error that its node did not mean for strangers.
+const FAILED: &str = "failed";
+
+/// Its kind or code by name, and what happened in words.
+fn show_failure(failure: &Failure, reader: Reader) -> Json {
+    let error = failure.code.clone().map_or_else(|| kind_name(failure), Json::String);
+    let message = match (reader, &failure.code) {
+        (Reader::Program, _) => failure.to_string(),
+        (Reader::Stranger, Some(_)) => failure.message.clone(),
+        (Reader::Stranger, None) => FAILED.to_owned(),
+    };
+    json!({ "error": error, "message": message })
+}
+
+/// The name under which the kind is stored.
+fn kind_name(failure: &Failure) -> Json {
+    match serde_json::to_value(&failure.kind) {
+        Ok(Json::Object(kind)) => {
+            kind.into_iter().next().map_or(Json::Null, |(name, _)| name.into())
+        }
+        Ok(name) => name,
+        Err(_) => Json::Null,
+    }
+}
