@@ -238,6 +238,16 @@ pub enum Blob {
     },
 }
 
+impl Blob {
+    /// The checkpoint with the blob that this one goes on from.
+    pub fn base(&self) -> Option<CheckpointId> {
+        match self {
+            Self::Full(_) => None,
+            Self::Delta { base, .. } => *base,
+        }
+    }
+}
+
 /// One encoded update of a delta.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredUpdate(#[serde(with = "bytes")] pub Vec<u8>);

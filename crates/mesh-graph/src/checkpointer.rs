@@ -2,8 +2,11 @@
 //!
 //! Every operation is idempotent. A conformance suite for implementations is in `testing`.
 
+mod retention;
+
 use std::{
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     sync::Mutex,
 };
 
@@ -15,6 +18,8 @@ use crate::{
     },
     error::BoxError,
 };
+
+pub use self::retention::{Fact, PlaceFacts, Reach, Retention, doomed_with_runs};
 
 /// What a checkpointer reports.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,12 @@ pub enum Error {
         id: CheckpointId,
         /// What is missing.
         reason: String,
+    },
+    /// A thread cannot be copied here: there is another one.
+    #[error("thread {thread} has checkpoints of its own")]
+    Occupied {
+        /// The thread that was to be the copy.
+        thread: String,
     },
     /// The storage itself failed.
     #[error("storage failed")]
@@ -91,6 +102,8 @@ pub struct Loaded {
 pub struct Filter {
     /// Only checkpoints older than this one.
     pub before: Option<CheckpointId>,
+    /// Only this checkpoint and those it was made from: one line of the tree.
+    pub branch: Option<CheckpointId>,
     /// At most this many.
     pub limit: Option<usize>,
     /// Only checkpoints whose metadata has all these entries (`source`, `step` and `run_id` are
@@ -99,7 +112,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a checkpoint is one of those meant.
+    /// Whether a checkpoint is one of those meant, as far as it can be told from the checkpoint
+    /// alone: its line is followed by whoever lists.
     pub fn admits(&self, checkpoint: &Checkpoint) -> bool {
         self.before.is_none_or(|before| checkpoint.id < before)
             && self.metadata.iter().all(|(key, wanted)| match key.as_str() {
@@ -156,6 +170,31 @@ pub trait Checkpointer: Send + Sync {
     /// # Errors
     /// Only storage failures.
     async fn delete_thread(&self, thread: &str) -> Result<(), Error>;
+
+    /// Forgets the checkpoints that these runs made on a thread, in all its namespaces, and says
+    /// how many there were. What the runs stored beside older checkpoints (answers, results) stays
+    /// there, and so do values that later checkpoints are made of.
+    ///
+    /// A checkpoint whose parent is gone begins its line.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load`].
+    async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error>;
+
+    /// Copies a thread with all its namespaces; ids stay as they are. Copying again adds
+    /// checkpoints that are new and changes none. A thread that does not exist has nothing to copy.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`] when `to` has checkpoints that `from` does not have.
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error>;
+
+    /// Forgets the checkpoints of a thread that need not be kept, in all its namespaces, and says
+    /// how many there were. What stays can be loaded as before; see [`Retention`] for what stays
+    /// in any case.
+    ///
+    /// # Errors
+    /// As [`Checkpointer::load`].
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error>;
 }
 
 /// Checkpoints in memory, gone with the process.
@@ -164,7 +203,7 @@ pub struct MemoryCheckpointer {
     places: Mutex<HashMap<Place, Shelf>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Shelf {
     checkpoints: BTreeMap<CheckpointId, Checkpoint>,
     blobs: HashMap<(CheckpointId, String), Blob>,
@@ -229,6 +268,26 @@ impl Shelf {
         }
     }
 
+    fn facts(&self) -> Vec<Fact> {
+        let tasks = |id| self.tasks.get(id).into_iter().flat_map(BTreeMap::values);
+        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, tasks(id))).collect()
+    }
+
+    fn forget(&mut self, doomed: &[CheckpointId]) {
+        for id in doomed {
+            self.checkpoints.remove(id);
+            self.tasks.remove(id);
+        }
+        let mut reach = Reach::default();
+        for checkpoint in self.checkpoints.values() {
+            let base = |key: &str, at| -> Result<_, Infallible> {
+                Ok(self.blobs.get(&(at, key.to_owned())).and_then(Blob::base))
+            };
+            let Ok(()) = reach.add(checkpoint, base);
+        }
+        self.blobs.retain(|(at, key), _| reach.needs(key, *at));
+    }
+
     fn loaded(&self, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
         check_format(checkpoint.id, checkpoint.v)?;
         let mut values = Vec::with_capacity(checkpoint.channels.len());
@@ -271,10 +330,7 @@ pub fn chain(
             id,
             reason: format!("a value written at {at} is missing"),
         })?;
-        next = match &blob {
-            Blob::Full(_) => None,
-            Blob::Delta { base, .. } => *base,
-        };
+        next = blob.base();
         blobs.push(blob);
     }
     blobs.reverse();
@@ -286,6 +342,33 @@ impl MemoryCheckpointer {
         // A panic while the lock was held cannot leave a half-made entry: every change below is
         // a few inserts of values that exist already.
         self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Removes what `choose` picks from the places of a thread, and what only that needed.
+    fn forget(
+        &self,
+        thread: &str,
+        choose: impl FnOnce(&[PlaceFacts]) -> Vec<Vec<CheckpointId>>,
+    ) -> usize {
+        let mut places = self.places();
+        let own: Vec<Place> =
+            places.keys().filter(|place| place.thread == thread).cloned().collect();
+        let facts: Vec<PlaceFacts> = own
+            .iter()
+            .map(|place| PlaceFacts { ns: place.ns.clone(), checkpoints: places[place].facts() })
+            .collect();
+        let mut forgotten = 0;
+        for (place, doomed) in own.iter().zip(choose(&facts)) {
+            let Some(shelf) = places.get_mut(place).filter(|_| !doomed.is_empty()) else {
+                continue;
+            };
+            forgotten += doomed.len();
+            shelf.forget(&doomed);
+            if shelf.checkpoints.is_empty() {
+                places.remove(place);
+            }
+        }
+        forgotten
     }
 }
 
@@ -339,11 +422,11 @@ impl Checkpointer for MemoryCheckpointer {
     async fn list(&self, place: &Place, filter: &Filter) -> Result<Vec<Loaded>, Error> {
         let places = self.places();
         let Some(shelf) = places.get(place) else { return Ok(Vec::new()) };
-        shelf
-            .checkpoints
-            .values()
-            .rev()
-            .filter(|checkpoint| filter.admits(checkpoint))
+        let all: Box<dyn Iterator<Item = &Checkpoint> + Send> = match filter.branch {
+            Some(branch) => Box::new(line(branch, |id| shelf.checkpoints.get(&id))),
+            None => Box::new(shelf.checkpoints.values().rev()),
+        };
+        all.filter(|checkpoint| filter.admits(checkpoint))
             .take(filter.limit.unwrap_or(usize::MAX))
             .map(|checkpoint| shelf.loaded(checkpoint))
             .collect()
@@ -353,4 +436,57 @@ impl Checkpointer for MemoryCheckpointer {
         self.places().retain(|place, _| place.thread != thread);
         Ok(())
     }
+
+    async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error> {
+        Ok(self.forget(thread, |places| doomed_with_runs(places, runs)))
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error> {
+        if from == to {
+            return Ok(());
+        }
+        let mut places = self.places();
+        let at = |thread: &str, ns: &str| Place { thread: thread.to_owned(), ns: ns.to_owned() };
+        let occupied = places.iter().filter(|(place, _)| place.thread == to).any(|(place, own)| {
+            let source = places.get(&at(from, &place.ns));
+            own.checkpoints
+                .keys()
+                .any(|id| source.is_none_or(|source| !source.checkpoints.contains_key(id)))
+        });
+        if occupied {
+            return Err(Error::Occupied { thread: to.to_owned() });
+        }
+        let copies: Vec<(Place, Shelf)> = places
+            .iter()
+            .filter(|(place, _)| place.thread == from)
+            .map(|(place, shelf)| (at(to, &place.ns), shelf.clone()))
+            .collect();
+        for (place, copy) in copies {
+            let own = places.entry(place).or_default();
+            // What both have stays as the copy has it.
+            let before = std::mem::replace(own, copy);
+            own.checkpoints.extend(before.checkpoints);
+            own.blobs.extend(before.blobs);
+            own.tasks.extend(before.tasks);
+        }
+        Ok(())
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error> {
+        Ok(self.forget(thread, |places| keep.doomed(places)))
+    }
+}
+
+/// A checkpoint and those it was made from, newest first, as far as they are known. A parent is
+/// always older, so a damaged link cannot make it go in circles.
+pub fn line<'a>(
+    newest: CheckpointId,
+    get: impl Fn(CheckpointId) -> Option<&'a Checkpoint>,
+) -> impl Iterator<Item = &'a Checkpoint> {
+    let mut next = get(newest);
+    std::iter::from_fn(move || {
+        let checkpoint = next?;
+        next = checkpoint.parent.filter(|parent| *parent < checkpoint.id).and_then(&get);
+        Some(checkpoint)
+    })
 }

@@ -10,6 +10,7 @@ mod readers;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod writer;
 
 use std::{

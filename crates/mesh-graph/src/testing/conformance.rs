@@ -6,7 +6,7 @@
     reason = "a conformance suite fails by panicking, as tests do"
 )]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use crate::{
         Blob, ChannelEntry, Checkpoint, FORMAT, Pending, PendingInput, PendingSend, Place,
         SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
     },
-    checkpointer::{Commit, Error, Filter, Head, Loaded},
+    checkpointer::{Commit, Error, Filter, Head, Loaded, Retention},
 };
 
 type Subject = Arc<dyn Checkpointer>;
@@ -60,6 +60,15 @@ where
     an_unknown_format_is_refused(make().await).await;
     a_missing_value_names_the_checkpoint(make().await).await;
     a_chain_without_end_names_the_checkpoint(make().await).await;
+    one_line_of_the_tree_can_be_listed(make().await).await;
+    a_copied_thread_is_the_same_and_goes_its_own_way(make().await).await;
+    a_thread_is_not_copied_over_another(make().await).await;
+    pruning_keeps_what_it_is_told_to(make().await).await;
+    pruning_keeps_what_values_are_rebuilt_from(make().await).await;
+    pruning_keeps_open_questions(make().await).await;
+    pruning_keeps_what_a_mounted_graph_stands_under(make().await).await;
+    pruning_drops_mounted_graphs_with_their_task(make().await).await;
+    the_checkpoints_of_a_run_can_be_deleted(make().await).await;
 }
 
 fn id(number: u128) -> CheckpointId {
@@ -603,4 +612,223 @@ async fn a_chain_without_end_names_the_checkpoint(subject: Subject) {
     subject.put(put).await.unwrap();
     let error = subject.load(&t(), None).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { id: found, .. } if found == id(3)), "{error}");
+}
+
+async fn listed(subject: &Subject, place: &Place) -> Vec<u128> {
+    ids(&subject.list(place, &Filter::default()).await.unwrap())
+}
+
+/// Two branches of a list: 1-2-3-4 and 1-2-5-6.
+async fn tree(subject: &Subject) {
+    chain_of(subject, 4).await;
+    for (number, parent) in [(5_u128, 2_u128), (6, 5)] {
+        let mut put = Commit { expected_head: Head::Any, ..commit(t(), number, Some(parent)) };
+        put.checkpoint.channels = vec![entry("a", number, number as u32)];
+        put.checkpoint.run_id = Some("second".to_owned());
+        put.blobs = vec![("a".to_owned(), delta(Some(parent), number as u8))];
+        put.tasks = vec![TaskRecord { commit: Some(done("x")), ..record(number, "n") }];
+        subject.put(put).await.unwrap();
+    }
+}
+
+fn trunk() -> [Blob; 4] {
+    [delta(None, 1), delta(Some(1), 2), delta(Some(2), 3), delta(Some(3), 4)]
+}
+
+fn branch() -> [Blob; 4] {
+    [delta(None, 1), delta(Some(1), 2), delta(Some(2), 5), delta(Some(5), 6)]
+}
+
+async fn one_line_of_the_tree_can_be_listed(subject: Subject) {
+    tree(&subject).await;
+    let of = |branch: u128| Filter { branch: Some(id(branch)), ..Filter::default() };
+    let found = async |filter: Filter| ids(&subject.list(&t(), &filter).await.unwrap());
+    assert_eq!(found(of(4)).await, [4, 3, 2, 1]);
+    assert_eq!(found(of(6)).await, [6, 5, 2, 1]);
+    assert_eq!(found(of(2)).await, [2, 1]);
+    assert!(found(of(9)).await.is_empty());
+    assert_eq!(found(Filter { before: Some(id(5)), limit: Some(1), ..of(6) }).await, [2]);
+    let second = BTreeMap::from([("run_id".to_owned(), json!("second"))]);
+    assert_eq!(found(Filter { metadata: second, ..of(6) }).await, [6, 5]);
+}
+
+async fn a_copied_thread_is_the_same_and_goes_its_own_way(subject: Subject) {
+    tree(&subject).await;
+    let child = |thread: &str| Place { ns: "sub:1".to_owned(), ..place(thread) };
+    subject.put(commit(child("t"), 1, None)).await.unwrap();
+    subject.copy_thread("t", "u").await.unwrap();
+    let whole = async |thread: &str| {
+        let listed = subject.list(&place(thread), &Filter::default()).await.unwrap();
+        listed.into_iter().map(|l| (l.checkpoint, l.values, l.tasks)).collect::<Vec<_>>()
+    };
+    assert_eq!(whole("u").await, whole("t").await);
+    assert_eq!(listed(&subject, &child("u")).await, [1]);
+    // Each goes on by itself; what is new in the source can be copied later.
+    subject.put(commit(t(), 7, Some(6))).await.unwrap();
+    assert_eq!(head(&subject, &place("u")).await, Some(id(6)));
+    subject.copy_thread("t", "u").await.unwrap();
+    assert_eq!(head(&subject, &place("u")).await, Some(id(7)));
+    subject.delete_thread("t").await.unwrap();
+    let kept = subject.load(&place("u"), Some(id(6))).await.unwrap().unwrap();
+    assert_eq!(kept.values, [branch()]);
+    subject.copy_thread("unheard", "v").await.unwrap();
+    assert_eq!(head(&subject, &place("v")).await, None);
+}
+
+async fn a_thread_is_not_copied_over_another(subject: Subject) {
+    subject.put(commit(t(), 1, None)).await.unwrap();
+    subject.put(commit(place("u"), 2, None)).await.unwrap();
+    let refused = subject.copy_thread("t", "u").await;
+    assert!(matches!(refused, Err(Error::Occupied { thread }) if thread == "u"));
+    assert_eq!(listed(&subject, &place("u")).await, [2]);
+    subject.copy_thread("t", "t").await.unwrap();
+    assert_eq!(listed(&subject, &t()).await, [1]);
+}
+
+async fn pruning_keeps_what_it_is_told_to(subject: Subject) {
+    let mut cases = Vec::new();
+    for (thread, keep, stays) in [
+        ("all", Retention::All, vec![6, 5, 4, 3, 2, 1]),
+        ("one", Retention::LastPerBranch(NonZeroUsize::MIN), vec![6, 4]),
+        (
+            "three",
+            Retention::LastPerBranch(NonZeroUsize::MIN.saturating_add(2)),
+            vec![6, 5, 4, 3, 2],
+        ),
+        ("late", Retention::Since { at_ms: 1_700_000_000_003 }, vec![6, 5, 4, 3]),
+        ("future", Retention::Since { at_ms: i64::MAX }, vec![6]),
+        ("heads", Retention::Heads, vec![6]),
+    ] {
+        for (number, parent) in
+            [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(3)), (5, Some(2)), (6, Some(5))]
+        {
+            let mut put =
+                Commit { expected_head: Head::Any, ..commit(place(thread), number, parent) };
+            put.checkpoint.at_ms += number as i64;
+            put.tasks = vec![record(number, "n")];
+            subject.put(put).await.unwrap();
+        }
+        cases.push((thread, keep, stays));
+    }
+    for (thread, keep, stays) in &cases {
+        let gone = subject.prune(thread, *keep).await.unwrap();
+        assert_eq!(
+            (&listed(&subject, &place(thread)).await, gone),
+            (stays, 6 - stays.len()),
+            "{thread}"
+        );
+        assert_eq!(subject.prune(thread, *keep).await.unwrap(), 0, "{thread}: again");
+    }
+    let heads = place("heads");
+    let loaded = subject.load(&heads, None).await.unwrap().unwrap();
+    assert_eq!(loaded.checkpoint.parent, Some(id(5)), "a checkpoint is never edited");
+    assert!(subject.load(&heads, Some(id(5))).await.unwrap().is_none());
+    // The thread goes on.
+    subject.put(commit(heads.clone(), 7, Some(6))).await.unwrap();
+    assert_eq!(listed(&subject, &heads).await, [7, 6]);
+    assert_eq!(subject.prune("unheard", Retention::Heads).await.unwrap(), 0);
+}
+
+async fn pruning_keeps_what_values_are_rebuilt_from(subject: Subject) {
+    tree(&subject).await;
+    assert_eq!(subject.prune("t", Retention::LastPerBranch(NonZeroUsize::MIN)).await.unwrap(), 4);
+    assert_eq!(values(&subject, 4).await, [trunk()]);
+    assert_eq!(values(&subject, 6).await, [branch()]);
+    assert_eq!(subject.prune("t", Retention::Heads).await.unwrap(), 1);
+    assert_eq!(values(&subject, 6).await, [branch()]);
+    let mut next = commit(t(), 7, Some(6));
+    next.checkpoint.channels = vec![entry("a", 7, 5)];
+    next.blobs = vec![("a".to_owned(), delta(Some(6), 7))];
+    subject.put(next).await.unwrap();
+    assert_eq!(values(&subject, 7).await[0].len(), 5);
+}
+
+async fn pruning_keeps_open_questions(subject: Subject) {
+    chain_of(&subject, 4).await;
+    let asked = TaskRecord { interrupts: vec![question(1, None)], ..record(1, "n") };
+    subject.put_task(&t(), id(1), asked.clone()).await.unwrap();
+    subject.put_task(&t(), id(2), asked.clone()).await.unwrap();
+    let answered = TaskRecord {
+        answers: BTreeMap::from([(InterruptId(1), json!(1))]),
+        commit: Some(done("x")),
+        ..asked.clone()
+    };
+    subject.put_task(&t(), id(2), answered).await.unwrap();
+    subject.prune("t", Retention::Heads).await.unwrap();
+    assert_eq!(listed(&subject, &t()).await, [4, 1]);
+    assert_eq!(only_task(&subject, 1).await, asked);
+}
+
+/// A checkpoint of the graph mounted at `ns`, below these checkpoints of its ancestors.
+async fn mounted(subject: &Subject, ns: &str, number: u128, below: &[(&str, u128)], busy: bool) {
+    let at = Place { ns: ns.to_owned(), ..t() };
+    let parent = head(subject, &at).await.map(|id| id.0);
+    let mut put = commit(at, number, parent);
+    put.checkpoint.parents =
+        below.iter().map(|(ns, number)| ((*ns).to_owned(), id(*number))).collect();
+    if busy {
+        put.checkpoint.pending.nodes.push("n".to_owned());
+    }
+    subject.put(put).await.unwrap();
+}
+
+async fn pruning_keeps_what_a_mounted_graph_stands_under(subject: Subject) {
+    chain_of(&subject, 5).await;
+    // A child of 2 has not ended, nor has the grandchild of 3; the child of 4 has.
+    mounted(&subject, "sub:a", 10, &[("", 2)], true).await;
+    mounted(&subject, "sub:b", 11, &[("", 3)], false).await;
+    mounted(&subject, "sub:b|in:c", 12, &[("", 3), ("sub:b", 11)], true).await;
+    mounted(&subject, "sub:b", 13, &[("", 3)], false).await;
+    mounted(&subject, "sub:d", 14, &[("", 4)], false).await;
+    subject.prune("t", Retention::Heads).await.unwrap();
+    assert_eq!(listed(&subject, &t()).await, [5, 3, 2]);
+    let in_ = |ns: &str| Place { ns: ns.to_owned(), ..t() };
+    assert_eq!(listed(&subject, &in_("sub:a")).await, [10]);
+    assert_eq!(listed(&subject, &in_("sub:b")).await, [13, 11]);
+    assert_eq!(listed(&subject, &in_("sub:b|in:c")).await, [12]);
+    assert!(listed(&subject, &in_("sub:d")).await.is_empty());
+}
+
+async fn pruning_drops_mounted_graphs_with_their_task(subject: Subject) {
+    chain_of(&subject, 3).await;
+    mounted(&subject, "sub:a", 10, &[("", 1)], false).await;
+    mounted(&subject, "sub:a|in:b", 11, &[("", 1), ("sub:a", 10)], false).await;
+    mounted(&subject, "sub:c", 12, &[("", 3)], false).await;
+    // One that lives as long as the thread was at 20 when 1 ran, and at 21 and 22 when 2 did.
+    for (number, below) in [(20, 1), (21, 2), (22, 2)] {
+        mounted(&subject, "kept", number, &[("", below)], false).await;
+    }
+    let gone = subject.prune("t", Retention::LastPerBranch(NonZeroUsize::MIN)).await.unwrap();
+    let in_ = |ns: &str| Place { ns: ns.to_owned(), ..t() };
+    assert_eq!(listed(&subject, &t()).await, [3]);
+    assert!(listed(&subject, &in_("sub:a")).await.is_empty());
+    assert!(listed(&subject, &in_("sub:a|in:b")).await.is_empty());
+    assert_eq!(listed(&subject, &in_("sub:c")).await, [12]);
+    assert_eq!(listed(&subject, &in_("kept")).await, [22]);
+    assert_eq!(gone, 2 + 2 + 2);
+}
+
+async fn the_checkpoints_of_a_run_can_be_deleted(subject: Subject) {
+    tree(&subject).await;
+    mounted(&subject, "sub:a", 10, &[("", 5)], true).await;
+    let runs = |run: &str| [run.to_owned(), "unheard".to_owned()];
+    assert_eq!(subject.delete_for_runs("t", &runs("none")).await.unwrap(), 0);
+    assert_eq!(subject.delete_for_runs("u", &runs("second")).await.unwrap(), 0);
+    assert_eq!(subject.delete_for_runs("t", &runs("second")).await.unwrap(), 3);
+    assert_eq!(listed(&subject, &t()).await, [4, 3, 2, 1]);
+    assert!(listed(&subject, &Place { ns: "sub:a".to_owned(), ..t() }).await.is_empty());
+    assert_eq!(values(&subject, 4).await, [trunk()]);
+    // A run in the middle: what came after it stays whole.
+    for (number, run) in [(5, "middle"), (6, "last")] {
+        let mut put = commit(t(), number, Some(number - 1));
+        put.checkpoint.channels = vec![entry("a", number, number as u32)];
+        put.checkpoint.run_id = Some(run.to_owned());
+        put.blobs = vec![("a".to_owned(), delta(Some(number - 1), number as u8))];
+        subject.put(put).await.unwrap();
+    }
+    assert_eq!(subject.delete_for_runs("t", &runs("middle")).await.unwrap(), 1);
+    assert_eq!(listed(&subject, &t()).await, [6, 4, 3, 2, 1]);
+    assert_eq!(values(&subject, 6).await[0].len(), 6);
+    let line = Filter { branch: Some(id(6)), ..Filter::default() };
+    assert_eq!(ids(&subject.list(&t(), &line).await.unwrap()), [6], "its parent is gone");
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::{CheckpointId, Place, TaskRecord},
-    checkpointer::{Checkpointer, Commit, Error, Filter, Loaded},
+    checkpointer::{Checkpointer, Commit, Error, Filter, Loaded, Retention},
 };
 
 /// What happens at the chosen write.
@@ -113,5 +113,17 @@ impl Checkpointer for FaultyCheckpointer {
 
     async fn delete_thread(&self, thread: &str) -> Result<(), Error> {
         self.inner.delete_thread(thread).await
+    }
+
+    async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error> {
+        self.inner.delete_for_runs(thread, runs).await
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error> {
+        self.inner.copy_thread(from, to).await
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error> {
+        self.inner.prune(thread, keep).await
     }
 }

@@ -10,7 +10,7 @@ use mesh_graph::{
     CheckpointId, Checkpointer, Ctx, Durability, Error, FailureKind, Graph, MemoryCheckpointer,
     Patch, START, State, View,
     checkpoint::{Blob, Place, SNAPSHOT_EVERY, TaskRecord},
-    checkpointer::{self, CHAIN_MAX, Commit, Filter, Head, Loaded},
+    checkpointer::{self, CHAIN_MAX, Commit, Filter, Head, Loaded, Retention},
     testing::{Fault, FaultyCheckpointer},
 };
 use schemars::JsonSchema;
@@ -140,6 +140,22 @@ impl Checkpointer for Slow {
     async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
         self.0.delete_thread(thread).await
     }
+
+    async fn delete_for_runs(
+        &self,
+        thread: &str,
+        runs: &[String],
+    ) -> Result<usize, checkpointer::Error> {
+        self.0.delete_for_runs(thread, runs).await
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
+        self.0.copy_thread(from, to).await
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
+        self.0.prune(thread, keep).await
+    }
 }
 
 /// Counts the puts that were begun and the most that were under way at once.
@@ -188,6 +204,22 @@ impl Checkpointer for Watched {
 
     async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
         self.inner.delete_thread(thread).await
+    }
+
+    async fn delete_for_runs(
+        &self,
+        thread: &str,
+        runs: &[String],
+    ) -> Result<usize, checkpointer::Error> {
+        self.inner.delete_for_runs(thread, runs).await
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
+        self.inner.copy_thread(from, to).await
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
+        self.inner.prune(thread, keep).await
     }
 }
 

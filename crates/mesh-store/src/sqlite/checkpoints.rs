@@ -5,13 +5,14 @@ use mesh_graph::{
     CheckpointId, Checkpointer,
     checkpoint::{Checkpoint, Place, TaskRecord},
     checkpointer::{
-        Commit, Error, Filter, Head, Loaded, chain, check_format, merge_record, sort_records,
+        Commit, Error, Filter, Head, Loaded, Retention, chain, check_format, doomed_with_runs,
+        merge_record, sort_records,
     },
     stored,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Fault, Sqlite};
+use super::{Fault, Sqlite, upkeep};
 
 /// Keeps checkpoints in a [`Sqlite`] database; made by [`Sqlite::checkpointer`].
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ impl SqliteCheckpointer {
     }
 }
 
-type Outcome<T> = Result<T, Fault<Error>>;
+pub(super) type Outcome<T> = Result<T, Fault<Error>>;
 
 #[async_trait]
 impl Checkpointer for SqliteCheckpointer {
@@ -66,6 +67,29 @@ impl Checkpointer for SqliteCheckpointer {
                     .prepare_cached("DELETE FROM places WHERE thread = ?")?
                     .execute([thread])?;
                 Ok(())
+            })
+            .await
+    }
+
+    async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error> {
+        let (thread, runs) = (thread.to_owned(), runs.to_vec());
+        self.database
+            .write(move |connection| {
+                upkeep::forget(connection, &thread, |places| doomed_with_runs(places, &runs))
+            })
+            .await
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.database.write(move |connection| upkeep::copy(connection, &from, &to)).await
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error> {
+        let thread = thread.to_owned();
+        self.database
+            .write(move |connection| {
+                upkeep::forget(connection, &thread, |places| keep.doomed(places))
             })
             .await
     }
@@ -174,21 +198,15 @@ fn load(
     let Some(id) = id.map_or_else(|| head(connection, place), |id| Ok(Some(id)))? else {
         return Ok(None);
     };
-    let found = connection
-        .prepare_cached(
-            "SELECT checksum, body, id, format FROM checkpoints WHERE place = ? AND id = ?",
-        )?
-        .query_row((place, bytes(id)), StoredCheckpoint::read)
-        .optional()?;
-    match found {
-        Some(found) => fill(connection, place, found.decode()?).map(Some),
-        None => Ok(None),
-    }
+    find(connection, place, id)?.map(|found| fill(connection, place, found)).transpose()
 }
 
 fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<Loaded>> {
     let Some(place) = find_place(connection, place)? else { return Ok(Vec::new()) };
     let limit = filter.limit.unwrap_or(usize::MAX);
+    if let Some(branch) = filter.branch {
+        return list_line(connection, place, branch, filter, limit);
+    }
     // Two statements, so that each is a plain range of the primary key.
     let (sql, before) = match filter.before {
         Some(before) => (
@@ -215,6 +233,39 @@ fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<
         }
     }
     Ok(listed)
+}
+
+/// Follows the parents from `branch` on. A parent is always older, so a damaged link cannot make
+/// it go in circles.
+fn list_line(
+    connection: &Connection,
+    place: i64,
+    branch: CheckpointId,
+    filter: &Filter,
+    limit: usize,
+) -> Outcome<Vec<Loaded>> {
+    let mut listed = Vec::new();
+    let mut next = Some(branch);
+    while let Some(id) = next
+        && listed.len() < limit
+    {
+        let Some(checkpoint) = find(connection, place, id)? else { break };
+        next = checkpoint.parent.filter(|parent| *parent < id);
+        if filter.admits(&checkpoint) {
+            listed.push(fill(connection, place, checkpoint)?);
+        }
+    }
+    Ok(listed)
+}
+
+fn find(connection: &Connection, place: i64, id: CheckpointId) -> Outcome<Option<Checkpoint>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT checksum, body, id, format FROM checkpoints WHERE place = ? AND id = ?",
+        )?
+        .query_row((place, bytes(id)), StoredCheckpoint::read)
+        .optional()?;
+    found.map(|found| found.decode()).transpose()
 }
 
 /// Adds the values and the task records of a checkpoint.
@@ -255,11 +306,11 @@ fn fill(connection: &Connection, place: i64, checkpoint: Checkpoint) -> Outcome<
 
 // ---- the stored form ----
 
-fn bytes(id: CheckpointId) -> [u8; 16] {
+pub(super) fn bytes(id: CheckpointId) -> [u8; 16] {
     id.0.to_be_bytes()
 }
 
-fn from_bytes(bytes: [u8; 16]) -> CheckpointId {
+pub(super) fn from_bytes(bytes: [u8; 16]) -> CheckpointId {
     CheckpointId(u128::from_be_bytes(bytes))
 }
 
@@ -275,12 +326,12 @@ fn encode<T: serde::Serialize>(value: &T) -> Outcome<Vec<u8>> {
 }
 
 /// A body that was not looked into yet.
-struct Stored {
+pub(super) struct Stored {
     checksum: i64,
     body: Vec<u8>,
 }
 
-fn stored_body(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
+pub(super) fn stored_body(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
     Ok(Stored { checksum: row.get(0)?, body: row.get(1)? })
 }
 
@@ -299,24 +350,28 @@ impl Stored {
             .map_err(|error| Error::Damaged { id, reason: format!("{what}: {error}") })
     }
 
-    fn decode<T: serde::de::DeserializeOwned>(&self, id: CheckpointId, what: &str) -> Outcome<T> {
+    pub(super) fn decode<T: serde::de::DeserializeOwned>(
+        &self,
+        id: CheckpointId,
+        what: &str,
+    ) -> Outcome<T> {
         self.open(id, what).map_err(Fault::Refused)
     }
 }
 
-struct StoredCheckpoint {
+pub(super) struct StoredCheckpoint {
     id: CheckpointId,
     format: u16,
     stored: Stored,
 }
 
 impl StoredCheckpoint {
-    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self { id: from_bytes(row.get(2)?), format: row.get(3)?, stored: stored_body(row)? })
     }
 
     /// Another format is told before its unknown layout is looked at.
-    fn decode(&self) -> Outcome<Checkpoint> {
+    pub(super) fn decode(&self) -> Outcome<Checkpoint> {
         check_format(self.id, self.format).map_err(Fault::Refused)?;
         self.stored.decode(self.id, "the checkpoint")
     }
