@@ -21,14 +21,14 @@ use crate::{
     command::Goto,
     env::{Env, SystemEnv},
     error::{Error, Failure},
-    graph::{Compiled, Core, Leads, Lint},
+    graph::{Compiled, Core, Kept, Leads, Lint},
     interrupt::{Interrupt, Resume},
     live::StartInput,
     names::INTERRUPT,
     parent::no_parent,
     run::{
-        self, Breakpoints, Durability, Finished, Limits, RECURSION_LIMIT, Request, RunShared,
-        Status, Warning,
+        self, Above, Breakpoints, Durability, Finished, Limits, RECURSION_LIMIT, Request,
+        RunShared, Status, Warning,
     },
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
@@ -74,6 +74,7 @@ impl<S> std::fmt::Debug for App<S> {
 #[derive(Clone)]
 struct Inner {
     core: Arc<Core>,
+    kept: Kept,
     deps: Arc<dyn Any + Send + Sync>,
     env: Arc<dyn Env>,
     checkpointer: Option<Arc<dyn Checkpointer>>,
@@ -88,6 +89,7 @@ impl<S: State, D: Send + Sync + 'static> Compiled<S, D> {
         App {
             inner: Arc::new(Inner {
                 core: self.core(),
+                kept: self.child().kept,
                 deps: Arc::new(deps),
                 env: Arc::new(SystemEnv),
                 checkpointer: None,
@@ -484,6 +486,10 @@ impl<S> Run<S> {
         if self.limits.recursion == 0 {
             return Err(Error::InvalidOption { option: "recursion_limit", expected: "at least 1" });
         }
+        if matches!(inner.kept, Kept::PerThread(_)) {
+            let expected = "a graph below a task: a root graph has its thread";
+            return Err(Error::InvalidOption { option: "per_thread", expected });
+        }
         if self.concurrency == Some(0) {
             return Err(Error::InvalidOption { option: "max_concurrency", expected: "at least 1" });
         }
@@ -515,6 +521,7 @@ impl<S> Run<S> {
             parents: BTreeMap::new(),
             metadata: self.metadata.clone(),
             warnings: Arc::default(),
+            above: Above::default(),
         }))
     }
 

@@ -161,6 +161,12 @@ pub struct Checkpoint {
     pub parents: BTreeMap<String, CheckpointId>,
     /// The caller's own entries.
     pub metadata: BTreeMap<String, Json>,
+    /// The task of the parent graph that it was made below; none for a root graph.
+    #[serde(default)]
+    pub caller: Option<TaskId>,
+    /// Where the per-thread graphs below it stand, by namespace.
+    #[serde(default)]
+    pub instances: BTreeMap<String, CheckpointId>,
 }
 
 /// Where a channel's value is.
@@ -272,6 +278,18 @@ pub struct TaskRecord {
     /// Results of its durable steps. The first result of a step stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
+    /// The task of another branch whose question is answered anew by this one.
+    #[serde(default)]
+    pub forked_from: Option<ForkedFrom>,
+}
+
+/// A task that another one repeats with a new answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkedFrom {
+    /// The task.
+    pub task: TaskId,
+    /// Namespace of what ran below it.
+    pub ns: String,
 }
 
 impl TaskRecord {
@@ -286,6 +304,7 @@ impl TaskRecord {
             answers: BTreeMap::new(),
             error: None,
             steps: Vec::new(),
+            forked_from: None,
         }
     }
 
@@ -316,6 +335,9 @@ pub struct TaskCommit {
     pub joins: Vec<String>,
     /// Direct tasks it makes.
     pub sends: Vec<PendingSend>,
+    /// Where the per-thread graphs that it used stand since, by namespace.
+    #[serde(default)]
+    pub instances: BTreeMap<String, CheckpointId>,
 }
 
 /// Byte strings as byte strings, not as lists of numbers.

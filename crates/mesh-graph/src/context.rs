@@ -10,14 +10,15 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkpoint::{CheckpointId, TaskId},
+    checkpoint::{CheckpointId, ForkedFrom, TaskId},
     error::{NodeError, NodeErrorKind, NodeResult},
     graph::NodeId,
     interrupt::{Interrupt, InterruptId},
-    run::RunShared,
+    run::{Instances, RunShared},
     step::Steps,
     store::Store,
     stream::{Body, Event, Mode, Task, ToolEvent},
@@ -42,6 +43,15 @@ pub(crate) struct TaskShared {
     pub(crate) cancel: CancellationToken,
     /// Answers stored for this task.
     pub(crate) answers: BTreeMap<InterruptId, Json>,
+    /// Questions that earlier executions of the task asked, its own and those of graphs below.
+    pub(crate) earlier: Vec<Interrupt>,
+    pub(crate) forked_from: Option<ForkedFrom>,
+    /// Where the thread's per-thread graphs stand.
+    pub(crate) instances: Option<Arc<Instances>>,
+    /// Answered questions of graphs below that it did not know of when it started.
+    pub(crate) below: OnceLock<Mutex<Vec<(Interrupt, Json)>>>,
+    /// The concurrency slot it holds, if there are any.
+    pub(crate) slot: Mutex<Option<OwnedSemaphorePermit>>,
     pub(crate) asked: Mutex<Asked>,
     /// Durable steps; made when the task has its first one.
     pub(crate) steps: OnceLock<Steps>,
@@ -64,6 +74,28 @@ pub(crate) struct Asked {
     pub(crate) keys: Vec<String>,
     pub(crate) open: Vec<Interrupt>,
     pub(crate) answered: Vec<Interrupt>,
+    /// Calls without a key so far, and the keys of the others.
+    calls: usize,
+    call_keys: Vec<String>,
+    /// Where the per-thread graphs that the task used stand since.
+    pub(crate) entered: Instances,
+}
+
+impl Asked {
+    /// What tells a call from the first one without a key: its ordinal or its key.
+    pub(crate) fn name_call(&mut self, key: Option<String>) -> NodeResult<Option<String>> {
+        let Some(key) = key else {
+            let ordinal = self.calls;
+            self.calls += 1;
+            return Ok((ordinal > 0).then(|| ordinal.to_string()));
+        };
+        if self.call_keys.contains(&key) {
+            return Err(NodeError::msg(format!("the task called a graph as `{key}` before")));
+        }
+        let level = format!(":{key}");
+        self.call_keys.push(key);
+        Ok(Some(level))
+    }
 }
 
 impl TaskContext {
@@ -90,6 +122,16 @@ impl TaskContext {
 
     pub(crate) fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a concurrency slot while the node runs, or gives it back.
+    pub(crate) fn hold(&self, slot: Option<OwnedSemaphorePermit>) {
+        *self.0.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
+    }
+
+    /// Gives the slot back and says whether there was one.
+    pub(crate) fn let_go(&self) -> bool {
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
     async fn send(&self, mode: Mode, body: Body) {

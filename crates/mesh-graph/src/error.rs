@@ -6,6 +6,7 @@ use crate::{
     channel::{KeyError, Schema},
     checkpoint::CheckpointId,
     checkpointer,
+    command::Output,
     interrupt::InterruptId,
     reducer::ReduceError,
     value::CodecError,
@@ -254,6 +255,11 @@ pub enum FailureKind {
     Child,
     /// A command to the parent was given to a root graph.
     NoParent,
+    /// Two tasks of one superstep use one per-thread graph.
+    InstanceBusy {
+        /// The namespace of that graph.
+        instance: String,
+    },
 }
 
 impl std::fmt::Display for Failure {
@@ -326,6 +332,8 @@ pub(crate) enum NodeErrorKind {
     Broken(Failure),
     /// A mounted graph failed.
     Child(Box<Error>),
+    /// The node's result comes from a graph below it that commanded its parent.
+    Output(Box<Output>),
     /// What the node returned was refused.
     Refused(Failure),
     /// The node waits for an answer.
@@ -381,6 +389,9 @@ impl NodeError {
                 (failure, Some(error))
             }
             NodeErrorKind::Refused(failure) => (failure, None),
+            NodeErrorKind::Output(_) => {
+                (Failure::new(FailureKind::Node, "a command was given outside of a task"), None)
+            }
             NodeErrorKind::Suspended => {
                 (Failure::new(FailureKind::Node, "suspended outside of a task"), None)
             }
@@ -402,6 +413,7 @@ impl std::fmt::Display for NodeError {
             NodeErrorKind::Broken(failure) => write!(f, "{failure}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
             NodeErrorKind::Refused(failure) => write!(f, "{failure}"),
+            NodeErrorKind::Output(_) => f.write_str("a graph below commands its parent"),
             NodeErrorKind::Suspended => f.write_str("waiting for an answer"),
             NodeErrorKind::Cancelled => f.write_str("cancelled"),
         }
@@ -482,6 +494,18 @@ pub enum Mistake {
     ManagedKeyVisible {
         /// The key.
         key: String,
+    },
+    /// A mounted graph shares a key whose values do not fit.
+    #[error("`{node}` shares the key `{key}`, which is {parent} here and {child} there")]
+    SharedKey {
+        /// The mounted node.
+        node: String,
+        /// The key.
+        key: String,
+        /// The Rust type in the parent.
+        parent: &'static str,
+        /// The Rust type in the mounted graph.
+        child: &'static str,
     },
     /// A fan-out must say what follows an empty list.
     #[error("the fan-out from `{from}` does not say where to go when its list is empty")]

@@ -12,7 +12,8 @@ use crate::{
     command::{Route, Send},
     error::{CompileError, Mistake},
     mount::Mount,
-    node::{Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
+    node::{ArgCodec, Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
+    shared::Sharing,
     state::{Part, State, View},
     value::Datum,
 };
@@ -160,7 +161,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         input: impl Fn(&View<S>) -> C::Update + std::marker::Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + std::marker::Send + Sync + 'static,
     ) -> NodeOptions<'_, ()> {
-        let run = Mount::reading_state::<S, C>(&self.schema, child.core(), input, output);
+        let run = Mount::reading_state::<S, C>(&self.schema, child.child(), input, output);
         self.draft(name, Arc::new(run))
     }
 
@@ -172,8 +173,23 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         input: impl Fn(&A) -> C::Update + std::marker::Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + std::marker::Send + Sync + 'static,
     ) -> NodeOptions<'_, A> {
-        let run = Mount::taking_argument::<S, C, A>(child.core(), input, output);
+        let run = Mount::taking_argument::<S, C, A>(child.child(), input, output);
         self.draft(name, Arc::new(run))
+    }
+
+    /// Mounts a compiled graph that shares the keys it has in common with this one: their values
+    /// are its input, and what comes back is what [`Sharing`] says. Keys that only one side has
+    /// never cross. A `Send` to it carries partial state of this graph.
+    ///
+    /// A shared key needs the same type on both sides, unless one of them is JSON; `compile`
+    /// reports it otherwise.
+    pub fn mount_shared<C>(
+        &mut self,
+        name: &str,
+        child: &Compiled<C, D>,
+        sharing: Sharing,
+    ) -> NodeOptions<'_, ()> {
+        self.draft(name, Arc::new(Mount::sharing(child.child(), sharing, ArgCodec::State)))
     }
 
     fn draft<A>(&mut self, name: &str, run: Arc<dyn NodeFn>) -> NodeOptions<'_, A> {
@@ -276,7 +292,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         )?;
         core.parts = self.parts;
         core.lenient_input = self.lenient_input;
-        Ok(Compiled { core: Arc::new(core), types: PhantomData })
+        Ok(Compiled { core: Arc::new(core), kept: Kept::PerCall, types: PhantomData })
     }
 }
 
@@ -342,12 +358,32 @@ impl FanOut<'_> {
 /// A compiled, immutable graph.
 pub struct Compiled<S, D = ()> {
     core: Arc<Core>,
+    kept: Kept,
     types: PhantomData<fn() -> (S, D)>,
+}
+
+/// How long the state of a graph lives that runs below a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// From the first time its task runs it until the task is done.
+    #[default]
+    PerCall,
+    /// As long as the thread, under this name or the node's.
+    PerThread(Option<Arc<str>>),
+    /// Not at all.
+    Unsaved,
+}
+
+/// A compiled graph to run below a task.
+#[derive(Clone)]
+pub(crate) struct Child {
+    pub(crate) core: Arc<Core>,
+    pub(crate) kept: Kept,
 }
 
 impl<S, D> Clone for Compiled<S, D> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), types: PhantomData }
+        Self { core: Arc::clone(&self.core), kept: self.kept.clone(), types: PhantomData }
     }
 }
 
@@ -360,6 +396,36 @@ impl<S, D> Compiled<S, D> {
     /// What may be wrong although it compiles.
     pub fn lint(&self) -> Vec<Lint> {
         self.core.lint()
+    }
+
+    /// Below a task, keeps one state for the whole thread instead of a new one for every task: the
+    /// graph goes on from where it was the last time. The state belongs to the node that mounts or
+    /// calls it; two tasks of one superstep cannot share it
+    /// ([`crate::FailureKind::InstanceBusy`]), see [`crate::Call::instance`].
+    ///
+    /// A replay of an older checkpoint of the thread finds the state of that time. A root graph has
+    /// its thread already, so running this as one is an error.
+    pub fn per_thread(mut self) -> Self {
+        self.kept = Kept::PerThread(None);
+        self
+    }
+
+    /// As [`Compiled::per_thread`], with a state called `instance`, so that several nodes share
+    /// it. Names are those a node may have.
+    pub fn per_thread_as(mut self, instance: &str) -> Self {
+        self.kept = Kept::PerThread(Some(Arc::from(instance)));
+        self
+    }
+
+    /// Below a task, saves nothing: a question inside starts the graph from its beginning once it
+    /// is answered, with all answers so far. A root graph says so by having no checkpointer.
+    pub fn unsaved(mut self) -> Self {
+        self.kept = Kept::Unsaved;
+        self
+    }
+
+    pub(crate) fn child(&self) -> Child {
+        Child { core: Arc::clone(&self.core), kept: self.kept.clone() }
     }
 
     pub(crate) fn core(&self) -> Arc<Core> {

@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod call;
 mod canonical;
 pub mod channel;
 pub mod checkpoint;
@@ -24,12 +25,14 @@ mod graph;
 mod ids;
 mod interrupt;
 mod live;
+mod made;
 mod mount;
 mod names;
 mod node;
 mod parent;
 pub mod reducer;
 mod run;
+mod shared;
 mod snapshot;
 mod state;
 mod step;
@@ -45,6 +48,7 @@ pub mod value;
 pub use mesh_graph_macros::State;
 
 pub use app::{App, Command, Outcome, Patch, Run, RunHandle, Untyped};
+pub use call::Call;
 pub use canonical::InputHash;
 pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
@@ -59,6 +63,7 @@ pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, Tas
 pub use run::{
     Breakpoints, CANCEL_GRACE, Durability, RECURSION_LIMIT, SIBLING_GRACE, Status, Warning,
 };
+pub use shared::Sharing;
 pub use snapshot::{StateSnapshot, TaskSnapshot};
 pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};

@@ -9,13 +9,15 @@ use crate::{
     channel::{KeyError, Schema, Values},
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Pending, PendingInput, PendingSend,
-        Source, StoredUpdate, StoredWrite, TaskCommit,
+        Source, StoredUpdate, StoredWrite, TaskCommit, TaskId,
     },
     checkpointer::Loaded,
     error::Error,
     graph::{Core, JoinId, Leads, NodeId, Sent},
+    made::Made,
     node::ArgCodec,
     reducer,
+    run::Instances,
     state::{Update, Write},
     stored,
     value::Value,
@@ -36,6 +38,10 @@ pub(crate) struct Live {
     pub(crate) ready: Ready,
     pub(crate) ran: SmallVec<[NodeId; 4]>,
     pub(crate) updated: SmallVec<[usize; 4]>,
+    /// The writes since the input, for a parent that replays them.
+    pub(crate) made: Option<Box<Made>>,
+    /// Where per-thread graphs below stand; shared with the tasks.
+    pub(crate) instances: Option<Arc<Instances>>,
 }
 
 /// Version and place of a channel's stored value.
@@ -134,6 +140,8 @@ impl Live {
             ready: Ready::new(core),
             ran: SmallVec::new(),
             updated: SmallVec::new(),
+            made: None,
+            instances: None,
         }
     }
 
@@ -147,10 +155,14 @@ impl Live {
         live.parent = checkpoint.parent;
         live.step = checkpoint.step;
         live.version = checkpoint.version;
+        live.instances =
+            Some(&checkpoint.instances).filter(|map| !map.is_empty()).cloned().map(Arc::new);
         let values = Arc::make_mut(&mut live.values);
         for (entry, blobs) in checkpoint.channels.iter().zip(&loaded.values) {
             let Some(index) = core.schema.index(&entry.key) else {
-                live.foreign.push(entry.clone());
+                if !Made::is_entry(entry) {
+                    live.foreign.push(entry.clone());
+                }
                 continue;
             };
             values.0[index] = Some(fold(&core.schema, index, blobs).map_err(unreadable)?);
@@ -215,6 +227,7 @@ impl Live {
                 })
             })
             .chain(self.foreign.iter().cloned())
+            .chain(self.made.as_ref().and_then(|made| made.channel_entry()))
             .collect();
         let input = match &self.ready.input {
             Some(input) => Some(PendingInput {
@@ -252,6 +265,8 @@ impl Live {
             },
             parents: facts.parents.clone(),
             metadata: facts.metadata.clone(),
+            caller: facts.caller,
+            instances: self.instances.as_deref().cloned().unwrap_or_default(),
         })
     }
 }
@@ -262,6 +277,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) run_id: Option<&'a str>,
     pub(crate) parents: &'a BTreeMap<String, CheckpointId>,
     pub(crate) metadata: &'a BTreeMap<String, Json>,
+    pub(crate) caller: Option<TaskId>,
 }
 
 fn key_error(schema: &Schema, index: usize) -> impl Fn(crate::value::CodecError) -> KeyError {
@@ -393,6 +409,8 @@ pub(crate) struct Effect {
     pub(crate) updates: Vec<Update>,
     pub(crate) leads: Leads,
     pub(crate) joins: SmallVec<[JoinId; 2]>,
+    /// Where the per-thread graphs that it used stand since.
+    pub(crate) instances: Instances,
     /// The stored form, when there is a checkpointer.
     pub(crate) commit: Option<TaskCommit>,
 }
@@ -409,6 +427,7 @@ impl Effect {
             nodes: self.leads.nodes.iter().map(|id| core.node(*id).name.to_string()).collect(),
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
             sends: encode_sends(core, &self.leads.sends)?,
+            instances: self.instances.clone(),
         });
         Ok(())
     }
@@ -420,7 +439,8 @@ impl Effect {
         commit: &TaskCommit,
     ) -> Result<Self, Error> {
         let unknown = |node: &str| Error::UnknownStoredNode { checkpoint, node: node.to_owned() };
-        let mut effect = Self { commit: Some(commit.clone()), ..Self::default() };
+        let instances = commit.instances.clone();
+        let mut effect = Self { commit: Some(commit.clone()), instances, ..Self::default() };
         for writes in &commit.updates {
             let update = decode_writes(&core.schema, writes)
                 .map_err(|source| Error::UnreadableCheckpoint { checkpoint, source })?;

@@ -1,7 +1,8 @@
 //! Mounted graphs: a compiled graph as a node of another one.
 //!
-//! Only what the two mapping functions say crosses between parent and child. The child runs under
-//! the caller's task and inherits its dependencies, streams, cancellation and checkpointer.
+//! What crosses between parent and child is what two mapping functions say, or the keys that both
+//! share. The child runs under the caller's task and inherits its dependencies, streams,
+//! cancellation and checkpointer.
 
 use std::sync::Arc;
 
@@ -11,10 +12,12 @@ use crate::{
     channel::{Schema, Values},
     command::Output,
     context::TaskContext,
-    error::{NodeError, NodeErrorKind, NodeResult},
-    graph::Core,
+    error::{Mistake, NodeError, NodeResult},
+    graph::{Child, Core, Kept},
+    names,
     node::{ArgCodec, Input, NodeFn, StepOutput},
-    run::{self, Status},
+    run::{self, Below},
+    shared::{self, Sharing},
     state::{State, Update, View},
     value::{Datum, codec},
 };
@@ -24,18 +27,23 @@ type Enter = Box<dyn Fn(&Input) -> NodeResult<Update> + Send + Sync>;
 /// Makes the parent's update from the child's final state.
 type Leave = Arc<dyn Fn(&Schema, &Values) -> Update + Send + Sync>;
 
-/// A mounted graph with its two mappings.
+/// A mounted graph and what crosses into it and out of it.
 pub(crate) struct Mount {
-    child: Arc<Core>,
-    enter: Enter,
-    leave: Leave,
+    child: Child,
+    crossing: Crossing,
     arg: ArgCodec,
+}
+
+/// What crosses between a mounted graph and its parent.
+enum Crossing {
+    Mapped { enter: Enter, leave: Leave },
+    Shared(Sharing),
 }
 
 impl Mount {
     pub(crate) fn reading_state<S: State, C: State>(
         parent: &Arc<Schema>,
-        child: Arc<Core>,
+        child: Child,
         input: impl Fn(&View<S>) -> C::Update + Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + Send + Sync + 'static,
     ) -> Self {
@@ -50,11 +58,12 @@ impl Mount {
             };
             Ok(input(&view).into())
         });
-        Self { child, enter, leave: leaving::<S, C>(output), arg: ArgCodec::State }
+        let crossing = Crossing::Mapped { enter, leave: leaving::<S, C>(output) };
+        Self { child, crossing, arg: ArgCodec::State }
     }
 
     pub(crate) fn taking_argument<S: State, C: State, A: Datum>(
-        child: Arc<Core>,
+        child: Child,
         input: impl Fn(&A) -> C::Update + Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + Send + Sync + 'static,
     ) -> Self {
@@ -70,7 +79,25 @@ impl Mount {
                 "the mounted graph takes the argument of a `Send`, but an edge led to it",
             )),
         });
-        Self { child, enter, leave: leaving::<S, C>(output), arg: ArgCodec::Typed(codec::<A>()) }
+        let crossing = Crossing::Mapped { enter, leave: leaving::<S, C>(output) };
+        Self { child, crossing, arg: ArgCodec::Typed(codec::<A>()) }
+    }
+
+    /// A graph that shares the keys it has in common with its parent. `arg` is how the arguments of
+    /// `Send`s to it cross borders: partial state of the parent, or a JSON object of the child's
+    /// input.
+    pub(crate) fn sharing(child: Child, sharing: Sharing, arg: ArgCodec) -> Self {
+        Self { child, crossing: Crossing::Shared(sharing), arg }
+    }
+
+    /// The child's channels whose writes the parent wants to know.
+    pub(crate) fn watched(&self, parent: &Schema) -> Option<Arc<[bool]>> {
+        match self.crossing {
+            Crossing::Shared(Sharing::Writes) => {
+                Some(shared::watched(parent, &self.child.core.schema))
+            }
+            Crossing::Shared(Sharing::Values) | Crossing::Mapped { .. } => None,
+        }
     }
 }
 
@@ -80,28 +107,42 @@ fn leaving<S: State, C: State>(
     Arc::new(move |schema, values| output(&View::<C>::new(schema, values)).into())
 }
 
+/// What is needed of a crossing once the child has finished.
+enum Leaving {
+    Mapped(Leave),
+    Shared(Sharing),
+}
+
 impl NodeFn for Mount {
     fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>> {
-        let entered = (self.enter)(&input);
+        let parent = Arc::clone(&ctx.0.run.core);
+        let (entered, leaving) = match &self.crossing {
+            Crossing::Mapped { enter, leave } => {
+                (enter(&input), Leaving::Mapped(Arc::clone(leave)))
+            }
+            Crossing::Shared(sharing) => (
+                shared::enter(&parent.schema, &self.child.core.schema, &input),
+                Leaving::Shared(*sharing),
+            ),
+        };
         drop(input);
-        let child = Arc::clone(&self.child);
-        let leave = Arc::clone(&self.leave);
+        let watched = self.watched(&parent.schema);
+        let child = self.child.clone();
         Box::pin(async move {
-            let finished = run::drive_child(Arc::clone(&child), &ctx, entered?)
-                .await
-                .map_err(|error| NodeError(NodeErrorKind::Child(Box::new(error))))?;
-            if let Some(command) = finished.to_parent {
-                let output = command.into_output(&ctx.0.run.core.schema);
-                return output.map(StepOutput).map_err(NodeError::refused);
-            }
-            match finished.status {
-                Status::Done => {
-                    let update = leave(&child.schema, &finished.values);
-                    Ok(StepOutput(Output { updates: vec![update], ..Output::default() }))
+            let core = Arc::clone(&child.core);
+            let mut below = Below::of(child, &ctx, None)?;
+            below.watched = watched;
+            let done = run::drive_child(below, &ctx, entered?).await?;
+            let updates = match leaving {
+                Leaving::Mapped(leave) => vec![leave(&core.schema, &done.values)],
+                Leaving::Shared(Sharing::Values) => {
+                    shared::final_values(&parent.schema, &core.schema, &done.values)?
                 }
-                Status::Interrupted => Err(ctx.suspend_for(finished.interrupts)),
-                Status::Cancelled => Err(NodeError(NodeErrorKind::Cancelled)),
-            }
+                Leaving::Shared(Sharing::Writes) => {
+                    shared::replayed(&parent.schema, &core.schema, &done.made)?
+                }
+            };
+            Ok(StepOutput(Output { updates, ..Output::default() }))
         })
     }
 
@@ -110,6 +151,23 @@ impl NodeFn for Mount {
     }
 
     fn mounted(&self) -> Option<Arc<Core>> {
-        Some(Arc::clone(&self.child))
+        Some(Arc::clone(&self.child.core))
+    }
+
+    fn mount(&self) -> Option<&Mount> {
+        Some(self)
+    }
+
+    fn mistakes(&self, node: &str, schema: &Schema) -> Vec<Mistake> {
+        let mut mistakes = match self.crossing {
+            Crossing::Shared(_) => shared::mistakes(node, schema, &self.child.core.schema),
+            Crossing::Mapped { .. } => Vec::new(),
+        };
+        if let Kept::PerThread(Some(instance)) = &self.child.kept
+            && let Some(reason) = names::refuse(instance)
+        {
+            mistakes.push(Mistake::BadName { name: instance.to_string(), reason });
+        }
+        mistakes
     }
 }

@@ -106,6 +106,14 @@ pub(crate) trait NodeFn: Send + Sync {
     fn mounted(&self) -> Option<Arc<crate::graph::Core>> {
         None
     }
+    /// The mount itself, if it is one.
+    fn mount(&self) -> Option<&crate::mount::Mount> {
+        None
+    }
+    /// What is wrong with it as a node called `node` of a graph with this channel table.
+    fn mistakes(&self, _node: &str, _schema: &Schema) -> Vec<crate::error::Mistake> {
+        Vec::new()
+    }
 }
 
 /// What a node function may take first: a [`View`] of the state, or the [`Arg`] of a `Send`.

@@ -32,12 +32,18 @@ use crate::{
     interrupt::{Interrupt, InterruptId, Resume},
     live::StartInput,
     parent::ToParent,
+    state::Write,
     store::Store,
     stream::Sink,
 };
 
 use self::begin::Begun;
-pub(crate) use self::{child::drive_child, driver::Driver, saving::Written, task::effect_of};
+pub(crate) use self::{
+    child::{Above, Below, CallName, Instances, drive_child},
+    driver::Driver,
+    saving::Written,
+    task::effect_of,
+};
 
 /// How long tasks of a cancelled run may take to end by themselves before they are dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_millis(250);
@@ -130,6 +136,10 @@ pub(crate) enum Request {
     Continue,
     /// Answer, update or go somewhere.
     Command { resume: Option<Resume>, start: StartInput },
+    /// Begin with this input although the place has checkpoints: they are of other branches.
+    Anew(StartInput),
+    /// Begin as a copy of this checkpoint, with this run's answers in place of those given there.
+    Reanswer { from: Place, at: CheckpointId },
 }
 
 /// What all tasks of one graph in one run share.
@@ -156,6 +166,7 @@ pub(crate) struct RunShared {
     pub(crate) parents: BTreeMap<String, CheckpointId>,
     pub(crate) metadata: BTreeMap<String, Json>,
     pub(crate) warnings: Arc<Mutex<Vec<Warning>>>,
+    pub(crate) above: Above,
 }
 
 /// The options of a run that its children inherit, and those they do not.
@@ -185,6 +196,12 @@ pub(crate) struct Finished {
     pub(crate) checkpoint: Option<CheckpointId>,
     /// The graph gave up with a command to its parent.
     pub(crate) to_parent: Option<ToParent>,
+    /// The writes since the input, if the parent watches them.
+    pub(crate) made: Vec<Write>,
+    /// Where per-thread graphs below it stand since its input.
+    pub(crate) instances: Instances,
+    /// Questions whose answers it took in this run.
+    pub(crate) answered: Vec<(Interrupt, Json)>,
 }
 
 /// Runs a graph until it is done, interrupted, cancelled or failed.

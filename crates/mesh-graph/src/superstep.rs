@@ -214,8 +214,7 @@ pub(crate) fn apply(
     live: &mut Live,
     done: &mut [(&Planned, Effect)],
 ) -> Result<Vec<Change>, Conflict> {
-    let groups = group(core, done)?;
-    let changes = write(core, live, groups, done)?;
+    let changes = take_writes(core, live, done)?;
 
     for (planned, _) in done.iter() {
         match &planned.cause {
@@ -256,11 +255,25 @@ pub(crate) fn apply_between(
     live: &mut Live,
     done: &mut [(&Planned, Effect)],
 ) -> Result<Vec<Change>, Conflict> {
-    let groups = group(core, done)?;
-    let changes = write(core, live, groups, done)?;
+    let changes = take_writes(core, live, done)?;
     live.version += 1;
     live.updated = changes.iter().map(|change| change.channel).collect();
     follow(core, live, done);
+    Ok(changes)
+}
+
+/// Takes all writes into the channels, and into the log of a graph that has one.
+fn take_writes(
+    core: &Core,
+    live: &mut Live,
+    done: &mut [(&Planned, Effect)],
+) -> Result<Vec<Change>, Conflict> {
+    let groups = group(core, done)?;
+    let logged = live.made.as_ref().map(|made| made.pick(done));
+    let changes = write(core, live, groups, done)?;
+    if let (Some(made), Some(logged)) = (&mut live.made, logged) {
+        made.writes.extend(logged);
+    }
     Ok(changes)
 }
 
@@ -272,6 +285,10 @@ fn follow(core: &Core, live: &mut Live, done: &mut [(&Planned, Effect)]) {
         }
         let leads = std::mem::take(&mut effect.leads);
         live.ready.follow(core, leads);
+        if !effect.instances.is_empty() {
+            let known = live.instances.get_or_insert_default();
+            Arc::make_mut(known).append(&mut effect.instances);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     command::Output,
     error::{Error, Failure},
     graph::{Core, Leads, NodeId, START_ID},
-    live::{Effect, Live, Ready, StartInput},
+    live::{Effect, Ready, StartInput},
     names::{COPY, END, INPUT},
     run::{Driver, RunShared, Written, effect_of},
     state::Update,
@@ -51,7 +51,7 @@ pub(crate) async fn bulk_update(
             return Err(Error::UnknownCheckpoint { thread: place.thread, checkpoint });
         }
         (_, Some(loaded)) => {
-            driver.live = Live::restore(driver.core(), &loaded)?;
+            driver.live = driver.restore(&loaded)?;
             let head = match at {
                 Some(_) => checkpointer.load(&place, None).await?.map(|head| head.checkpoint.id),
                 None => None,

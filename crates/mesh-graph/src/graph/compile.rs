@@ -52,6 +52,7 @@ impl Compiler {
                 mistakes.push(Mistake::DuplicateNode { node: draft.name.to_string() });
                 continue;
             }
+            mistakes.extend(draft.run.mistakes(&draft.name, &schema));
             let id = nodes.len() as NodeId;
             by_name.insert(Arc::clone(&draft.name), id);
             declared.push((id, draft.targets));

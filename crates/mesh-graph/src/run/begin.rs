@@ -10,13 +10,13 @@ use std::{
 use serde_json::Value as Json;
 
 use crate::{
-    checkpoint::{CheckpointId, Source, TaskId, TaskPath, TaskRecord},
+    checkpoint::{CheckpointId, ForkedFrom, Place, Source, TaskId, TaskPath, TaskRecord},
     checkpointer::Loaded,
     error::{Error, Failure},
     graph::START_ID,
     ids,
     interrupt::{Interrupt, InterruptId, Resume},
-    live::{Effect, Live, Ready, StartInput},
+    live::{Effect, Ready, StartInput},
     superstep::{self, Planned},
 };
 
@@ -40,6 +40,14 @@ impl Driver {
         request: Request,
         at: Option<CheckpointId>,
     ) -> Result<Begun, Error> {
+        let request = match request {
+            Request::Anew(start) => {
+                self.branching = true;
+                return self.begin_new(Request::Input(start)).await;
+            }
+            Request::Reanswer { from, at } => return self.reanswer(from, at).await,
+            request => request,
+        };
         let loaded = match self.storage() {
             Some((checkpointer, place)) => {
                 let loaded = checkpointer.load(&place, at).await?;
@@ -53,7 +61,7 @@ impl Driver {
             None => None,
         };
         let Some(loaded) = loaded else { return self.begin_new(request).await };
-        self.live = Live::restore(self.core(), &loaded)?;
+        self.live = self.restore(&loaded)?;
         self.standing = Some(Standing::on(&loaded.checkpoint));
         self.branching = at.is_some();
         match request {
@@ -88,6 +96,7 @@ impl Driver {
                 self.resume().await
             }
             Request::Command { resume, start } => self.command(loaded, resume, start, at).await,
+            Request::Anew(_) | Request::Reanswer { .. } => Err(Error::EmptyInput),
         }
     }
 
@@ -99,7 +108,10 @@ impl Driver {
                 return Err(Error::NoCheckpointer);
             }
             Request::Command { resume: Some(_), .. } => return Err(Error::NothingToResume),
-            Request::Continue | Request::Command { .. } => return Err(Error::EmptyInput),
+            Request::Continue
+            | Request::Command { .. }
+            | Request::Anew(_)
+            | Request::Reanswer { .. } => return Err(Error::EmptyInput),
         };
         self.take_input(start).await?;
         Ok(Begun::Ready)
@@ -113,6 +125,13 @@ impl Driver {
         self.live.version += 1;
         self.live.step += 1;
         self.live.updated.clear();
+        if let Some(made) = &mut self.live.made {
+            made.restart();
+        }
+        if self.shared.above.caller.is_some() {
+            // Below a task it knows only what it enters itself; the rest is its ancestors'.
+            self.live.instances = None;
+        }
         self.save(Source::Input, &[], &Written::default(), Vec::new()).await
     }
 
@@ -165,7 +184,10 @@ impl Driver {
             let open: Vec<Interrupt> =
                 self.records.values().flat_map(TaskRecord::open_interrupts).cloned().collect();
             if at.is_some() && open.is_empty() {
-                self.answer_again(resume).await?;
+                let asked = self.records.values().flat_map(|record| record.interrupts.clone());
+                let answers = resume.settle(&distinct(asked.collect()), &[])?;
+                let ns = self.shared.ns_text.to_string();
+                self.answer_again(&answers, &ns).await?;
             } else {
                 self.answer(resume, open).await?;
             }
@@ -213,13 +235,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Answers a question of an older checkpoint that was answered before: a branch in which the
-    /// new answer stands. Other answers of the same task are taken over.
-    pub(super) async fn answer_again(&mut self, resume: Resume) -> Result<(), Error> {
+    /// Answers questions of an older checkpoint that were answered before: a branch in which the
+    /// new answers stand. `ns` is where that checkpoint is. Other answers of the same task are
+    /// taken over; a graph below it goes on where it asked.
+    async fn answer_again(
+        &mut self,
+        answers: &BTreeMap<InterruptId, Json>,
+        ns: &str,
+    ) -> Result<(), Error> {
         let old: Vec<TaskRecord> = self.records.values().cloned().collect();
-        let asked: Vec<Interrupt> =
-            distinct(old.iter().flat_map(|record| record.interrupts.clone()).collect());
-        let answers = resume.settle(&asked, &[])?;
         self.fork().await?;
         let core = Arc::clone(self.core());
         for planned in superstep::plan(&core, &self.live) {
@@ -228,19 +252,33 @@ impl Driver {
             if !old.interrupts.iter().any(|interrupt| answers.contains_key(&interrupt.id)) {
                 continue;
             }
-            let task = self.context(&planned, BTreeMap::new());
-            let ns = task.namespace().join("|");
-            let mut record = TaskRecord::new(task.id(), &old.node, path);
+            let id = self.task_id(&planned);
+            let task_ns = |ns: &str, id| {
+                let own = format!("{}:{id}", old.node);
+                if ns.is_empty() { own } else { format!("{ns}|{own}") }
+            };
+            let old_ns = task_ns(ns, old.id);
+            let new_ns = task_ns(&self.shared.ns_text, id);
+            let mut record = TaskRecord::new(id, &old.node, path);
             let mut ordinal = 0;
             for interrupt in &old.interrupts {
-                let id = InterruptId::of(&ns, interrupt.key.as_deref(), ordinal);
-                ordinal += usize::from(interrupt.key.is_none());
+                let key = interrupt.key.as_deref();
+                if InterruptId::of(&old_ns, key, ordinal) != interrupt.id {
+                    // A graph below asked. It is found by the old id and asks under its own.
+                    if let Some(answer) = answers.get(&interrupt.id) {
+                        record.answers.insert(interrupt.id, answer.clone());
+                    }
+                    continue;
+                }
+                let id = InterruptId::of(&new_ns, key, ordinal);
+                ordinal += usize::from(key.is_none());
                 let answer = answers.get(&interrupt.id).or_else(|| old.answers.get(&interrupt.id));
                 if let Some(answer) = answer {
                     record.answers.insert(id, answer.clone());
                 }
                 record.interrupts.push(Interrupt { id, ..interrupt.clone() });
             }
+            record.forked_from = Some(ForkedFrom { task: old.id, ns: old_ns });
             if let (Some((checkpointer, place)), Some(id)) = (self.storage(), self.live.id) {
                 self.settle().await?;
                 checkpointer.put_task(&place, id, record.clone()).await?;
@@ -248,6 +286,40 @@ impl Driver {
             self.records.insert(record.id, record);
         }
         Ok(())
+    }
+
+    /// Begins below a task that was forked for a new answer, where the graph below the old task
+    /// asked.
+    async fn reanswer(&mut self, from: Place, at: CheckpointId) -> Result<Begun, Error> {
+        let Some((checkpointer, place)) = self.storage() else {
+            return Err(Error::NoCheckpointer);
+        };
+        let Some(loaded) = checkpointer.load(&from, Some(at)).await? else {
+            return Err(Error::UnknownCheckpoint { thread: from.thread, checkpoint: at });
+        };
+        self.live = self.restore(&loaded)?;
+        self.branching = true;
+        if from != place {
+            // What the other place has stored is not found from here: all of it is stored again.
+            self.live.id = None;
+            self.live.foreign.clear();
+            let stored = 0..self.live.entries.len();
+            self.between.extend(stored.filter(|channel| self.live.entries[*channel].is_some()));
+            if let Some(made) = &mut self.live.made {
+                made.forget_place();
+            }
+        }
+        self.adopt(loaded.tasks)?;
+        let asked: Vec<InterruptId> = self
+            .records
+            .values()
+            .flat_map(|record| &record.interrupts)
+            .map(|interrupt| interrupt.id)
+            .collect();
+        let mut answers = (*self.shared.answers()).clone();
+        answers.retain(|id, _| asked.contains(id));
+        self.answer_again(&answers, &from.ns).await?;
+        self.resume().await
     }
 
     /// Applies a command's update and gotos to the state between two supersteps.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -14,12 +14,13 @@ use serde_json::Value as Json;
 
 use crate::{
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
-    checkpointer::{self, Checkpointer},
+    checkpointer::{self, Checkpointer, Loaded},
     context::{Asked, TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
     graph::{Core, NodeId, START_ID},
-    interrupt::{Interrupt, InterruptId},
+    interrupt::Interrupt,
     live::{Effect, Live},
+    made::Made,
     parent::ToParent,
     step::Steps,
     superstep::{self, Cause, Planned},
@@ -55,6 +56,8 @@ pub(crate) struct Driver {
     pub(super) command: Option<TaskRecord>,
     /// What streams tell of the checkpoint it stands on; none without one.
     pub(super) standing: Option<Standing>,
+    /// Questions below a parent whose answers were taken in this run.
+    pub(super) answered: Vec<(Interrupt, Json)>,
 }
 
 /// Changes that wait for the end of the run.
@@ -82,6 +85,18 @@ impl Slot {
             self.record.steps = steps.records();
         }
     }
+
+    /// Takes over the questions and answers of graphs below that the task was not told of.
+    fn keep_answers_below(&mut self) {
+        let Some(below) = self.task.as_ref().and_then(|task| task.0.below.get()) else { return };
+        let below = std::mem::take(&mut *below.lock().unwrap_or_else(PoisonError::into_inner));
+        for (interrupt, answer) in below {
+            self.record.answers.entry(interrupt.id).or_insert(answer);
+            if !self.record.interrupts.iter().any(|known| known.id == interrupt.id) {
+                self.record.interrupts.push(interrupt);
+            }
+        }
+    }
 }
 
 pub(super) enum SlotState {
@@ -100,7 +115,9 @@ pub(super) enum SlotState {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<RunShared>) -> Self {
-        let live = Live::new(&shared.core);
+        let mut live = Live::new(&shared.core);
+        live.made =
+            shared.above.watched.as_ref().map(|watched| Box::new(Made::new(Arc::clone(watched))));
         Self {
             shared,
             live,
@@ -114,7 +131,20 @@ impl Driver {
             between: Vec::new(),
             command: None,
             standing: None,
+            answered: Vec::new(),
         }
+    }
+
+    /// The thread as a stored checkpoint says.
+    pub(crate) fn restore(&self, loaded: &Loaded) -> Result<Live, Error> {
+        let mut live = Live::restore(self.core(), loaded)?;
+        if let Some(watched) = &self.shared.above.watched {
+            let made = Made::restore(Arc::clone(watched), &self.core().schema, loaded);
+            let checkpoint = loaded.checkpoint.id;
+            let unreadable = |source| Error::UnreadableCheckpoint { checkpoint, source };
+            live.made = Some(Box::new(made.map_err(unreadable)?));
+        }
+        Ok(live)
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -136,6 +166,9 @@ impl Driver {
             interrupts,
             checkpoint: self.live.id,
             to_parent: None,
+            made: self.live.made.as_ref().map(|made| made.writes.clone()).unwrap_or_default(),
+            instances: self.live.instances.as_deref().cloned().unwrap_or_default(),
+            answered: self.answered.clone(),
         }
     }
 
@@ -206,7 +239,9 @@ impl Driver {
                 let id = self.task_id(&slot.planned);
                 if let Some(record) = self.records.remove(&id) {
                     if let Some(commit) = &record.commit {
-                        slot.state = SlotState::Done(Effect::decode(&core, base, commit)?);
+                        let effect = Effect::decode(&core, base, commit)?;
+                        self.shared.above.claim(&effect.instances, self.live.step + 1, id);
+                        slot.state = SlotState::Done(effect);
                     } else {
                         // A task whose questions are all open goes on waiting. One that just got
                         // an answer runs, even if it has more to ask.
@@ -233,11 +268,12 @@ impl Driver {
         )
     }
 
-    pub(super) fn context(
-        &self,
-        planned: &Planned,
-        answers: BTreeMap<InterruptId, Json>,
-    ) -> TaskContext {
+    pub(super) fn context(&self, planned: &Planned, record: &TaskRecord) -> TaskContext {
+        let mut answers = record.answers.clone();
+        if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
+            // A graph below a task that keeps nothing itself: the task keeps the answers for it.
+            answers.extend(self.shared.answers().iter().map(|(id, given)| (*id, given.clone())));
+        }
         TaskContext(Arc::new(TaskShared {
             run: Arc::clone(&self.shared),
             node: planned.node,
@@ -248,6 +284,11 @@ impl Driver {
             id: OnceLock::new(),
             cancel: self.shared.cancel.clone(),
             answers,
+            earlier: record.interrupts.clone(),
+            forked_from: record.forked_from.clone(),
+            instances: self.live.instances.clone(),
+            below: OnceLock::new(),
+            slot: Mutex::new(None),
             asked: Mutex::new(Asked::default()),
             steps: OnceLock::new(),
             call: None,
@@ -266,7 +307,7 @@ impl Driver {
         let mut running = Running::new(left > 1);
         for position in waiting {
             let slot = &mut slots[position];
-            let task = self.context(&slot.planned, slot.record.answers.clone());
+            let task = self.context(&slot.planned, &slot.record);
             if !slot.record.steps.is_empty() {
                 task.0.steps.get_or_init(|| Steps::stored(&slot.record.steps));
             }
@@ -340,13 +381,13 @@ impl Driver {
         match end {
             TaskEnd::Done { effect, answered } => {
                 self.warn_of_stale_answers(slot, &answered);
-                slot.record.interrupts = answered;
+                slot.record.interrupts = distinct(answered);
                 slot.record.commit.clone_from(&effect.commit);
                 slot.record.error = None;
                 slot.state = SlotState::Done(effect);
             }
             TaskEnd::Suspended { open, answered } => {
-                slot.record.interrupts = answered.into_iter().chain(open).collect();
+                slot.record.interrupts = distinct(answered.into_iter().chain(open).collect());
                 slot.record.error = None;
                 slot.state = SlotState::Suspended;
                 store = true;
@@ -369,6 +410,14 @@ impl Driver {
                 self.cancelled(slot);
                 store = false;
             }
+        }
+        slot.keep_answers_below();
+        if self.shared.above.caller.is_some() {
+            let answers = &slot.record.answers;
+            let asked = slot.record.interrupts.iter();
+            let taken =
+                asked.filter_map(|asked| Some((asked.clone(), answers.get(&asked.id)?.clone())));
+            self.answered.extend(taken);
         }
         // With a checkpoint per run there is nothing to keep task results beside until its end.
         if store && self.unsaved.is_none() {
@@ -563,7 +612,8 @@ impl Driver {
     pub(super) fn warn_of_stale_answers(&self, slot: &Slot, answered: &[Interrupt]) {
         for id in slot.record.answers.keys() {
             let leaf = self.core().node(slot.planned.node).run.as_ref();
-            if leaf.is_some_and(|run| run.mounted().is_none())
+            if slot.record.forked_from.is_none()
+                && leaf.is_some_and(|run| run.mounted().is_none())
                 && !answered.iter().any(|interrupt| interrupt.id == *id)
             {
                 self.shared.warn(Warning::StaleAnswer {

@@ -65,6 +65,7 @@ impl Driver {
                 self.full_blob(id, *channel, None, &mut blobs)?;
             }
         }
+        self.made_blob(id, &mut blobs)?;
         let commit = self.commit(place, id, source, parent, blobs, records)?;
         self.put(checkpointer, commit).await
     }
@@ -83,6 +84,7 @@ impl Driver {
             run_id: Some(&self.shared.run_id),
             parents: &self.shared.parents,
             metadata: &self.shared.metadata,
+            caller: self.shared.above.caller,
         };
         let checkpoint = self
             .live
@@ -132,10 +134,24 @@ impl Driver {
                 self.full_blob(id, channel, None, &mut blobs)?;
             }
         }
+        self.made_blob(id, &mut blobs)?;
         let commit = self.commit(place, id, unsaved.source, unsaved.origin, blobs, Vec::new())?;
         self.put(checkpointer, commit).await?;
         // The checkpoints in between were never there; this one is.
         self.tell_last_checkpoint().await
+    }
+
+    /// The stored form of the writes that were logged since the last checkpoint.
+    fn made_blob(
+        &mut self,
+        id: CheckpointId,
+        blobs: &mut Vec<(String, Blob)>,
+    ) -> Result<(), Error> {
+        if let Some(made) = &mut self.live.made {
+            let blob = made.blob(&self.shared.core.schema, id, self.live.version);
+            blobs.extend(blob.map_err(Error::Unserializable)?);
+        }
+        Ok(())
     }
 
     /// The stored form of a changed channel, and where it is from now on.

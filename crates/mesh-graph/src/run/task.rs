@@ -63,18 +63,22 @@ pub(super) async fn run_task(
         }
         (None, None) => Ok((Output::default(), Leads::default())),
         (Some(run), _) => {
-            let slot = match (&task.0.run.slots, run.mounted()) {
-                (Some(slots), None) => slots.acquire().await.ok(),
-                _ => None,
-            };
+            if let (Some(slots), None) = (&task.0.run.slots, run.mounted()) {
+                task.hold(Arc::clone(slots).acquire_owned().await.ok());
+            }
             if let Some(steps) = task.0.steps.get() {
                 // Every attempt names its steps from the start again.
                 steps.restart();
             }
             let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
             let called = call.catch_unwind().await;
-            drop(slot);
+            if task.0.run.slots.is_some() {
+                task.hold(None);
+            }
             match called {
+                Ok(Err(NodeError(NodeErrorKind::Output(output)))) => {
+                    Ok((*output, Leads::default()))
+                }
                 Ok(result) => result.map(|output| (output.0, Leads::default())),
                 Err(panic) => {
                     let message = format!("panicked: {}", panic_message(&*panic));
@@ -84,9 +88,9 @@ pub(super) async fn run_task(
             }
         }
     };
-    let (open, answered) = {
-        let mut asked = task.asked();
-        (std::mem::take(&mut asked.open), std::mem::take(&mut asked.answered))
+    let (open, answered, entered) = {
+        let asked = std::mem::take(&mut *task.asked());
+        (asked.open, asked.answered, asked.entered)
     };
     // The engine's own record decides: a node that swallowed the suspension is suspended as well.
     if !open.is_empty() {
@@ -102,7 +106,15 @@ pub(super) async fn run_task(
         }
         Ok((output, leads)) => {
             match effect_of(&core, task.0.node, output, leads, snapshot, store, &|| task.id()) {
-                Ok(effect) => TaskEnd::Done { effect, answered },
+                Ok(mut effect) => {
+                    if !entered.is_empty() {
+                        if let Some(commit) = &mut effect.commit {
+                            commit.instances.clone_from(&entered);
+                        }
+                        effect.instances = entered;
+                    }
+                    TaskEnd::Done { effect, answered }
+                }
                 Err(failure) => failed(failure),
             }
         }
@@ -181,7 +193,7 @@ pub(crate) fn effect_of(
         updates: output.updates,
         leads,
         joins: spec.exits.joins.iter().copied().collect(),
-        commit: None,
+        ..Effect::default()
     };
     if store {
         effect.encode(core).map_err(|error| Failure::unserializable(&error))?;

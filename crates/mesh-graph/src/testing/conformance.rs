@@ -15,8 +15,8 @@ use crate::{
     CheckpointId, Checkpointer, Failure, FailureKind, InputHash, Interrupt, InterruptId, StepName,
     StepRecord, TaskId,
     checkpoint::{
-        Blob, ChannelEntry, Checkpoint, FORMAT, Pending, PendingInput, PendingSend, Place,
-        SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
+        Blob, ChannelEntry, Checkpoint, FORMAT, ForkedFrom, Pending, PendingInput, PendingSend,
+        Place, SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
     },
     checkpointer::{Commit, Error, Filter, Head, Loaded, Retention},
 };
@@ -99,6 +99,8 @@ fn checkpoint(number: u128, parent: Option<u128>) -> Checkpoint {
         pending: Pending::default(),
         parents: BTreeMap::new(),
         metadata: BTreeMap::new(),
+        caller: None,
+        instances: BTreeMap::new(),
     }
 }
 
@@ -194,6 +196,8 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
             ("deep".to_owned(), json!({"list": [1, -2, 0.5, null, true, "ü"]})),
             ("null".to_owned(), Json::Null),
         ]),
+        caller: Some(TaskId(u128::MAX)),
+        instances: BTreeMap::from([("a|b".to_owned(), id(3))]),
         ..checkpoint(2, Some(1))
     };
     let update = |byte: u8| StoredUpdate(vec![byte; 3]);
@@ -207,7 +211,9 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
             nodes: vec!["n".to_owned()],
             joins: vec!["join:a+b:c".to_owned()],
             sends: vec![send],
+            instances: BTreeMap::from([("a".to_owned(), id(9))]),
         }),
+        forked_from: Some(ForkedFrom { task: TaskId(5), ns: "n:5".to_owned() }),
         interrupts: vec![question(1, Some("key")), question(2, None)],
         answers: BTreeMap::from([(InterruptId(1), Json::Null), (InterruptId(2), json!([1]))]),
         error: Some(failed("nearly")),

@@ -9,6 +9,7 @@
 )]
 
 mod builds;
+mod calls;
 mod channels;
 mod checkpointers;
 mod durability;
@@ -19,6 +20,7 @@ mod kit;
 mod mounts;
 mod parents;
 mod parts;
+mod shared;
 mod state;
 mod steps;
 mod stores;

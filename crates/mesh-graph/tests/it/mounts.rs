@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mesh_graph::{
-    Checkpointer, Compiled, Ctx, Durability, END, Graph, MemoryCheckpointer, NodeResult, START,
-    State, Status, View, checkpoint::Place, checkpointer::Filter,
+    Checkpointer, Compiled, Ctx, Durability, END, Error, Graph, MemoryCheckpointer, NodeResult,
+    Resume, START, State, Status, View, checkpoint::Place, checkpointer::Filter,
 };
 use serde_json::{Value as Json, json};
 
@@ -93,12 +93,17 @@ async fn t176_a_question_of_a_child_is_asked_by_the_root_and_the_child_goes_on()
 }
 
 #[tokio::test]
-async fn t179_a_child_starts_fresh_in_every_turn() {
+async fn t179_a_child_starts_fresh_in_every_turn_unless_it_is_kept_per_thread() {
+    // The child hands over all it has, so one that accumulates hands its first turn over again.
+    let twice = async |child: Compiled<S, Deps>| {
+        let bench = Bench::new(&parent_of(&child));
+        bench.invoke(empty()).await;
+        log(&bench.invoke(empty()).await)
+    };
     let child = Lab::new("S -> c").compile();
-    let bench = Bench::new(&parent_of(&child));
-    bench.invoke(empty()).await;
-    // An accumulating child would hand over its first turn's entry again.
-    assert_eq!(log(&bench.invoke(empty()).await), ["p", "c", "p", "c"]);
+    assert_eq!(twice(child.clone()).await, ["p", "c", "p", "c"]);
+    assert_eq!(twice(child.clone().per_thread()).await, ["p", "c", "p", "c", "c"]);
+    assert_eq!(twice(child.unsaved()).await, ["p", "c", "p", "c"]);
 }
 
 #[tokio::test]
@@ -143,6 +148,71 @@ async fn t187_a_child_that_failed_goes_on_at_the_node_that_failed() {
         assert_eq!(log(&run.invoke().await.unwrap()), ["p", "s1", "s2"], "{durability:?}");
         let runs = ["p", "s1", "s2"].map(|node| bench.trace.runs(node));
         assert_eq!(runs, [1, 1, 2], "{durability:?}");
+    }
+}
+
+#[tokio::test]
+async fn t189_a_root_graph_cannot_be_kept_per_thread() {
+    let bench = Bench::new(&Lab::new("S -> a").compile().per_thread());
+    let error = bench.run(empty()).invoke().await.unwrap_err();
+    assert!(matches!(error, Error::InvalidOption { option: "per_thread", .. }), "{error}");
+    assert_eq!(bench.trace.runs("a"), 0);
+}
+
+#[tokio::test]
+async fn a_per_thread_child_of_a_replayed_parent_is_as_it_was_then() {
+    let child = Lab::new("S -> c")
+        .with("c", |s, _| async move { Ok(S::update().push_log(format!("c{}", s.log.len()))) })
+        .compile()
+        .per_thread();
+    let bench = Bench::new(&parent_of(&child));
+    let mut turns = Vec::new();
+    for _ in 0..3 {
+        bench.invoke(empty()).await;
+        turns.push(bench.app.state("t").await.unwrap().checkpoint.unwrap());
+    }
+    let third = ["p", "c0", "p", "c0", "c1", "p", "c0", "c1", "c2"];
+    assert_eq!(bench.log().await, third);
+    // A turn on top of the first one finds the child after its first turn, and makes a branch of
+    // it that further turns go on with.
+    let branch = bench.run(empty()).at(turns[0]).invoke().await.unwrap();
+    assert_eq!(log(&branch), third[..5]);
+    assert_eq!(log(&bench.invoke(empty()).await), third);
+    let old = bench.run(empty()).at(turns[1]).invoke().await.unwrap();
+    assert_eq!(log(&old), third);
+}
+
+#[tokio::test]
+async fn a_new_answer_to_a_child_forks_the_child_where_it_asked() {
+    let leaf = Lab::new("S -> c1; c1 -> c2; c2 -> c3")
+        .with("c2", asks("q", json!("deep?")))
+        .with("c3", asks("q", json!("again?")))
+        .compile();
+    for graph in [parent_of(&leaf), parent_of(&parent_of(&leaf)), parent_of(&leaf.per_thread())] {
+        for durability in [Durability::Async, Durability::Exit] {
+            let bench = Bench::new(&graph);
+            let run = |run: mesh_graph::Run<S>| run.thread("t").durability(durability).invoke();
+            run(bench.run(empty())).await.unwrap();
+            let at = bench.app.state("t").await.unwrap().checkpoint.unwrap();
+            let first = Resume::Only(json!("old"));
+            let asked = run(bench.app.answer(first)).await.unwrap().interrupts;
+            run(bench.app.answer(Resume::Only(json!("first")))).await.unwrap();
+            let before = bench.log().await;
+            let depth = before.iter().filter(|entry| *entry == "p").count();
+            assert_eq!(before[depth..], ["c1", "old", "first"]);
+
+            let questions = bench.app.state_at("t", at).await.unwrap().tasks[0].interrupts.clone();
+            assert_eq!(questions.len(), 2, "both were asked by the task of that checkpoint");
+            let old = questions.iter().find(|question| question.id != asked[0].id).unwrap();
+            let again = Resume::ById([(old.id.to_string(), json!("new"))].into());
+            let outcome = run(bench.app.answer(again).at(at)).await.unwrap();
+            assert_eq!(outcome.interrupts.len(), 1, "what came after the answer is asked anew");
+            assert_ne!(outcome.interrupts[0].id, asked[0].id);
+            let second = Resume::Only(json!("second"));
+            let outcome = run(bench.app.answer(second)).await.unwrap();
+            assert_eq!(log(&outcome)[depth..], ["c1", "new", "second"], "{durability:?}");
+            assert_eq!(bench.trace.runs("c1"), 1, "what came before the question is not run again");
+        }
     }
 }
 
