@@ -15,12 +15,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cache::NodeCache,
     channel::{Channel, KeyError, Schema, Values},
     checkpoint::{CheckpointId, Place},
     checkpointer::{Checkpointer, Filter},
     command::Goto,
     env::{Env, SystemEnv},
-    error::{Error, Failure},
+    error::{BoxError, Error, Failure},
     graph::{Compiled, Core, Kept, Leads, Lint},
     interrupt::{Interrupt, Resume},
     live::StartInput,
@@ -79,6 +80,7 @@ struct Inner {
     env: Arc<dyn Env>,
     checkpointer: Option<Arc<dyn Checkpointer>>,
     store: Option<Arc<dyn Store>>,
+    cache: Option<Arc<dyn NodeCache>>,
     before: Breakpoints,
     after: Breakpoints,
 }
@@ -94,6 +96,7 @@ impl<S: State, D: Send + Sync + 'static> Compiled<S, D> {
                 env: Arc::new(SystemEnv),
                 checkpointer: None,
                 store: None,
+                cache: None,
                 before: Breakpoints::None,
                 after: Breakpoints::None,
             }),
@@ -116,6 +119,25 @@ impl<S> App<S> {
     /// What nodes remember across threads is kept here; they reach it by [`crate::Ctx::store`].
     pub fn store(self, store: Arc<dyn Store>) -> Self {
         self.change(|inner| inner.store = Some(store))
+    }
+
+    /// Keeps the results of nodes with a [`crate::CachePolicy`] here. Without it policies are
+    /// ignored.
+    pub fn cache(self, cache: Arc<dyn NodeCache>) -> Self {
+        self.change(|inner| inner.cache = Some(cache))
+    }
+
+    /// Forgets the cached results of these nodes or functional tasks of this graph, or of all.
+    /// Graphs mounted in it have results under their own names. Without a cache there is nothing
+    /// to forget.
+    ///
+    /// # Errors
+    /// What the cache reports.
+    pub async fn clear_cache(&self, nodes: Option<&[&str]>) -> Result<(), BoxError> {
+        match &self.inner.cache {
+            Some(cache) => cache.clear(&self.inner.core.name, nodes).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes time and ids from here instead of from the machine.
@@ -508,6 +530,7 @@ impl<S> Run<S> {
             env: Arc::clone(&inner.env),
             checkpointer: inner.checkpointer.clone(),
             store: inner.store.clone(),
+            cache: inner.cache.clone(),
             place,
             ns: Arc::from([]),
             ns_text: Arc::from(""),

@@ -328,8 +328,6 @@ pub struct NodeError(pub(crate) NodeErrorKind);
 pub(crate) enum NodeErrorKind {
     /// The node's own error.
     Failed { code: Option<&'static str>, error: BoxError },
-    /// The node did something that the engine refuses.
-    Broken(Failure),
     /// A mounted graph failed.
     Child(Box<Error>),
     /// The node's result comes from a graph below it that commanded its parent.
@@ -383,7 +381,6 @@ impl NodeError {
                 let message = error.to_string();
                 (Failure { kind: FailureKind::Node, code, message, chain }, None)
             }
-            NodeErrorKind::Broken(failure) => (failure, None),
             NodeErrorKind::Child(error) => {
                 let failure = Failure::new(FailureKind::Child, error.to_string());
                 (failure, Some(error))
@@ -410,7 +407,6 @@ impl std::fmt::Display for NodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             NodeErrorKind::Failed { error, .. } => write!(f, "{error}"),
-            NodeErrorKind::Broken(failure) => write!(f, "{failure}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
             NodeErrorKind::Refused(failure) => write!(f, "{failure}"),
             NodeErrorKind::Output(_) => f.write_str("a graph below commands its parent"),

@@ -8,6 +8,7 @@ mod core;
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
 
 use crate::{
+    cache::CachePolicy,
     channel::Schema,
     command::{Route, Send},
     error::{CompileError, Mistake},
@@ -58,6 +59,7 @@ pub struct Graph<S, D = ()> {
     edges: Vec<(Arc<str>, Arc<str>)>,
     joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
     routers: Vec<RouterDraft>,
+    cache: Option<Arc<CachePolicy>>,
     types: PhantomData<fn() -> (S, D)>,
 }
 
@@ -66,6 +68,7 @@ struct NodeDraft {
     run: Arc<dyn NodeFn>,
     defer: bool,
     targets: Vec<Arc<str>>,
+    cache: Option<Arc<CachePolicy>>,
 }
 
 struct RouterDraft {
@@ -109,6 +112,7 @@ impl<S, D> Graph<S, D> {
             edges: Vec::new(),
             joins: Vec::new(),
             routers: Vec::new(),
+            cache: None,
             types: PhantomData,
         }
     }
@@ -199,6 +203,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
             run,
             defer: false,
             targets: Vec::new(),
+            cache: None,
         });
         let draft = self.nodes.len() - 1;
         NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
@@ -278,11 +283,20 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         FanOut { draft: &mut self.routers[draft] }
     }
 
+    /// The cache policy of all nodes that have none of their own.
+    pub fn cache(&mut self, policy: CachePolicy) -> &mut Self {
+        self.cache = Some(Arc::new(policy));
+        self
+    }
+
     /// Checks the graph and makes it immutable.
     ///
     /// # Errors
     /// [`CompileError`] lists every mistake with the names it concerns.
-    pub fn compile(self) -> Result<Compiled<S, D>, CompileError> {
+    pub fn compile(mut self) -> Result<Compiled<S, D>, CompileError> {
+        for draft in &mut self.nodes {
+            draft.cache = draft.cache.take().or_else(|| self.cache.clone());
+        }
         let mut mistakes = self.mistakes;
         self.schema.check(&mut mistakes);
         let mut core = Compiler::new(self.name, self.schema, self.nodes, mistakes).compile(
@@ -307,6 +321,13 @@ impl<A> NodeOptions<'_, A> {
     /// A `Send` to it does not wait.
     pub fn defer(self) -> Self {
         self.draft.defer = true;
+        self
+    }
+
+    /// What the node gave for an input may be given again, without running it, where the app has
+    /// a cache.
+    pub fn cache(self, policy: CachePolicy) -> Self {
+        self.draft.cache = Some(Arc::new(policy));
         self
     }
 

@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod cache;
 mod call;
 mod canonical;
 pub mod channel;
@@ -48,6 +49,7 @@ pub mod value;
 pub use mesh_graph_macros::State;
 
 pub use app::{App, Command, Outcome, Patch, Run, RunHandle, Untyped};
+pub use cache::{CACHE_BYTES, CACHE_ENTRIES, CacheKey, CachePolicy, MemoryCache, NodeCache};
 pub use call::Call;
 pub use canonical::InputHash;
 pub use checkpoint::{CheckpointId, TaskId};

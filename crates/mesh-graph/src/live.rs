@@ -413,6 +413,8 @@ pub(crate) struct Effect {
     pub(crate) instances: Instances,
     /// The stored form, when there is a checkpointer.
     pub(crate) commit: Option<TaskCommit>,
+    /// It comes from the node cache.
+    pub(crate) cached: bool,
 }
 
 impl Effect {

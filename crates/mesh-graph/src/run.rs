@@ -4,6 +4,7 @@
 //! or fails leaves its thread as the last checkpoint says.
 
 mod begin;
+mod cached;
 mod child;
 mod driver;
 mod running;
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cache::NodeCache,
     channel::Values,
     checkpoint::{CheckpointId, Place},
     checkpointer::Checkpointer,
@@ -150,6 +152,7 @@ pub(crate) struct RunShared {
     pub(crate) checkpointer: Option<Arc<dyn Checkpointer>>,
     /// What nodes remember across threads.
     pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) cache: Option<Arc<dyn NodeCache>>,
     /// Where checkpoints go; none without a checkpointer.
     pub(crate) place: Option<Place>,
     pub(crate) ns: Arc<[String]>,

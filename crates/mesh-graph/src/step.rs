@@ -121,7 +121,7 @@ fn take(counter: &mut u32) -> u32 {
 }
 
 fn broken(kind: FailureKind, message: String) -> NodeError {
-    NodeError(NodeErrorKind::Broken(Failure::new(kind, message)))
+    NodeError(NodeErrorKind::Refused(Failure::new(kind, message)))
 }
 
 impl Steps {

@@ -39,6 +39,7 @@ impl Compiler {
             defer: false,
             exits: Exits::default(),
             targets: Vec::new(),
+            cache: None,
         }];
         let mut by_name = HashMap::new();
         let mut declared = Vec::new();
@@ -63,6 +64,7 @@ impl Compiler {
                 defer: draft.defer,
                 exits: Exits::default(),
                 targets: Vec::new(),
+                cache: draft.cache,
             });
         }
         Self { graph, schema, nodes, by_name, declared, mistakes }

@@ -5,6 +5,7 @@
 use std::{any::TypeId, collections::HashMap, sync::Arc};
 
 use crate::{
+    cache::CachePolicy,
     channel::{Schema, Values},
     command::{Goto, Route, Send},
     error::Failure,
@@ -46,6 +47,7 @@ pub(crate) struct NodeSpec {
     /// `branch:to:<name>`, as streams show what triggered a task.
     pub(crate) trigger: Arc<str>,
     pub(super) targets: Vec<NodeId>,
+    pub(crate) cache: Option<Arc<CachePolicy>>,
 }
 
 /// What follows a node.

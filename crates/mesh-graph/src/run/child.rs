@@ -156,6 +156,7 @@ pub(crate) async fn drive_child(
             Kept::PerCall | Kept::PerThread(_) => parent.checkpointer.clone(),
         },
         store: parent.store.clone(),
+        cache: parent.cache.clone(),
         place,
         ns: below.ns,
         ns_text,

@@ -28,6 +28,7 @@ use crate::{
 
 use super::{
     CANCEL_GRACE, Finished, RunShared, SIBLING_GRACE, Status, Warning,
+    cached::run_cached,
     running::Running,
     saving::Written,
     task::{TaskEnd, run_task},
@@ -314,7 +315,14 @@ impl Driver {
             slot.task = Some(task.clone());
             let input = slot.planned.input(&self.live);
             let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
-            running.add(position, run_task(task, input, start, self.storage().is_some()));
+            let store = self.storage().is_some();
+            match (&self.core().node(slot.planned.node).cache, &self.shared.cache) {
+                (Some(policy), Some(cache)) => {
+                    let (policy, cache) = (Arc::clone(policy), Arc::clone(cache));
+                    running.add(position, run_cached(task, input, store, policy, cache));
+                }
+                _ => running.add(position, run_task(task, input, start, store)),
+            }
         }
         let ended = self.watch(slots, &mut running, left).await;
         if running.is_busy() {

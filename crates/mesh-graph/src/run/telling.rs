@@ -203,6 +203,7 @@ impl Driver {
                     schema: Arc::clone(&self.core().schema),
                     shown: self.shared.sink.shown().clone(),
                     updates: effect.updates.clone(),
+                    cached: effect.cached,
                 };
                 self.send(Mode::Updates, step, Some(task.clone()), body).await;
             } else if suspended {
@@ -223,6 +224,7 @@ impl Driver {
                 updates: effect.map(|effect| effect.updates.clone()).unwrap_or_default(),
                 error: slot.record.error.clone().filter(|_| effect.is_none() && !suspended),
                 interrupts: open().collect(),
+                cached: effect.is_some_and(|effect| effect.cached),
             };
             self.tell(Mode::Tasks, step, Some(task), told).await;
         }

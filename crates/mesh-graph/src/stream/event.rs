@@ -66,6 +66,8 @@ pub(crate) enum Body {
         schema: Arc<Schema>,
         shown: Shown,
         updates: Vec<Update>,
+        /// The task's result comes from the node cache.
+        cached: bool,
     },
     /// The questions of a task, or none at a breakpoint.
     Interrupts(Arc<[Interrupt]>),
@@ -109,6 +111,7 @@ pub(crate) enum Told {
         updates: Vec<Update>,
         error: Option<Failure>,
         interrupts: Vec<Interrupt>,
+        cached: bool,
     },
     Checkpoint {
         core: Arc<Core>,
@@ -192,8 +195,9 @@ impl Event {
             Body::Values { schema, shown, values, interrupts } => {
                 shown.values(schema, values, to_json(interrupts))
             }
-            Body::Updates { schema, shown, updates } => {
-                json!({ self.node().unwrap_or_default(): shown.updates(schema, updates) })
+            Body::Updates { schema, shown, updates, cached } => {
+                let update = shown.updates(schema, updates);
+                show_update(self.node().unwrap_or_default(), update, *cached)
             }
             Body::Interrupts(interrupts) => json!({ INTERRUPT: to_json(interrupts) }),
             Body::Told(told) if self.mode == Mode::Debug => json!({
@@ -224,6 +228,15 @@ impl Event {
     }
 }
 
+/// `{"node": update}`, and that it was cached if it was.
+pub(crate) fn show_update(node: &str, update: Json, cached: bool) -> Json {
+    let mut shown = json!({ node: update });
+    if cached {
+        shown["__metadata__"] = json!({ "cached": true });
+    }
+    shown
+}
+
 fn to_json(interrupts: &[Interrupt]) -> Vec<Json> {
     interrupts.iter().map(Interrupt::to_json).collect()
 }
@@ -251,13 +264,19 @@ impl Told {
                 "triggers": cause.triggers(core, *node),
                 "metadata": {},
             }),
-            Self::Result { core, node, id, updates, error, interrupts } => json!({
-                "id": id,
-                "name": &*core.node(*node).name,
-                "error": error.as_ref().map(|error| show_failure(error, reader)),
-                "result": show::result(&core.schema, updates),
-                "interrupts": to_json(interrupts),
-            }),
+            Self::Result { core, node, id, updates, error, interrupts, cached } => {
+                let mut result = json!({
+                    "id": id,
+                    "name": &*core.node(*node).name,
+                    "error": error.as_ref().map(|error| show_failure(error, reader)),
+                    "result": show::result(&core.schema, updates),
+                    "interrupts": to_json(interrupts),
+                });
+                if *cached {
+                    result["cached"] = json!(true);
+                }
+                result
+            }
             Self::Checkpoint { .. } => self.checkpoint(reader),
         }
     }

@@ -9,6 +9,7 @@
 )]
 
 mod builds;
+mod cache;
 mod calls;
 mod channels;
 mod checkpointers;

@@ -1,0 +1,88 @@
+//! A task of a node with a cache policy: its result may be there already.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{
+    cache::{self, CacheKey, CachePolicy, NodeCache},
+    channel::Values,
+    checkpoint::TaskCommit,
+    context::TaskContext,
+    live::Effect,
+    node::{ArgCodec, Input},
+    stored,
+};
+
+use super::task::{TaskEnd, run_task};
+
+/// A task's result as caches keep it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    commit: TaskCommit,
+    empty_fan_out: bool,
+}
+
+/// Runs a task unless its result is cached, and keeps the result if it is whole.
+pub(super) async fn run_cached(
+    task: TaskContext,
+    input: Input,
+    store: bool,
+    policy: Arc<CachePolicy>,
+    cache: Arc<dyn NodeCache>,
+) -> TaskEnd {
+    // What a node makes of an answer is no matter of its input.
+    let key = if task.0.answers.is_empty() { key_of(&task, &input, &policy) } else { None };
+    let Some(key) = key else { return run_task(task, input, None, store).await };
+    let now_ms = task.0.run.env.now_ms();
+    if let Some(kept) = cache::look_up(&*cache, &key, now_ms).await
+        && let Some(effect) = read(&task, &kept)
+    {
+        return TaskEnd::Done { effect, answered: Vec::new() };
+    }
+    let mut end = run_task(task.clone(), input, None, store).await;
+    if let TaskEnd::Done { effect, answered } = &mut end
+        && answered.is_empty()
+        && let Some(kept) = write(&task, effect)
+    {
+        let expires_ms = policy.expires_ms(task.0.run.env.now_ms());
+        cache::keep(&*cache, key, kept, expires_ms).await;
+    }
+    end
+}
+
+/// None for an input without a JSON form: it cannot be compared, so the node runs.
+fn key_of(task: &TaskContext, input: &Input, policy: &CachePolicy) -> Option<CacheKey> {
+    let core = &task.0.run.core;
+    let spec = core.node(task.0.node);
+    let json: Option<Json> = match (input, spec.run.as_ref()?.arg()) {
+        (Input::Snapshot(values), _) => core.schema.to_json(values, false).ok(),
+        (Input::Arg(value), ArgCodec::Typed(codec)) => codec.to_json(value).ok(),
+        (Input::Arg(value), ArgCodec::State) => {
+            let values = value.downcast_ref::<Values>()?;
+            core.schema.to_json(values, false).ok()
+        }
+    };
+    if json.is_none() {
+        tracing::warn!(node = &*spec.name, "the input has no JSON form, so it is not cached");
+    }
+    Some(policy.of_node(&core.name, &spec.name, json?))
+}
+
+/// A result that the graph no longer understands is as good as none.
+fn read(task: &TaskContext, kept: &[u8]) -> Option<Effect> {
+    let kept: Kept = stored::decode(kept).ok()?;
+    let mut effect = Effect::decode(&task.0.run.core, task.0.base, &kept.commit).ok()?;
+    effect.leads.empty_fan_out = kept.empty_fan_out;
+    effect.cached = true;
+    Some(effect)
+}
+
+fn write(task: &TaskContext, effect: &mut Effect) -> Option<Vec<u8>> {
+    if effect.commit.is_none() {
+        effect.encode(&task.0.run.core).ok()?;
+    }
+    let commit = effect.commit.clone()?;
+    stored::encode(&Kept { commit, empty_fan_out: effect.leads.empty_fan_out }).ok()
+}
