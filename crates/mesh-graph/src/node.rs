@@ -101,6 +101,10 @@ pub(crate) enum ArgCodec {
 pub(crate) trait NodeFn: Send + Sync {
     fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>>;
     fn arg(&self) -> ArgCodec;
+    /// The channels it reads, if it does not see the whole state.
+    fn reads(&self) -> Option<&[usize]> {
+        None
+    }
     /// The mounted graph, if it is one: such a node waits for its graph and must not hold a
     /// concurrency slot meanwhile.
     fn mounted(&self) -> Option<Arc<crate::graph::Core>> {
@@ -255,6 +259,10 @@ where
             (Ok(taken), Ok(ctx)) => self.handler.call(taken, ctx),
             (Err(error), _) | (_, Err(error)) => Box::pin(std::future::ready(Err(error))),
         }
+    }
+
+    fn reads(&self) -> Option<&[usize]> {
+        self.positions.as_deref()
     }
 
     fn arg(&self) -> ArgCodec {

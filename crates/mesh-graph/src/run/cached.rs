@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::{
     cache::{self, CacheKey, CachePolicy, NodeCache},
-    channel::Values,
+    channel::{Channel, Values},
     checkpoint::TaskCommit,
     context::TaskContext,
     live::Effect,
@@ -56,13 +56,16 @@ pub(super) async fn run_cached(
 fn key_of(task: &TaskContext, input: &Input, policy: &CachePolicy) -> Option<CacheKey> {
     let core = &task.0.run.core;
     let spec = core.node(task.0.node);
-    let json: Option<Json> = match (input, spec.run.as_ref()?.arg()) {
-        (Input::Snapshot(values), _) => core.schema.to_json(values, false).ok(),
+    let run = spec.run.as_ref()?;
+    let state = |values: &Values| {
+        let reads = run.reads();
+        let read = |index, _: &Channel| reads.is_none_or(|reads| reads.contains(&index));
+        core.schema.to_json(values, read).ok()
+    };
+    let json: Option<Json> = match (input, run.arg()) {
+        (Input::Snapshot(values), _) => state(values),
         (Input::Arg(value), ArgCodec::Typed(codec)) => codec.to_json(value).ok(),
-        (Input::Arg(value), ArgCodec::State) => {
-            let values = value.downcast_ref::<Values>()?;
-            core.schema.to_json(values, false).ok()
-        }
+        (Input::Arg(value), ArgCodec::State) => state(value.downcast_ref::<Values>()?),
     };
     if json.is_none() {
         tracing::warn!(node = &*spec.name, "the input has no JSON form, so it is not cached");

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use mesh_graph::{
     App, Arg, CacheKey, CachePolicy, Ctx, Graph, MemoryCache, Mode, NodeCache, NodeError, Send,
-    Step, View,
+    State, Step, View,
     env::{CountingEnv, Env},
     error::BoxError,
 };
@@ -176,13 +176,20 @@ async fn t219_where_a_cached_node_went_is_gone_to_again() {
 #[tokio::test]
 async fn t220_a_hit_is_told_as_one() {
     let bench = Bench::new(cached(CachePolicy::new()), Some(memory()));
-    let told = async || {
-        let (events, outcome) = events(bench.app.run(S::update().x(Some(1))), Mode::Updates).await;
+    let told = async |mode| {
+        let (events, outcome) = events(bench.app.run(S::update().x(Some(1))), mode).await;
         outcome.unwrap();
         events
     };
-    assert_eq!(told().await, [json!({"a": {"log": ["a"]}})]);
-    assert_eq!(told().await, [json!({"a": {"log": ["a"]}, "__metadata__": {"cached": true}})]);
+    assert_eq!(told(Mode::Updates).await, [json!({"a": {"log": ["a"]}})]);
+    assert_eq!(
+        told(Mode::Updates).await,
+        [json!({"a": {"log": ["a"]}, "__metadata__": {"cached": true}})]
+    );
+    let tasks = told(Mode::Tasks).await;
+    assert_eq!(tasks.len(), 2);
+    assert_eq!(tasks[1]["result"], json!({"log": ["a"]}));
+    assert_eq!(tasks[1]["cached"], json!(true));
 }
 
 #[tokio::test]
@@ -216,6 +223,31 @@ async fn a_policy_of_the_graph_holds_for_nodes_without_their_own() {
     bench.run(1).await;
     bench.run(1).await;
     assert_eq!((bench.trace.runs("a"), bench.trace.runs("b")), (1, 2));
+}
+
+/// A part of the state without the log.
+#[derive(State)]
+#[state(part_of = S)]
+struct OnlyX {
+    x: Option<i64>,
+}
+
+#[tokio::test]
+async fn the_key_is_made_of_what_the_node_sees() {
+    let mut graph = Graph::<S, Deps>::new("cached");
+    graph
+        .node("a", |_: View<OnlyX>, ctx: Ctx<Deps>| {
+            ctx.deps().start("a");
+            std::future::ready(Ok::<SUpdate, NodeError>(S::update().push_log("a")))
+        })
+        .cache(CachePolicy::new());
+    graph.edge(mesh_graph::START, "a");
+    let bench = Bench::new(graph, Some(memory()));
+    for entry in ["first", "second"] {
+        let input = S::update().x(Some(1)).push_log(entry);
+        assert_eq!(log(&bench.app.run(input).invoke().await.unwrap()), [entry, "a"]);
+    }
+    assert_eq!(bench.trace.runs("a"), 1);
 }
 
 #[tokio::test]
