@@ -22,7 +22,7 @@ use crate::{
     command::Goto,
     env::{Env, SystemEnv},
     error::{BoxError, Error, Failure},
-    graph::{Compiled, Core, Kept, Leads, Lint},
+    graph::{Compiled, Core, Drawing, Kept, Leads, Lint, Xray},
     interrupt::{Interrupt, Resume},
     live::StartInput,
     names::INTERRUPT,
@@ -183,6 +183,11 @@ impl<S> App<S> {
     /// What may be wrong with the graph although it compiles.
     pub fn lint(&self) -> Vec<Lint> {
         self.inner.core.lint()
+    }
+
+    /// A picture of the graph with its breakpoints.
+    pub fn draw(&self, xray: Xray) -> Drawing {
+        self.inner.core.draw(xray, &self.inner.before, &self.inner.after)
     }
 
     /// JSON Schema of the input.

@@ -4,8 +4,11 @@
 
 mod compile;
 mod core;
+mod draw;
 
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
+
+use serde_json::{Map, Value as Json};
 
 use crate::{
     cache::CachePolicy,
@@ -14,14 +17,18 @@ use crate::{
     error::{CompileError, Mistake},
     mount::Mount,
     node::{ArgCodec, Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
+    run::Breakpoints,
     shared::Sharing,
     state::{Part, State, View},
     value::Datum,
 };
 
-pub use self::core::Lint;
 pub(crate) use self::core::{Core, JoinId, Leads, NodeId, START_ID, Sent};
 use self::{compile::Compiler, core::Decide};
+pub use self::{
+    core::Lint,
+    draw::{Drawing, DrawnEdge, DrawnNode, Xray},
+};
 
 /// A graph under construction, over the state `S` with dependencies `D`.
 ///
@@ -69,6 +76,7 @@ struct NodeDraft {
     defer: bool,
     targets: Vec<Arc<str>>,
     cache: Option<Arc<CachePolicy>>,
+    metadata: Map<String, Json>,
 }
 
 struct RouterDraft {
@@ -204,6 +212,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
             defer: false,
             targets: Vec::new(),
             cache: None,
+            metadata: Map::new(),
         });
         let draft = self.nodes.len() - 1;
         NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
@@ -337,6 +346,12 @@ impl<A> NodeOptions<'_, A> {
         self
     }
 
+    /// An entry of the node's metadata, for drawings and streams.
+    pub fn metadata(self, key: &str, value: impl Into<Json>) -> Self {
+        self.draft.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+
     /// The node, to name it in edges and sends.
     pub fn id(self) -> Node<A> {
         Node::named(&self.draft.name)
@@ -447,6 +462,11 @@ impl<S, D> Compiled<S, D> {
 
     pub(crate) fn child(&self) -> Child {
         Child { core: Arc::clone(&self.core), kept: self.kept.clone() }
+    }
+
+    /// A picture of the graph; see [`Drawing::mermaid`].
+    pub fn draw(&self, xray: Xray) -> Drawing {
+        self.core.draw(xray, &Breakpoints::None, &Breakpoints::None)
     }
 
     pub(crate) fn core(&self) -> Arc<Core> {

@@ -57,7 +57,9 @@ pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoStep, Route, Send, Step};
 pub use context::{Ctx, Info};
 pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};
-pub use graph::{Compiled, FanOut, Graph, Lint, NodeOptions, RouteOptions};
+pub use graph::{
+    Compiled, Drawing, DrawnEdge, DrawnNode, FanOut, Graph, Lint, NodeOptions, RouteOptions, Xray,
+};
 pub use ids::Ids;
 pub use interrupt::{Interrupt, InterruptId, Resume};
 pub use names::{COPY, END, INPUT, INTERRUPT, START};

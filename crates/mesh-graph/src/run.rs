@@ -118,7 +118,7 @@ pub enum Breakpoints {
 }
 
 impl Breakpoints {
-    pub(super) fn matches(&self, core: &Core, nodes: impl IntoIterator<Item = NodeId>) -> bool {
+    pub(crate) fn matches(&self, core: &Core, nodes: impl IntoIterator<Item = NodeId>) -> bool {
         let mut nodes = nodes.into_iter().filter(|node| *node != START_ID);
         match self {
             Self::None => false,

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use serde_json::Map;
+
 use crate::{
     channel::Schema,
     error::{CompileError, Mistake},
@@ -19,7 +21,8 @@ pub(super) struct Compiler {
     schema: Arc<Schema>,
     nodes: Vec<NodeSpec>,
     by_name: HashMap<Arc<str>, NodeId>,
-    declared: Vec<(NodeId, Vec<Arc<str>>)>,
+    /// Declared targets of gotos, to be found when all nodes are known.
+    targets: Vec<(NodeId, Vec<Arc<str>>)>,
     mistakes: Vec<Mistake>,
 }
 
@@ -27,10 +30,11 @@ impl Compiler {
     pub(super) fn new(
         graph: Arc<str>,
         schema: Arc<Schema>,
-        mut drafts: Vec<NodeDraft>,
+        drafts: Vec<NodeDraft>,
         mut mistakes: Vec<Mistake>,
     ) -> Self {
-        drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut drafts: Vec<(usize, NodeDraft)> = (1..).zip(drafts).collect();
+        drafts.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let start: Arc<str> = Arc::from(START);
         let mut nodes = vec![NodeSpec {
             trigger: Arc::clone(&start),
@@ -40,11 +44,13 @@ impl Compiler {
             exits: Exits::default(),
             targets: Vec::new(),
             cache: None,
+            declared: 0,
+            metadata: Map::new(),
         }];
         let mut by_name = HashMap::new();
-        let mut declared = Vec::new();
+        let mut targets = Vec::new();
         by_name.insert(Arc::clone(&nodes[0].name), START_ID);
-        for draft in drafts {
+        for (declared, draft) in drafts {
             if let Some(reason) = names::refuse(&draft.name) {
                 mistakes.push(Mistake::BadName { name: draft.name.to_string(), reason });
                 continue;
@@ -56,7 +62,7 @@ impl Compiler {
             mistakes.extend(draft.run.mistakes(&draft.name, &schema));
             let id = nodes.len() as NodeId;
             by_name.insert(Arc::clone(&draft.name), id);
-            declared.push((id, draft.targets));
+            targets.push((id, draft.targets));
             nodes.push(NodeSpec {
                 trigger: Arc::from(format!("branch:to:{}", draft.name)),
                 name: draft.name,
@@ -65,9 +71,11 @@ impl Compiler {
                 exits: Exits::default(),
                 targets: Vec::new(),
                 cache: draft.cache,
+                declared,
+                metadata: draft.metadata,
             });
         }
-        Self { graph, schema, nodes, by_name, declared, mistakes }
+        Self { graph, schema, nodes, by_name, targets, mistakes }
     }
 
     fn source(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<NodeId> {
@@ -118,12 +126,10 @@ impl Compiler {
         for draft in routers {
             self.router(draft);
         }
-        for (id, targets) in std::mem::take(&mut self.declared) {
+        for (id, targets) in std::mem::take(&mut self.targets) {
             for name in targets {
                 let node = Arc::clone(&self.nodes[id as usize].name);
-                if let Some(Target::Node(target)) =
-                    self.target(&name, || format!("the targets of `{node}`"))
-                {
+                if let Some(target) = self.target(&name, || format!("the targets of `{node}`")) {
                     self.nodes[id as usize].targets.push(target);
                 }
             }
@@ -178,7 +184,7 @@ impl Compiler {
             Targets::Open => {}
             Targets::Closed(names) => {
                 let targets = names.iter().filter_map(|name| self.target(name, place));
-                router.closed = Some(targets.filter_map(Target::node).collect());
+                router.closed = Some(targets.collect());
             }
             Targets::Labels(labels) => {
                 let mut map = HashMap::new();

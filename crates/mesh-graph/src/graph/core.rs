@@ -4,6 +4,8 @@
 
 use std::{any::TypeId, collections::HashMap, sync::Arc};
 
+use serde_json::{Map, Value as Json};
+
 use crate::{
     cache::CachePolicy,
     channel::{Schema, Values},
@@ -46,8 +48,12 @@ pub(crate) struct NodeSpec {
     pub(crate) exits: Exits,
     /// `branch:to:<name>`, as streams show what triggered a task.
     pub(crate) trigger: Arc<str>,
-    pub(super) targets: Vec<NodeId>,
     pub(crate) cache: Option<Arc<CachePolicy>>,
+    /// Where the node's own gotos may lead, as far as that is declared.
+    pub(super) targets: Vec<Target>,
+    /// Its place among the nodes as they were added; START is before all.
+    pub(super) declared: usize,
+    pub(crate) metadata: Map<String, Json>,
 }
 
 /// What follows a node.
@@ -60,13 +66,13 @@ pub(crate) struct Exits {
 
 pub(crate) struct Router {
     pub(super) decide: Decide,
-    pub(super) closed: Option<Vec<NodeId>>,
+    pub(super) closed: Option<Vec<Target>>,
     pub(super) labels: Option<HashMap<Arc<str>, Target>>,
     pub(super) empty: Option<Target>,
 }
 
 /// Where an edge leads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Node(NodeId),
     End,
@@ -226,7 +232,9 @@ impl Core {
             if let Some(closed) = &router.closed {
                 let nodes = leads.nodes[before.0..].iter().copied();
                 let sends = leads.sends[before.1..].iter().map(|send| send.node);
-                if let Some(other) = nodes.chain(sends).find(|id| !closed.contains(id)) {
+                if let Some(other) =
+                    nodes.chain(sends).find(|id| !closed.contains(&Target::Node(*id)))
+                {
                     return Err(Failure::unknown_target(&self.node(other).name));
                 }
             }
@@ -245,12 +253,13 @@ impl Core {
             }
             let spec = self.node(id);
             let joins = spec.exits.joins.iter().map(|join| self.joins[*join as usize].target);
-            open.extend(
-                spec.exits.edges.iter().copied().chain(joins).chain(spec.targets.iter().copied()),
-            );
+            let targets = spec.targets.iter().filter_map(|target| target.node());
+            open.extend(spec.exits.edges.iter().copied().chain(joins).chain(targets));
             for router in &spec.exits.routers {
                 match (&router.closed, &router.labels) {
-                    (Some(closed), _) => open.extend(closed),
+                    (Some(closed), _) => {
+                        open.extend(closed.iter().filter_map(|target| target.node()));
+                    }
                     (None, Some(labels)) => {
                         open.extend(labels.values().filter_map(|target| target.node()));
                     }

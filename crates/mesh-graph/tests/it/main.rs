@@ -13,6 +13,7 @@ mod cache;
 mod calls;
 mod channels;
 mod checkpointers;
+mod drawings;
 mod durability;
 mod failures;
 mod inputs;
