@@ -16,7 +16,8 @@ pub(crate) type Values = Vec<Value>;
 /// What a task gives: a value per channel.
 pub(crate) type Update = BTreeMap<usize, Value>;
 /// A node: from the snapshot, or from the argument of a send, to an update.
-pub(crate) type Node = Arc<dyn Fn(Arc<Values>, Option<Value>) -> BoxFuture<'static, Update> + Send + Sync>;
+pub(crate) type Node =
+    Arc<dyn Fn(Arc<Values>, Option<Value>) -> BoxFuture<'static, Update> + Send + Sync>;
 /// Combines a channel's value with an update of it.
 pub(crate) type Reducer = fn(Value, Value) -> Value;
 

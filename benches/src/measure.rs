@@ -63,7 +63,8 @@ impl Report {
 pub(crate) async fn samples(mut once: Once, count: usize) -> anyhow::Result<Samples> {
     let rss_base_kb = status_kb("VmRSS:")?;
     once().await?;
-    let mut samples = Samples { runs_s: Vec::new(), cpu_s: Vec::new(), rss_base_kb, rss_peak_kb: 0 };
+    let mut samples =
+        Samples { runs_s: Vec::new(), cpu_s: Vec::new(), rss_base_kb, rss_peak_kb: 0 };
     for _ in 0..count {
         let (began, cpu_began) = (Instant::now(), processor_time());
         let mut runs = 0_u32;

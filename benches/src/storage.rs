@@ -64,7 +64,8 @@ pub(crate) fn commits(
     let connection = rusqlite::Connection::open(dir.join("floor.db"))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.execute_batch("CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, body BLOB)")?;
+    connection
+        .execute_batch("CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, body BLOB)")?;
     let connection = Arc::new(Mutex::new(connection));
     let scale = case.scale();
     let once = move || -> futures::future::BoxFuture<'static, anyhow::Result<()>> {

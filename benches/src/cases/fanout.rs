@@ -1,6 +1,6 @@
 //! Sends to a mounted graph: `edit`, `generate`, and ten times `bump`.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mesh_graph::{Ctx, END, Graph, NodeResult, Route, START, State, View};
@@ -43,8 +43,9 @@ impl Subject {
                 let mut text = String::with_capacity(5 * letters.len() + 2);
                 text.push('[');
                 for (position, letter) in letters.iter().enumerate() {
-                    let comma = if position == 0 { "" } else { ", " };
-                    let _ = write!(text, "{comma}'{letter}'");
+                    text.push_str(if position == 0 { "'" } else { ", '" });
+                    text.push_str(letter);
+                    text.push('\'');
                 }
                 text.push(']');
                 text
@@ -115,9 +116,12 @@ pub(crate) fn engine(sends: usize, mut storage: Checkpointers) -> anyhow::Result
     joke.node("generate", generate);
     joke.node("bump", bump);
     joke.edge(START, "edit").edge("edit", "generate").edge("generate", "bump");
-    joke.route("bump", |joke| {
-        if is_done(&joke.jokes) { Route::end() } else { Route::from("bump") }
-    });
+    joke.route(
+        "bump",
+        |joke| {
+            if is_done(&joke.jokes) { Route::end() } else { Route::from("bump") }
+        },
+    );
     let joke = joke.compile()?;
     let mut graph = Graph::<Overall>::new("fanout");
     let generate = graph
@@ -213,12 +217,10 @@ pub(crate) fn f2(sends: usize, spawn: Spawn) -> Once {
     fn writes(channel: usize, value: impl Send + Sync + 'static) -> Update {
         Update::from([(channel, Arc::new(value) as Value)])
     }
-    let edit: Node = Arc::new(|values, _| {
-        Box::pin(async move { writes(SUBJECT, edited(subject(&values))) })
-    });
-    let generate: Node = Arc::new(|values, _| {
-        Box::pin(async move { writes(JOKES, generated(subject(&values))) })
-    });
+    let edit: Node =
+        Arc::new(|values, _| Box::pin(async move { writes(SUBJECT, edited(subject(&values))) }));
+    let generate: Node =
+        Arc::new(|values, _| Box::pin(async move { writes(JOKES, generated(subject(&values))) }));
     let bump: Node =
         Arc::new(|values, _| Box::pin(async move { writes(JOKES, bumped(jokes(&values))) }));
     let more = |values: &Vec<Value>| if is_done(jokes(values)) { Vec::new() } else { vec![2] };

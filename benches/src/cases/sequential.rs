@@ -45,11 +45,10 @@ pub(crate) fn engine(nodes: usize, mut storage: Checkpointers) -> anyhow::Result
 
 /// The same functions in a loop over one typed state.
 pub(crate) fn f1(nodes: usize) -> Once {
-    type Step = Box<dyn Fn(&Vec<Arc<Json>>) -> BoxFuture<'static, Option<Vec<Arc<Json>>>> + Send + Sync>;
+    type Step =
+        Box<dyn Fn(&Vec<Arc<Json>>) -> BoxFuture<'static, Option<Vec<Arc<Json>>>> + Send + Sync>;
     let steps: Arc<Vec<Step>> = Arc::new(
-        (0..nodes)
-            .map(|_| -> Step { Box::new(|_| Box::pin(std::future::ready(None))) })
-            .collect(),
+        (0..nodes).map(|_| -> Step { Box::new(|_| Box::pin(std::future::ready(None))) }).collect(),
     );
     Box::new(move || {
         let steps = Arc::clone(&steps);

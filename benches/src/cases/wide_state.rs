@@ -83,7 +83,15 @@ fn first_message(entries: usize) -> Item {
     };
     let repeated = |number: usize| number.to_string().repeat(10);
     let values: Vec<Json> = (0..5)
-        .flat_map(|_| [json!("hi?".repeat(10)), json!(true), json!(1), json!(6_327_816_386_138_u64), Json::Null])
+        .flat_map(|_| {
+            [
+                json!("hi?".repeat(10)),
+                json!(true),
+                json!(1),
+                json!(6_327_816_386_138_u64),
+                Json::Null,
+            ]
+        })
         .collect();
     let entry: serde_json::Map<String, Json> =
         (0..inner).map(|number| (repeated(number), Json::Array(values.clone()))).collect();
@@ -97,7 +105,9 @@ struct Limit(usize);
 
 async fn one(wide: View<Wide>, ctx: Ctx<Limit>) -> NodeResult<WideUpdate> {
     let medium = text(ctx.deps().0, wide.messages.len());
-    Ok(Wide::update().extend_trigger_events(wide.messages.iter().cloned()).primary_issue_medium(medium))
+    Ok(Wide::update()
+        .extend_trigger_events(wide.messages.iter().cloned())
+        .primary_issue_medium(medium))
 }
 
 async fn two(wide: View<Wide>, _: Ctx<Limit>) -> NodeResult<WideUpdate> {
@@ -111,7 +121,10 @@ async fn three(wide: View<Wide>, _: Ctx<Limit>) -> NodeResult<WideUpdate> {
 
 async fn four(wide: View<Wide>, _: Ctx<Limit>) -> NodeResult<WideUpdate> {
     let events = || wide.trigger_events.clone();
-    Ok(Wide::update().extend_categorizations(events()).extend_responses(events()).memory_docs(events()))
+    Ok(Wide::update()
+        .extend_categorizations(events())
+        .extend_responses(events())
+        .memory_docs(events()))
 }
 
 async fn five(wide: View<Wide>, ctx: Ctx<Limit>) -> NodeResult<WideUpdate> {
@@ -145,9 +158,12 @@ pub(crate) fn engine(
     graph.node("six", six);
     graph.edge(START, "one").edge("one", "two").edge("two", "three").edge("two", "four");
     graph.join(["three", "four"], "five").edge("five", "six");
-    graph.route("six", move |wide| {
-        if wide.messages.len() > limit { Route::end() } else { Route::from("one") }
-    });
+    graph.route(
+        "six",
+        move |wide| {
+            if wide.messages.len() > limit { Route::end() } else { Route::from("one") }
+        },
+    );
     let app = graph.compile()?.app(Limit(limit));
     let first = first_message(entries);
     let mut thread = threads();
@@ -359,8 +375,7 @@ pub(crate) fn f2(entries: usize, limit: usize, spawn: Spawn) -> Once {
             (BOT_ID, shared(text)),
         ])
     });
-    let six =
-        node(|values| Update::from([(MESSAGES, shared(list(values, RESPONSES).to_vec()))]));
+    let six = node(|values| Update::from([(MESSAGES, shared(list(values, RESPONSES).to_vec()))]));
     let route = move |values: &Vec<Value>| {
         if list(values, MESSAGES).len() > limit { Vec::new() } else { vec![0] }
     };

@@ -408,7 +408,9 @@ impl std::fmt::Display for NodeError {
         match &self.0 {
             NodeErrorKind::Failed { error, .. } => write!(f, "{error}"),
             NodeErrorKind::Child(error) => write!(f, "{error}"),
-            NodeErrorKind::Refused(failure) => write!(f, "{failure}"),
+            NodeErrorKind::Refused(failure) => {
+                write!(f, "{failure}")
+            }
             NodeErrorKind::Output(_) => f.write_str("a graph below commands its parent"),
             NodeErrorKind::Suspended => f.write_str("waiting for an answer"),
             NodeErrorKind::Cancelled => f.write_str("cancelled"),
