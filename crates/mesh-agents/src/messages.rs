@@ -85,6 +85,10 @@ impl Reduce for AddMessages {
         Ok(talk)
     }
 
+    fn holds_messages(&self) -> bool {
+        true
+    }
+
     fn batches_freely(&self) -> bool {
         true
     }

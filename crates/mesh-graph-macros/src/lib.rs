@@ -20,7 +20,7 @@ use syn::{
 /// written, `topic` what was written in the last superstep. `remaining_steps` (a `u32`) and
 /// `is_last_step` (a `bool`) are computed for each task and cannot be written. `input` and `output`
 /// narrow the graph's input and output to the marked fields; `sensitive` keeps the field out of every
-/// stream.
+/// stream; `messages` says that it holds chat messages, for the `messages` stream.
 ///
 /// `#[state(part_of = Blog)]` on the struct makes it a part of another state: nodes of a graph over
 /// `Blog` may take a view of it and return its update.
@@ -61,6 +61,7 @@ struct Slot {
     input: bool,
     output: bool,
     sensitive: bool,
+    messages: bool,
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
@@ -97,7 +98,8 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         let input = shown && (slot.input || !narrow_input);
         let output = shown && (slot.output || !narrow_output);
         let sensitive = slot.sensitive.then(|| quote! { .sensitive() });
-        quote! { #channel.visible(#input, #output) #sensitive }
+        let messages = slot.messages.then(|| quote! { .of_messages() });
+        quote! { #channel.visible(#input, #output) #sensitive #messages }
     });
     let view_name = format_ident!("{state}View");
     let update_name = format_ident!("{state}Update");
@@ -184,6 +186,7 @@ fn slot(field: &Field) -> syn::Result<Slot> {
         input: false,
         output: false,
         sensitive: false,
+        messages: false,
         name,
     };
     for attr in field.attrs.iter().filter(|attr| attr.path().is_ident("state")) {
@@ -200,6 +203,10 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 }
                 "sensitive" => {
                     slot.sensitive = true;
+                    return Ok(());
+                }
+                "messages" => {
+                    slot.messages = true;
                     return Ok(());
                 }
                 "append" => Rule::Append(list_item(&field.ty).ok_or_else(|| {
@@ -262,8 +269,8 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                 _ => {
                     return Err(meta.error(
                         "expected append, add, merge, reducer = path, rule = path, topic, any, \
-                         ephemeral, untracked, remaining_steps, is_last_step, input, output or \
-                         sensitive",
+                         ephemeral, untracked, remaining_steps, is_last_step, input, output, \
+                         sensitive or messages",
                     ));
                 }
             };

@@ -8,10 +8,7 @@ use std::{
 };
 
 use serde_json::Value as Json;
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -34,7 +31,7 @@ use crate::{
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
     store::Store,
-    stream::{Event, Framing, Mode, Modes, OutputKeys, Shown, Sink},
+    stream::{Event, Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink},
     update::{self, StateUpdate},
 };
 
@@ -213,6 +210,7 @@ impl<S> App<S> {
             at: None,
             modes: Modes::NONE,
             subgraphs: false,
+            ordered: false,
             output_keys: None,
             limits: Limits {
                 recursion: RECURSION_LIMIT,
@@ -418,6 +416,7 @@ pub struct Run<S> {
     at: Option<CheckpointId>,
     modes: Modes,
     subgraphs: bool,
+    ordered: bool,
     output_keys: Option<OutputKeys>,
     limits: Limits,
     concurrency: Option<usize>,
@@ -449,6 +448,14 @@ impl<S> Run<S> {
     /// Streams what mounted graphs do, too.
     pub fn subgraphs(mut self) -> Self {
         self.subgraphs = true;
+        self
+    }
+
+    /// Tells the events of parallel tasks in task order instead of as they happen, so that a
+    /// deterministic graph tells the same every time. Up to [`crate::ORDERED_HELD_MAX`] events of
+    /// later tasks are held back meanwhile.
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
         self
     }
 
@@ -648,7 +655,7 @@ impl<S> Run<S> {
     pub fn start(mut self) -> Result<RunHandle<S>, Error> {
         let shown = self.shown()?;
         let (sink, events) =
-            Sink::new(self.modes, self.subgraphs, shown.clone().unwrap_or_default());
+            Sink::new(self.modes, self.subgraphs, self.ordered, shown.clone().unwrap_or_default());
         let shared = self.shared(sink)?;
         let request = self.ask()?;
         let mut handle = RunHandle {
@@ -657,8 +664,7 @@ impl<S> Run<S> {
             schema: Arc::clone(&shared.core.schema),
             shown,
             cancel: self.cancel.clone(),
-            events,
-            seq: 0,
+            events: Reader::new(events, self.ordered, Arc::clone(&shared.warnings)),
             task: JoinSet::new(),
             state: PhantomData,
         };
@@ -674,8 +680,7 @@ pub struct RunHandle<S> {
     schema: Arc<Schema>,
     shown: Option<Shown>,
     cancel: CancellationToken,
-    events: mpsc::Receiver<Event>,
-    seq: u64,
+    events: Reader,
     task: JoinSet<Result<Finished, Error>>,
     state: PhantomData<fn() -> S>,
 }
@@ -691,10 +696,7 @@ impl<S> RunHandle<S> {
     /// # Cancel safety
     /// No event is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Event> {
-        let mut event = self.events.recv().await?;
-        self.seq += 1;
-        event.seq = self.seq;
-        Some(event)
+        self.events.next().await
     }
 
     /// Asks the run to end; nodes have [`run::CANCEL_GRACE`] to finish by themselves.
@@ -707,7 +709,7 @@ impl<S> RunHandle<S> {
     /// # Errors
     /// [`Error`] says why the run could not go on.
     pub async fn finish(mut self) -> Result<Outcome<S>, Error> {
-        while self.events.recv().await.is_some() {}
+        self.events.drain().await;
         match self.task.join_next().await {
             Some(Ok(finished)) => {
                 Ok(Outcome::new(self.schema, self.shown, finished?, &self.warnings))

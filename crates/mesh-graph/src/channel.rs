@@ -150,6 +150,9 @@ pub struct Channel {
     pub output: bool,
     /// Shown to nobody but nodes and storage: streams show [`crate::REDACTED`] in its place.
     pub sensitive: bool,
+    /// Holds chat messages, one or a list, whose JSON form has `type`, `content` and `id`: the
+    /// `messages` stream shows those that nodes write to it.
+    pub messages: bool,
 }
 
 impl std::fmt::Debug for Channel {
@@ -171,6 +174,7 @@ impl Channel {
         };
         let default = initial.clone().unwrap_or_else(|| Arc::new(T::default()));
         let codec = codec::<T>();
+        let messages = matches!(&rule, Rule::Reduce(reducer) if reducer.holds_messages());
         Self {
             key: Arc::from(key),
             rule,
@@ -180,6 +184,7 @@ impl Channel {
             input: true,
             output: true,
             sensitive: false,
+            messages,
         }
     }
 
@@ -187,6 +192,13 @@ impl Channel {
     /// the state interface and the result of the run have it as it is.
     pub fn sensitive(mut self) -> Self {
         self.sensitive = true;
+        self
+    }
+
+    /// Says that the channel holds chat messages; see [`Channel::messages`]. A reducer can say so
+    /// for all its channels.
+    pub fn of_messages(mut self) -> Self {
+        self.messages = true;
         self
     }
 
@@ -204,6 +216,7 @@ pub struct Schema {
     channels: Vec<Channel>,
     by_key: HashMap<Arc<str>, usize>,
     managed: bool,
+    messages: bool,
 }
 
 impl Schema {
@@ -215,7 +228,8 @@ impl Schema {
             by_key.entry(Arc::clone(&channel.key)).or_insert(index);
         }
         let managed = channels.iter().any(|channel| matches!(channel.rule, Rule::Managed(_)));
-        Self { channels, by_key, managed }
+        let messages = channels.iter().any(|channel| channel.messages);
+        Self { channels, by_key, managed, messages }
     }
 
     /// Adds the keys of another schema and returns where they are. A key that is there already
@@ -224,11 +238,15 @@ impl Schema {
         let place = |channel: Channel| {
             let Some(index) = self.index(&channel.key) else {
                 self.managed |= matches!(channel.rule, Rule::Managed(_));
+                self.messages |= channel.messages;
                 self.by_key.insert(Arc::clone(&channel.key), self.channels.len());
                 self.channels.push(channel);
                 return self.channels.len() - 1;
             };
+            self.messages |= channel.messages;
             let known = &mut self.channels[index];
+            known.sensitive |= channel.sensitive;
+            known.messages |= channel.messages;
             let types = (known.codec.type_name(), channel.codec.type_name());
             let conflict = if types.0 != types.1 {
                 Some(format!("the type {} and the type {}", types.0, types.1))
@@ -237,7 +255,8 @@ impl Schema {
             } else if known.rule.plain() {
                 self.managed |= matches!(channel.rule, Rule::Managed(_));
                 let (input, output) = (known.input, known.output);
-                *known = channel.visible(input, output);
+                let (sensitive, messages) = (known.sensitive, known.messages);
+                *known = Channel { sensitive, messages, ..channel.visible(input, output) };
                 return index;
             } else {
                 Some(format!(
@@ -267,6 +286,11 @@ impl Schema {
     /// Whether `key` may be part of an input.
     pub(crate) fn is_input(&self, key: &str) -> bool {
         self.index(key).is_some_and(|index| self.channels[index].input)
+    }
+
+    /// Whether any channel holds chat messages.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.messages
     }
 
     /// Whether the key at `index` is computed for each task; writes to it are ignored.

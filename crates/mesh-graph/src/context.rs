@@ -9,14 +9,14 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::{CheckpointId, ForkedFrom, TaskId},
     error::{NodeError, NodeErrorKind, NodeResult},
-    graph::NodeId,
+    graph::{NodeId, streams_tokens},
     interrupt::{Interrupt, InterruptId},
     run::{Instances, RunShared},
     step::Steps,
@@ -132,6 +132,39 @@ impl TaskContext {
     /// Gives the slot back and says whether there was one.
     pub(crate) fn let_go(&self) -> bool {
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Whether streams leave the node out.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.0.run.core.node(self.0.node).tags.hidden
+    }
+
+    fn wants(&self, mode: Mode) -> bool {
+        self.0.run.sink.wants(mode) && !self.is_hidden()
+    }
+
+    /// What stands beside a message of this task: where it comes from, and what run, node and
+    /// `metadata` say besides, the later ones first.
+    pub(crate) fn facts(&self, metadata: &Map<String, Json>) -> Map<String, Json> {
+        let shared = &self.0;
+        let spec = shared.run.core.node(shared.node);
+        let mut facts = Map::new();
+        facts.extend(shared.run.metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+        facts.extend(spec.metadata.clone());
+        let path = match &shared.cause {
+            Cause::Push(index) => json!(["__pregel_push", index]),
+            _ => json!(["__pregel_pull", &**self.node_name()]),
+        };
+        let triggers = shared.cause.triggers(&shared.run.core, shared.node);
+        facts.insert("langgraph_step".to_owned(), json!(shared.step));
+        facts.insert("langgraph_node".to_owned(), json!(&**self.node_name()));
+        facts.insert("langgraph_triggers".to_owned(), json!(triggers));
+        facts.insert("langgraph_path".to_owned(), path);
+        facts.insert("langgraph_checkpoint_ns".to_owned(), json!(self.namespace().join("|")));
+        facts.insert("run_id".to_owned(), json!(&*shared.run.run_id));
+        facts.extend(metadata.clone());
+        spec.tags.join(&mut facts);
+        facts
     }
 
     async fn send(&self, mode: Mode, body: Body) {
@@ -251,8 +284,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// # Errors
     /// When the payload has no JSON form.
     pub async fn emit<T: Serialize + ?Sized>(&self, payload: &T) -> NodeResult<()> {
-        let shared = &self.task.0;
-        if shared.run.sink.wants(Mode::Custom) {
+        if self.task.wants(Mode::Custom) {
             let body = Body::Json(serde_json::to_value(payload)?);
             self.task.send(Mode::Custom, body).await;
         }
@@ -264,7 +296,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// # Errors
     /// When the event has no JSON form.
     pub async fn tool(&self, event: ToolEvent<'_>) -> NodeResult<()> {
-        if self.task.0.run.sink.wants(Mode::Tools) {
+        if self.task.wants(Mode::Tools) {
             let body = Body::Json(serde_json::to_value(event)?);
             self.task.send(Mode::Tools, body).await;
         }
@@ -272,42 +304,34 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     }
 
     /// Sends a message or a part of one on the `messages` stream, as `[message, facts]`: the facts
-    /// say which node, step and task it comes from, and hold the entries of `metadata` besides.
+    /// say which node, step and task it comes from, and hold the entries of `metadata` besides. With
+    /// the tag `nostream` among its `tags`, or on the node, nothing is sent: the message that the
+    /// node returns is shown instead.
+    ///
+    /// A message that the node returns is not shown again when its `id` was sent here.
     ///
     /// # Errors
     /// When the message has no JSON form.
     pub async fn message<T: Serialize + ?Sized>(
         &self,
         message: &T,
-        metadata: &serde_json::Map<String, Json>,
+        metadata: &Map<String, Json>,
     ) -> NodeResult<()> {
-        let shared = &self.task.0;
-        if !shared.run.sink.wants(Mode::Messages) {
+        if !self.task.wants(Mode::Messages) {
             return Ok(());
         }
-        let ns = self.task.namespace();
-        let mut facts = json!({
-            "langgraph_step": shared.step,
-            "langgraph_node": &**self.task.node_name(),
-            "langgraph_triggers": shared.cause.triggers(&shared.run.core, shared.node),
-            "langgraph_path": match &shared.cause {
-                Cause::Push(index) => json!(["__pregel_push", index]),
-                _ => json!(["__pregel_pull", &**self.task.node_name()]),
-            },
-            "langgraph_checkpoint_ns": ns.join("|"),
-            "run_id": &*shared.run.run_id,
-        });
-        if let Some(facts) = facts.as_object_mut() {
-            facts.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let facts = self.task.facts(metadata);
+        if streams_tokens(&facts) {
+            let message = serde_json::to_value(message)?;
+            let body = Body::Message { message, facts: Json::Object(facts), returned: false };
+            self.task.send(Mode::Messages, body).await;
         }
-        let body = Body::Json(json!([serde_json::to_value(message)?, facts]));
-        self.task.send(Mode::Messages, body).await;
         Ok(())
     }
 
     /// Whether anybody reads the `messages` stream.
     pub fn wants_messages(&self) -> bool {
-        self.task.0.run.sink.wants(Mode::Messages)
+        self.task.wants(Mode::Messages)
     }
 
     /// Asks a question. Without an answer the task is suspended and the run ends as interrupted;

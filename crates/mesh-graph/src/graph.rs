@@ -5,6 +5,7 @@
 mod compile;
 mod core;
 mod draw;
+mod tags;
 
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
 
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use self::core::{Core, JoinId, Leads, NodeId, START_ID, Sent};
+pub(crate) use self::tags::{Tags, streams_tokens};
 use self::{compile::Compiler, core::Decide};
 pub use self::{
     core::Lint,
@@ -77,6 +79,7 @@ struct NodeDraft {
     targets: Vec<Arc<str>>,
     cache: Option<Arc<CachePolicy>>,
     metadata: Map<String, Json>,
+    tags: Tags,
 }
 
 struct RouterDraft {
@@ -213,6 +216,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
             targets: Vec::new(),
             cache: None,
             metadata: Map::new(),
+            tags: Tags::default(),
         });
         let draft = self.nodes.len() - 1;
         NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
@@ -343,6 +347,14 @@ impl<A> NodeOptions<'_, A> {
     /// Declares where the node's own gotos may lead, for drawings and for `compile` to check.
     pub fn targets<N: Named>(self, targets: impl IntoIterator<Item = N>) -> Self {
         self.draft.targets = targets.into_iter().map(|target| target.node_name()).collect();
+        self
+    }
+
+    /// A tag for whoever reads streams. With `nostream` the tokens of the node's model calls are
+    /// not streamed, though the message that it returns is; with `langsmith:hidden` the node is
+    /// shown in no stream, only its questions are.
+    pub fn tag(self, tag: &str) -> Self {
+        self.draft.tags.add(tag);
         self
     }
 

@@ -73,7 +73,8 @@ pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use store::{MemoryStore, Store};
 pub use stream::{
-    EVENT_BUFFER, Event, Framing, Mode, Modes, OutputKeys, REDACTED, ToolEvent, UnknownStreamMode,
+    EVENT_BUFFER, Event, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys, REDACTED, ToolEvent,
+    UnknownStreamMode,
 };
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.

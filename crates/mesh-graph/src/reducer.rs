@@ -69,6 +69,11 @@ pub trait Reduce: Any + Send + Sync {
         Ok(())
     }
 
+    /// Whether its channels hold chat messages; see [`crate::channel::Channel::messages`].
+    fn holds_messages(&self) -> bool {
+        false
+    }
+
     /// Whether folding values of the channel's own type always succeeds. If not, the old value is
     /// kept until the whole superstep is known to stand, which costs a copy of it.
     fn cannot_fail(&self) -> bool {

@@ -96,6 +96,12 @@ pub enum Warning {
         /// The sources that never came.
         missing: Vec<String>,
     },
+    /// Events in task order were asked for, and more had to be held back than
+    /// [`crate::ORDERED_HELD_MAX`]: some were told as they came.
+    OrderGivenUp {
+        /// How many were held back then.
+        held: usize,
+    },
     /// An answer was given to a question that the node did not ask again.
     StaleAnswer {
         /// The node.

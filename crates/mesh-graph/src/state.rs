@@ -21,7 +21,8 @@ use crate::{
 /// each: none (last value), `append`, `add`, `merge`, `reducer = path` (a function of two values), `rule =
 /// path` (a function that gives the channel's rule), `topic`, `topic(accumulate)`, `any`,
 /// `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; `input`, `output` to narrow the graph's input and
-/// output to the marked keys; and `sensitive` to keep a key out of every stream.
+/// output to the marked keys; `sensitive` to keep a key out of every
+/// stream; and `messages` to say that a key holds chat messages.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a graph state",
     label = "put `#[derive(State)]` on it",

@@ -6,7 +6,10 @@
 
 mod event;
 mod framing;
+mod messages;
 mod mode;
+mod ordered;
+mod reader;
 mod show;
 mod sink;
 mod tool;
@@ -14,10 +17,13 @@ mod tool;
 pub use event::Event;
 pub use framing::Framing;
 pub use mode::{Mode, Modes, UnknownStreamMode};
+pub use ordered::ORDERED_HELD_MAX;
 pub use show::{OutputKeys, REDACTED};
 pub use tool::ToolEvent;
 
 pub(crate) use event::{Body, NextTask, Said, Task, Told};
+pub(crate) use messages::{id as message_id, known, written};
+pub(crate) use reader::Reader;
 pub(crate) use show::Shown;
 pub(crate) use sink::Sink;
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    NodeDraft, RouterDraft, Targets,
+    NodeDraft, RouterDraft, Tags, Targets,
     core::{Core, Exits, JoinId, JoinSpec, NodeId, NodeSpec, Router, START_ID, Target},
 };
 
@@ -46,6 +46,7 @@ impl Compiler {
             cache: None,
             declared: 0,
             metadata: Map::new(),
+            tags: Tags::default(),
         }];
         let mut by_name = HashMap::new();
         let mut targets = Vec::new();
@@ -73,6 +74,7 @@ impl Compiler {
                 cache: draft.cache,
                 declared,
                 metadata: draft.metadata,
+                tags: draft.tags,
             });
         }
         Self { graph, schema, nodes, by_name, targets, mistakes }

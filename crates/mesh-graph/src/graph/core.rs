@@ -6,6 +6,7 @@ use std::{any::TypeId, collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
+use super::Tags;
 use crate::{
     cache::CachePolicy,
     channel::{Schema, Values},
@@ -54,6 +55,7 @@ pub(crate) struct NodeSpec {
     /// Its place among the nodes as they were added; START is before all.
     pub(super) declared: usize,
     pub(crate) metadata: Map<String, Json>,
+    pub(crate) tags: Tags,
 }
 
 /// What follows a node.

@@ -21,6 +21,7 @@ use crate::{
     live::StartInput,
     names,
     state::{Update, Write},
+    stream::Sink,
 };
 
 use super::{Breakpoints, Finished, Limits, Request, RunShared, Status, drive};
@@ -162,7 +163,7 @@ pub(crate) async fn drive_child(
         ns_text,
         run_id: Arc::clone(&parent.run_id),
         unsaved: CheckpointId(task.id().0),
-        sink: parent.sink.for_child(),
+        sink: if task.is_hidden() { Sink::default() } else { parent.sink.for_child(|| task.id()) },
         cancel: task.0.cancel.clone(),
         slots: parent.slots.clone(),
         limits: Limits {

@@ -59,6 +59,8 @@ pub(crate) struct Driver {
     pub(super) standing: Option<Standing>,
     /// Questions below a parent whose answers were taken in this run.
     pub(super) answered: Vec<(Interrupt, Json)>,
+    /// Streams know which messages the state had when the run began.
+    pub(super) messages_known: bool,
 }
 
 /// Changes that wait for the end of the run.
@@ -133,6 +135,7 @@ impl Driver {
             command: None,
             standing: None,
             answered: Vec::new(),
+            messages_known: false,
         }
     }
 

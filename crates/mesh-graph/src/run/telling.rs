@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    channel::Values,
     checkpoint::{Checkpoint, CheckpointId, Source, TaskRecord},
     error::Error,
     graph::START_ID,
     interrupt::Interrupt,
     live::{Effect, decode_writes},
+    node::Input,
     state::Update,
-    stream::{Body, Event, Mode, NextTask, Said, Task, Told},
+    stream::{self, Body, Event, Mode, NextTask, Said, Task, Told},
     superstep::{self, Planned},
 };
 
@@ -160,14 +162,54 @@ impl Driver {
         Ok(())
     }
 
-    /// The tasks that are about to run, in task order.
+    /// The tasks that are about to run, in task order, and what their streams have to know.
     pub(super) async fn tell_starts(&mut self, slots: &[Slot]) {
+        if self.wants(Mode::Messages) {
+            self.tell_known_messages(slots).await;
+        }
+        self.tell_task_starts(slots).await;
+        let waiting = || slots.iter().filter(|slot| matches!(slot.state, SlotState::Waiting));
+        if self.shared.sink.ordered() && waiting().nth(1).is_some() {
+            let tasks = waiting().map(|slot| self.task(slot).id).collect();
+            self.send(Mode::Tasks, self.live.step + 1, None, Body::Step(tasks)).await;
+        }
+    }
+
+    /// Messages that are there already are not shown when a node returns them. All later ones have
+    /// been shown: only what nodes return becomes part of the state.
+    async fn tell_known_messages(&mut self, slots: &[Slot]) {
+        let core = Arc::clone(self.core());
+        if !core.schema.has_messages() || slots.iter().any(|slot| slot.planned.node == START_ID) {
+            return;
+        }
+        let mut known = Vec::new();
+        if !std::mem::replace(&mut self.messages_known, true) {
+            known.extend(stream::known(&core.schema, &self.live.values));
+        }
+        for slot in slots {
+            if let Input::Arg(arg) = slot.planned.input(&self.live)
+                && let Some(values) = arg.downcast_ref::<Values>()
+            {
+                known.extend(stream::known(&core.schema, values));
+            }
+            if let SlotState::Done(effect) = &slot.state {
+                let written = stream::written(&core.schema, &effect.updates);
+                known.extend(written.iter().filter_map(stream::message_id).map(str::to_owned));
+            }
+        }
+        if !known.is_empty() {
+            self.send(Mode::Messages, self.live.step + 1, None, Body::Known(known)).await;
+        }
+    }
+
+    async fn tell_task_starts(&mut self, slots: &[Slot]) {
         if !self.wants(Mode::Tasks) && !self.wants(Mode::Debug) {
             return;
         }
-        let waiting = slots.iter().filter(|slot| {
-            matches!(slot.state, SlotState::Waiting) && slot.planned.node != START_ID
-        });
+        let waiting = slots
+            .iter()
+            .filter(|slot| matches!(slot.state, SlotState::Waiting) && self.shows(slot));
+        let waiting: Vec<&Slot> = waiting.collect();
         for slot in waiting {
             let task = self.task(slot);
             let told = Told::Start {
@@ -181,12 +223,43 @@ impl Driver {
         }
     }
 
-    /// How a task ended: its update or its questions, then its result.
+    /// Whether streams show the task at all.
+    fn shows(&self, slot: &Slot) -> bool {
+        slot.planned.node != START_ID && !self.core().node(slot.planned.node).tags.hidden
+    }
+
+    /// How a task ended: the messages of its update, the update or its questions, its result.
     pub(super) async fn tell_end(&mut self, slot: &Slot) {
+        let shown = self.shows(slot);
+        if shown && self.wants(Mode::Messages) {
+            self.tell_messages(slot).await;
+        }
+        let suspended = matches!(slot.state, SlotState::Suspended);
         let modes = [Mode::Updates, Mode::Tasks, Mode::Debug];
-        if slot.planned.node == START_ID || !modes.into_iter().any(|mode| self.wants(mode)) {
+        if (shown || suspended) && modes.into_iter().any(|mode| self.wants(mode)) {
+            self.tell_result(slot, shown).await;
+        }
+        if self.shared.sink.ordered() {
+            let task = self.task(slot);
+            self.send(Mode::Tasks, self.live.step + 1, Some(task), Body::Ended).await;
+        }
+    }
+
+    async fn tell_messages(&mut self, slot: &Slot) {
+        let (SlotState::Done(effect), Some(context)) = (&slot.state, &slot.task) else { return };
+        let messages = stream::written(&self.core().schema, &effect.updates);
+        if messages.is_empty() {
             return;
         }
+        let facts = Json::Object(context.facts(&Map::new()));
+        let task = self.task(slot);
+        for message in messages {
+            let body = Body::Message { message, facts: facts.clone(), returned: true };
+            self.send(Mode::Messages, self.live.step + 1, Some(task.clone()), body).await;
+        }
+    }
+
+    async fn tell_result(&mut self, slot: &Slot, shown: bool) {
         let effect: Option<&Effect> = match &slot.state {
             SlotState::Done(effect) => Some(effect),
             SlotState::Suspended | SlotState::Failed { .. } | SlotState::ToParent(_) => None,
@@ -216,7 +289,7 @@ impl Driver {
                 .await;
             }
         }
-        if self.wants(Mode::Tasks) || self.wants(Mode::Debug) {
+        if shown && (self.wants(Mode::Tasks) || self.wants(Mode::Debug)) {
             let told = Told::Result {
                 core: Arc::clone(self.core()),
                 node: slot.planned.node,
@@ -267,7 +340,7 @@ impl Driver {
             "namespace": &*shared.ns,
             "graph_name": &*shared.core.name,
         });
-        if let Some((_, task)) = shared.ns.last().and_then(|level| level.rsplit_once(':')) {
+        if let Some(task) = shared.above.caller {
             data["trigger_call_id"] = json!(task);
         }
         let error = error.map(|error| {

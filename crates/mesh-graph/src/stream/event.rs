@@ -41,6 +41,8 @@ pub struct Event {
     /// When it was sent, milliseconds since 1970 (UTC), by the run's own clock.
     pub at_ms: i64,
     pub(crate) node: Option<Arc<str>>,
+    /// The tasks that its graph runs below, from the root.
+    pub(crate) within: Arc<[TaskId]>,
     pub(crate) body: Body,
 }
 
@@ -77,6 +79,18 @@ pub(crate) enum Body {
         data: Json,
         error: Option<Arc<Said>>,
     },
+    /// A message with the facts of its task; `returned` by the node rather than sent by it.
+    Message {
+        message: Json,
+        facts: Json,
+        returned: bool,
+    },
+    /// Not shown: ids of messages that are part of a graph's input.
+    Known(Vec<String>),
+    /// Not shown: these tasks are about to run side by side.
+    Step(Arc<[TaskId]>),
+    /// Not shown: the task has nothing more to say.
+    Ended,
 }
 
 /// An error in words, and what of it may be told to strangers.
@@ -161,7 +175,18 @@ impl Event {
             Some(task) => (Some(task.id), task.attempt, Some(task.node)),
             None => (None, 1, None),
         };
-        Self { seq: 0, mode, ns: Arc::clone(ns), step, task_id, attempt, at_ms, node, body }
+        Self {
+            seq: 0,
+            mode,
+            ns: Arc::clone(ns),
+            step,
+            task_id,
+            attempt,
+            at_ms,
+            node,
+            within: Arc::from([]),
+            body,
+        }
     }
 
     /// The node it comes from; none for what concerns the whole graph.
@@ -200,6 +225,8 @@ impl Event {
                 show_update(self.node().unwrap_or_default(), update, *cached)
             }
             Body::Interrupts(interrupts) => json!({ INTERRUPT: to_json(interrupts) }),
+            Body::Message { message, facts, .. } => json!([message, facts]),
+            Body::Known(_) | Body::Step(_) | Body::Ended => Json::Null,
             Body::Told(told) if self.mode == Mode::Debug => json!({
                 "step": self.step,
                 "timestamp": timestamp(self.at_ms),
@@ -262,7 +289,7 @@ impl Told {
                 "name": &*core.node(*node).name,
                 "input": show_input(core, *node, input),
                 "triggers": cause.triggers(core, *node),
-                "metadata": {},
+                "metadata": core.node(*node).metadata,
             }),
             Self::Result { core, node, id, updates, error, interrupts, cached } => {
                 let mut result = json!({

@@ -101,7 +101,8 @@ impl Shown {
         let mut shown = Vec::new();
         for update in updates {
             let mut object = Map::new();
-            for write in update.writes.iter().filter(|write| self.has(write.channel)) {
+            let has = |channel| self.has(channel) && !schema.is_managed(channel);
+            for write in update.writes.iter().filter(|write| has(write.channel)) {
                 let Some(channel) = schema.channels().get(write.channel) else { continue };
                 let value = show(channel, &write.value);
                 if matches!(self, Self::One(_)) {
