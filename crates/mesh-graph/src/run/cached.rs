@@ -28,20 +28,21 @@ struct Kept {
 pub(super) async fn run_cached(
     task: TaskContext,
     input: Input,
+    around: Option<Arc<Values>>,
     store: bool,
     policy: Arc<CachePolicy>,
     cache: Arc<dyn NodeCache>,
 ) -> TaskEnd {
     // What a node makes of an answer is no matter of its input.
     let key = if task.0.answers.is_empty() { key_of(&task, &input, &policy) } else { None };
-    let Some(key) = key else { return run_task(task, input, None, store).await };
+    let Some(key) = key else { return run_task(task, input, around, None, store).await };
     let now_ms = task.0.run.env.now_ms();
     if let Some(kept) = cache::look_up(&*cache, &key, now_ms).await
         && let Some(effect) = read(&task, &kept)
     {
         return TaskEnd::Done { effect, answered: Vec::new() };
     }
-    let mut end = run_task(task.clone(), input, None, store).await;
+    let mut end = run_task(task.clone(), input, around, None, store).await;
     if let TaskEnd::Done { effect, answered } = &mut end
         && answered.is_empty()
         && let Some(kept) = write(&task, effect)

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use serde_json::Value as Json;
 
 use crate::{
+    channel::Values,
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
     checkpointer::{self, Checkpointer, Loaded},
     context::{Asked, TaskContext, TaskShared},
@@ -21,6 +22,7 @@ use crate::{
     interrupt::Interrupt,
     live::{Effect, Live},
     made::Made,
+    node::Input,
     parent::ToParent,
     step::Steps,
     superstep::{self, Cause, Planned},
@@ -299,6 +301,19 @@ impl Driver {
         }))
     }
 
+    /// What the routers of a node see besides its own writes; none for a node without routers.
+    fn routed_snapshot(&self, node: NodeId) -> Option<Arc<Values>> {
+        let core = self.core();
+        let routed = !core.node(node).exits.routers.is_empty();
+        routed.then(|| {
+            let left = self.shared.limits.recursion.saturating_sub(self.steps);
+            match core.schema.managed(&self.live.values, left) {
+                Some(filled) => Arc::new(filled),
+                None => Arc::clone(&self.live.values),
+            }
+        })
+    }
+
     /// Runs all waiting tasks and notes how each ended, in order of ending.
     pub(super) async fn execute(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
         let waiting: Vec<usize> = slots
@@ -319,12 +334,16 @@ impl Driver {
             let input = slot.planned.input(&self.live);
             let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
             let store = self.storage().is_some();
+            let around = match input {
+                Input::Arg(_) => self.routed_snapshot(slot.planned.node),
+                Input::Snapshot(_) => None,
+            };
             match (&self.core().node(slot.planned.node).cache, &self.shared.cache) {
                 (Some(policy), Some(cache)) => {
                     let (policy, cache) = (Arc::clone(policy), Arc::clone(cache));
-                    running.add(position, run_cached(task, input, store, policy, cache));
+                    running.add(position, run_cached(task, input, around, store, policy, cache));
                 }
-                _ => running.add(position, run_task(task, input, start, store)),
+                _ => running.add(position, run_task(task, input, around, start, store)),
             }
         }
         let ended = self.watch(slots, &mut running, left).await;

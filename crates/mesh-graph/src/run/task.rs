@@ -41,9 +41,12 @@ pub(super) enum TaskEnd {
 }
 
 /// One execution of a task: the node, then its routers, then the stored form; all or nothing.
+///
+/// `around` is the superstep's snapshot, for the routers of a task with an argument of its own.
 pub(super) async fn run_task(
     task: TaskContext,
     input: Input,
+    around: Option<Arc<Values>>,
     start: Option<Arc<StartInput>>,
     store: bool,
 ) -> TaskEnd {
@@ -52,8 +55,8 @@ pub(super) async fn run_task(
     let input = managed(&core, input, task.0.remaining_steps);
     let routed = !spec.exits.routers.is_empty();
     let snapshot = match &input {
-        Input::Snapshot(values) if routed => Some(Arc::clone(values)),
-        _ => None,
+        Input::Snapshot(values) => routed.then(|| Arc::clone(values)),
+        Input::Arg(_) => around,
     };
     let output: NodeResult<(Output, Leads)> = match (&spec.run, start) {
         (None, Some(start)) => {

@@ -252,6 +252,17 @@ async fn t060_a_router_sees_its_own_writes_and_no_siblings() {
 }
 
 #[tokio::test]
+async fn a_router_after_a_send_sees_the_state_and_its_own_writes() {
+    let w = Send::state("w", S::update().x(Some(7)));
+    let bench = Lab::new("S -> a")
+        .route("a", move |_| vec![w.clone(), w.clone()])
+        .route("w", |s| format!("after_{}", s.log.join("+")))
+        .also(["w", "after_a+w"])
+        .app();
+    assert_eq!(log(&bench.invoke(empty()).await), ["a", "w", "w", "after_a+w"]);
+}
+
+#[tokio::test]
 async fn t061_several_ways_to_one_node_are_one_task() {
     let bench = Lab::new("S -> a, b; a -> e").route("b", |_| vec!["e", "e"]).app();
     assert_eq!(log(&bench.invoke(empty()).await), ["a", "b", "e"]);
