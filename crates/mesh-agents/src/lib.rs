@@ -1,12 +1,27 @@
-//! Prebuilt agent graphs: [`blogger`], the blog-writing agent, and the parts that chat agents are
-//! built from, such as a rule for [`messages()`].
+//! Prebuilt agent graphs: [`blogger`], the blog-writing agent; [`react_agent`] and [`create_agent`],
+//! a model in a loop with its tools; and their parts, such as [`ToolNode`] and [`messages()`].
 //!
 //! Models come in as [`mesh_model::ChatModel`] values; search, pages and files come in through the
 //! traits of [`source`], which this crate owns. It never opens a connection, a file or a database.
 
+mod agent;
 pub mod blogger;
 mod messages;
+mod middleware;
 pub mod source;
 pub mod text;
+mod tokens;
+mod tools;
 
+pub use agent::{
+    AgentBuilder, AgentState, AgentStateUpdate, AgentStateView, Approval, BadResponse, BuildError,
+    Decision, InvalidHistory, MORE_STEPS, ModelRequest, NextModel, ResponseStrategy, create_agent,
+    react_agent,
+};
 pub use messages::{messages, messages_channel};
+pub use middleware::{Hook, Hooked, Jump, Middleware};
+pub use tools::{
+    ErrorKind, FnTool, Inject, Needs, NextTool, NoAssistantMessage, TOOL_CALLS_MAX, Tool,
+    ToolAnswer, ToolCommand, ToolCx, ToolErrors, ToolJob, ToolNode, ToolNodeError, ToolOutput,
+    ToolRequest, ToolTimeout, UnansweredCall, tool, tools_condition,
+};

@@ -19,7 +19,6 @@ mod prompts;
 mod request;
 mod research;
 pub mod state;
-mod tokens;
 mod writer;
 
 pub use deps::{Blogger, Models, PARALLEL_SECTIONS, Role};

@@ -11,9 +11,9 @@ use super::{
     error::{BlogError, fail},
     extractive, prompts,
     state::{Blog, BlogUpdate, Generation, Section},
-    tokens::Tokens,
 };
 use crate::text::language::Language;
+use crate::tokens::Tokens;
 
 /// Sections that an outline may have.
 pub const SECTIONS_MAX: usize = 12;

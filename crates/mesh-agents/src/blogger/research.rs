@@ -12,9 +12,9 @@ use super::{
     error::{BlogError, fail},
     extract, extractive, prompts,
     state::{Generation, Passage, Research, ResearchUpdate, Source},
-    tokens::Tokens,
     writer,
 };
+use crate::tokens::Tokens;
 
 /// Tokens of passages that one section is written from, estimated.
 const PASSAGE_TOKENS_MAX: usize = 3_000;

@@ -12,8 +12,8 @@ use super::{
     error::{BlogError, fail},
     prompts,
     state::{Evidence, Passage, Relation, Section, SectionJob},
-    tokens::Tokens,
 };
+use crate::tokens::Tokens;
 
 /// Begins the label of a mark that stands for evidence, until the post numbers them. Labels that a
 /// model or a piece of code writes cannot be taken for one.

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod agents;
 mod blogger;
 mod messages;
 mod request;
+mod tools;

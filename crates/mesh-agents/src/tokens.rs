@@ -13,13 +13,13 @@ use mesh_model::{ChatModel, Delta, MessageChunk};
 use serde_json::{Map, json};
 use tokio::sync::Notify;
 
-use super::deps::Blogger;
-
 /// Puts the tokens of one call on the stream.
-pub(super) struct Tokens<'a> {
-    ctx: &'a Ctx<Blogger>,
+pub(crate) struct Tokens<'a, D> {
+    ctx: &'a Ctx<D>,
     facts: Map<String, serde_json::Value>,
     pending: Arc<Pending>,
+    /// Calls of the same task before this one.
+    earlier: u32,
 }
 
 #[derive(Default)]
@@ -28,18 +28,34 @@ struct Pending {
     some: Notify,
 }
 
-impl<'a> Tokens<'a> {
-    pub(super) fn new(ctx: &'a Ctx<Blogger>, model: &dyn ChatModel) -> Self {
+impl<'a, D: Send + Sync + 'static> Tokens<'a, D> {
+    pub(crate) fn new(ctx: &'a Ctx<D>, model: &dyn ChatModel) -> Self {
         let info = model.info();
         let mut facts = Map::new();
         facts.insert("ls_provider".to_owned(), json!(info.provider));
         facts.insert("ls_model_name".to_owned(), json!(info.name));
         facts.insert("ls_model_type".to_owned(), json!("chat"));
-        Self { ctx, facts, pending: Arc::default() }
+        Self { ctx, facts, pending: Arc::default(), earlier: 0 }
+    }
+
+    /// For a task that has asked a model this many times before.
+    pub(crate) fn from_call(mut self, earlier: u32) -> Self {
+        self.earlier = earlier;
+        self
+    }
+
+    /// The id of the reply to this attempt: the task's, and one of their own for repairs, as
+    /// `structured_with` names them.
+    pub(crate) fn id(&self, attempt: u32) -> String {
+        let task = self.ctx.info().task_id;
+        match self.earlier.saturating_add(attempt) {
+            0 => task.to_string(),
+            repair => format!("{task}-r{repair}"),
+        }
     }
 
     /// Takes the pieces of the call.
-    pub(super) fn observer(&self) -> impl FnMut(u32, &Delta) + Send + use<> {
+    pub(crate) fn observer(&self) -> impl FnMut(u32, &Delta) + Send + use<D> {
         let pending = Arc::clone(&self.pending);
         let wanted = self.ctx.wants_messages();
         move |attempt, delta| {
@@ -59,7 +75,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Waits for the call and sends its pieces meanwhile.
-    pub(super) async fn forward<T>(&self, call: impl Future<Output = T>) -> NodeResult<T> {
+    pub(crate) async fn forward<T>(&self, call: impl Future<Output = T>) -> NodeResult<T> {
         let over = AtomicBool::new(false);
         let calling = async {
             let answer = call.await;
@@ -87,14 +103,9 @@ impl<'a> Tokens<'a> {
             let mut pieces = self.pending.pieces.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *pieces)
         };
-        let task = self.ctx.info().task_id;
         for (attempt, delta) in pieces {
-            // The ids that `structured_with` gives the reply and its repairs.
-            let id = match attempt {
-                0 => task.to_string(),
-                repair => format!("{task}-r{repair}"),
-            };
-            self.ctx.message(&MessageChunk::new(&id, &delta), &self.facts).await?;
+            let chunk = MessageChunk::new(&self.id(attempt), &delta);
+            self.ctx.message(&chunk, &self.facts).await?;
         }
         Ok(())
     }
