@@ -28,6 +28,11 @@ pages![
     "durability.md",
     "getting-started.md",
     "glossary.md",
+    "graphs/durable-steps.md",
+    "graphs/first-graph.md",
+    "graphs/interrupts.md",
+    "graphs/time-travel.md",
+    "graphs/when-a-graph.md",
     "introduction.md",
     "models.md",
     "operation.md",
@@ -99,7 +104,7 @@ mod tests {
     fn the_handbook_has_every_page_of_the_book() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src");
         let mut found = BTreeSet::new();
-        for folder in ["", "recipes"] {
+        for folder in ["", "graphs", "recipes"] {
             for entry in fs::read_dir(root.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|e| e == "md") && !path.ends_with("SUMMARY.md") {

@@ -79,3 +79,12 @@ pub use stream::{
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.
 extern crate self as mesh_graph;
+
+/// The pages of the handbook that teach the engine: their code is compiled and run as it stands.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/graphs/first-graph.md")]
+#[doc = include_str!("../../../docs/src/graphs/when-a-graph.md")]
+#[doc = include_str!("../../../docs/src/graphs/interrupts.md")]
+#[doc = include_str!("../../../docs/src/graphs/durable-steps.md")]
+#[doc = include_str!("../../../docs/src/graphs/time-travel.md")]
+mod handbook {}
