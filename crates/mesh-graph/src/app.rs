@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cache::NodeCache,
     channel::{Channel, KeyError, Schema, Values},
-    checkpoint::{CheckpointId, Place},
+    checkpoint::{CheckpointId, Place, TaskId},
     checkpointer::{Checkpointer, Filter},
     command::Goto,
     env::{Env, SystemEnv},
     error::{BoxError, Error, Failure},
     graph::{Compiled, Core, Drawing, Kept, Leads, Lint, Xray},
+    inside::{self, Inside},
     interrupt::{Interrupt, Resume},
     live::StartInput,
     names::INTERRUPT,
@@ -32,7 +33,7 @@ use crate::{
     state::{State, Update, View},
     store::Store,
     stream::{Event, Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink},
-    update::{self, StateUpdate},
+    update::{self, Resolution, StateUpdate},
 };
 
 /// The state of a graph whose Rust type is not known here; values are JSON.
@@ -246,7 +247,15 @@ impl<S> App<S> {
         self.request(Asked::Command(command))
     }
 
-    fn shared(&self, thread: &str) -> Result<Arc<RunShared>, Error> {
+    pub(crate) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.inner.core)
+    }
+
+    pub(crate) fn storage(&self) -> Result<&Arc<dyn Checkpointer>, Error> {
+        self.inner.checkpointer.as_ref().ok_or(Error::NoCheckpointer)
+    }
+
+    pub(crate) fn shared(&self, thread: &str) -> Result<RunShared, Error> {
         if self.inner.checkpointer.is_none() {
             return Err(Error::NoCheckpointer);
         }
@@ -287,6 +296,45 @@ impl<S> App<S> {
             Some(loaded) => snapshot::of(&self.inner.core, &place, &loaded, at.is_none()),
             None => Ok(snapshot::empty(&self.inner.core)),
         }
+    }
+
+    /// The thread now, or at one of its checkpoints, with the states of the graphs mounted in its
+    /// tasks, and of those below them: in [`crate::TaskSnapshot::child`].
+    ///
+    /// # Errors
+    /// As [`App::state`].
+    pub async fn state_tree(
+        &self,
+        thread: &str,
+        at: Option<CheckpointId>,
+    ) -> Result<StateSnapshot<S>, Error> {
+        let mut snapshot = self.state_in(thread, "", at).await?;
+        let StateSnapshot { tasks, instances, .. } = &mut snapshot;
+        inside::fill(&**self.storage()?, &self.inner.core, thread, tasks, instances).await?;
+        Ok(snapshot)
+    }
+
+    /// The graph mounted at this namespace, to look at its state and to change it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNamespace`] when no graph is mounted there.
+    pub fn inside(&self, ns: &str) -> Result<Inside, Error> {
+        Inside::of(self.untyped(), ns)
+    }
+
+    /// Gives the result of one pending task of the thread's unfinished superstep: one that failed,
+    /// was interrupted or never ran. The others stay as they are; resuming the thread runs them.
+    ///
+    /// # Errors
+    /// [`Error::InvalidStateUpdate`] when there is no such pending task, or what is given does not
+    /// fit.
+    pub async fn resolve_task(
+        &self,
+        thread: &str,
+        task: TaskId,
+        resolution: Resolution,
+    ) -> Result<(), Error> {
+        update::resolve_task(Arc::new(self.shared(thread)?), task, resolution).await
     }
 
     /// The thread's checkpoints, newest first, all branches mixed; `parent` tells the tree.
@@ -331,18 +379,11 @@ impl<S> App<S> {
         for superstep in supersteps {
             let mut updates = Vec::with_capacity(superstep.len());
             for patch in superstep {
-                let values = match patch.values {
-                    Some(json) => Some(
-                        Update::from_json(schema, json, |_| true)
-                            .map_err(Error::InvalidStateUpdate)?,
-                    ),
-                    None => None,
-                };
-                updates.push(StateUpdate { values, as_node: patch.as_node });
+                updates.push(patch.for_state(schema)?.1);
             }
             typed.push(updates);
         }
-        update::bulk_update(self.shared(thread)?, at, typed).await
+        update::bulk_update(Arc::new(self.shared(thread)?), at, typed).await
     }
 }
 
@@ -376,6 +417,16 @@ impl Patch {
     pub fn as_node(mut self, node: &str) -> Self {
         self.as_node = Some(node.to_owned());
         self
+    }
+
+    /// Where it goes, and what it writes there.
+    pub(crate) fn for_state(
+        self,
+        schema: &Schema,
+    ) -> Result<(Option<CheckpointId>, StateUpdate), Error> {
+        let values = self.values.map(|json| Update::from_json(schema, json, |_| true));
+        let values = values.transpose().map_err(Error::InvalidStateUpdate)?;
+        Ok((self.at, StateUpdate { values, as_node: self.as_node }))
     }
 
     /// On top of this checkpoint instead of the newest.
@@ -515,7 +566,7 @@ impl<S> Run<S> {
         self
     }
 
-    fn shared(&self, sink: Sink) -> Result<Arc<RunShared>, Error> {
+    fn shared(&self, sink: Sink) -> Result<RunShared, Error> {
         let inner = &self.inner;
         if self.limits.recursion == 0 {
             return Err(Error::InvalidOption { option: "recursion_limit", expected: "at least 1" });
@@ -536,7 +587,7 @@ impl<S> Run<S> {
             Some(id) => Arc::from(id.as_str()),
             None => Arc::from(uuid::Uuid::from_u128(inner.env.new_id()).to_string()),
         };
-        Ok(Arc::new(RunShared {
+        Ok(RunShared {
             core: Arc::clone(&inner.core),
             deps: Arc::clone(&inner.deps),
             env: Arc::clone(&inner.env),
@@ -557,7 +608,7 @@ impl<S> Run<S> {
             metadata: self.metadata.clone(),
             warnings: Arc::default(),
             above: Above::default(),
-        }))
+        })
     }
 
     fn shown(&self) -> Result<Option<Shown>, Error> {
@@ -606,7 +657,7 @@ impl<S> Run<S> {
     /// Dropping the future drops the running nodes; finished work is kept.
     pub async fn invoke(mut self) -> Result<Outcome<S>, Error> {
         let shown = self.shown()?;
-        let shared = self.shared(Sink::default())?;
+        let shared = Arc::new(self.shared(Sink::default())?);
         let request = self.ask()?;
         let warnings = Arc::clone(&shared.warnings);
         let schema = Arc::clone(&shared.core.schema);
@@ -656,7 +707,7 @@ impl<S> Run<S> {
         let shown = self.shown()?;
         let (sink, events) =
             Sink::new(self.modes, self.subgraphs, self.ordered, shown.clone().unwrap_or_default());
-        let shared = self.shared(sink)?;
+        let shared = Arc::new(self.shared(sink)?);
         let request = self.ask()?;
         let mut handle = RunHandle {
             run_id: Arc::clone(&shared.run_id),

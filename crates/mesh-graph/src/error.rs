@@ -77,6 +77,12 @@ pub enum Error {
         /// The checkpoint that was asked for.
         checkpoint: CheckpointId,
     },
+    /// No graph is mounted at this namespace, or it never ran there.
+    #[error("there is no graph at namespace `{ns}`")]
+    UnknownNamespace {
+        /// The namespace.
+        ns: String,
+    },
     /// A stored checkpoint waits for a node that the graph no longer has.
     #[error("checkpoint {checkpoint} waits for node `{node}`, which the graph does not have")]
     UnknownStoredNode {

@@ -24,6 +24,7 @@ pub mod env;
 pub mod error;
 mod graph;
 mod ids;
+mod inside;
 mod interrupt;
 mod live;
 mod made;
@@ -46,6 +47,8 @@ pub mod testing;
 mod update;
 pub mod value;
 
+pub use update::Resolution;
+
 pub use mesh_graph_macros::State;
 
 pub use app::{App, Command, Outcome, Patch, Run, RunHandle, Untyped};
@@ -61,6 +64,7 @@ pub use graph::{
     Compiled, Drawing, DrawnEdge, DrawnNode, FanOut, Graph, Lint, NodeOptions, RouteOptions, Xray,
 };
 pub use ids::Ids;
+pub use inside::Inside;
 pub use interrupt::{Interrupt, InterruptId, Resume};
 pub use names::{COPY, END, INPUT, INTERRUPT, START};
 pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     channel::{Schema, Values},
+    checkpoint::TaskId,
     command::Output,
     context::TaskContext,
     error::{Mistake, NodeError, NodeResult},
@@ -90,6 +91,37 @@ impl Mount {
         Self { child, crossing: Crossing::Shared(sharing), arg }
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.child.core
+    }
+
+    /// Whether the child has one state for the whole thread.
+    pub(crate) fn per_thread(&self) -> bool {
+        matches!(self.child.kept, Kept::PerThread(_))
+    }
+
+    /// The name of the child's state, if it has one.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        match &self.child.kept {
+            Kept::PerThread(instance) => instance.as_deref(),
+            Kept::PerCall | Kept::Unsaved => None,
+        }
+    }
+
+    /// Where the child of this task of `node` in the graph at `ns` is stored, if it is.
+    pub(crate) fn child_ns(&self, ns: &str, node: &str, task: TaskId) -> Option<String> {
+        let own = match &self.child.kept {
+            Kept::Unsaved => return None,
+            Kept::PerCall => format!("{node}:{task}"),
+            Kept::PerThread(instance) => instance.as_deref().unwrap_or(node).to_owned(),
+        };
+        if ns.is_empty() {
+            return Some(own);
+        }
+        let above = if self.per_thread() { run::without_tasks(ns) } else { ns.to_owned() };
+        Some(format!("{above}|{own}"))
+    }
+
     /// The child's channels whose writes the parent wants to know.
     pub(crate) fn watched(&self, parent: &Schema) -> Option<Arc<[bool]>> {
         match self.crossing {
@@ -148,10 +180,6 @@ impl NodeFn for Mount {
 
     fn arg(&self) -> ArgCodec {
         self.arg.clone()
-    }
-
-    fn mounted(&self) -> Option<Arc<Core>> {
-        Some(Arc::clone(&self.child.core))
     }
 
     fn mount(&self) -> Option<&Mount> {

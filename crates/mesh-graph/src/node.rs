@@ -107,10 +107,6 @@ pub(crate) trait NodeFn: Send + Sync {
     }
     /// The mounted graph, if it is one: such a node waits for its graph and must not hold a
     /// concurrency slot meanwhile.
-    fn mounted(&self) -> Option<Arc<crate::graph::Core>> {
-        None
-    }
-    /// The mount itself, if it is one.
     fn mount(&self) -> Option<&crate::mount::Mount> {
         None
     }

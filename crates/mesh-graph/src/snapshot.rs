@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    app::Untyped,
     channel::{KeyError, Schema, Values},
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskPath, TaskRecord},
     checkpointer::Loaded,
@@ -24,6 +25,8 @@ pub struct StateSnapshot<S> {
     values: Arc<Values>,
     /// The nodes that would run next, in apply order.
     pub next: Vec<String>,
+    /// Where its graph stands inside its ancestors: empty for the root.
+    pub ns: String,
     /// The checkpoint; none for a thread that does not exist.
     pub checkpoint: Option<CheckpointId>,
     /// The checkpoint it was made from.
@@ -48,11 +51,13 @@ pub struct StateSnapshot<S> {
     pub tasks: Vec<TaskSnapshot>,
     /// All open questions.
     pub interrupts: Vec<Interrupt>,
+    /// Where the per-thread graphs below it stand, by namespace.
+    pub(crate) instances: BTreeMap<String, CheckpointId>,
     state: PhantomData<fn() -> S>,
 }
 
 /// A task of a snapshot.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TaskSnapshot {
     /// Its id.
     pub id: TaskId,
@@ -66,11 +71,20 @@ pub struct TaskSnapshot {
     pub interrupts: Vec<Interrupt>,
     /// What it gave, once it finished: an object of its writes.
     pub result: Option<Json>,
-    /// Namespace of the graph mounted there, if it is one.
+    /// Namespace of the graph mounted there, if it is one that is stored.
     pub child_ns: Option<String>,
+    /// The state of that graph, when it was asked for ([`crate::App::state_tree`]) and has begun.
+    pub child: Option<Arc<StateSnapshot<Untyped>>>,
 }
 
 impl<S> StateSnapshot<S> {
+    /// The checkpoints of the graph and of all its ancestors, by namespace.
+    pub fn checkpoint_map(&self) -> BTreeMap<String, CheckpointId> {
+        let mut map = self.parents.clone();
+        map.extend(self.checkpoint.map(|own| (self.ns.clone(), own)));
+        map
+    }
+
     /// The values as a JSON object; keys that were never written are absent.
     ///
     /// # Errors
@@ -104,6 +118,8 @@ pub(crate) fn empty<S>(core: &Core) -> StateSnapshot<S> {
         schema: Arc::clone(&core.schema),
         values: Arc::new(Values(vec![None; core.schema.channels().len()])),
         next: Vec::new(),
+        ns: String::new(),
+        instances: BTreeMap::new(),
         checkpoint: None,
         parent: None,
         source: None,
@@ -158,6 +174,8 @@ pub(crate) fn of<S>(
     Ok(StateSnapshot {
         values: thread.values,
         next,
+        ns: place.ns.clone(),
+        instances: checkpoint.instances.clone(),
         checkpoint: Some(checkpoint.id),
         parent: checkpoint.parent,
         source: Some(checkpoint.source),
@@ -210,11 +228,8 @@ fn task_snapshot(
     record: Option<&TaskRecord>,
 ) -> Result<TaskSnapshot, Error> {
     let spec = core.node(task.node);
-    let mounted = spec.run.as_ref().and_then(|run| run.mounted());
-    let child_ns = mounted.map(|_| {
-        let own = format!("{}:{id}", spec.name);
-        if place.ns.is_empty() { own } else { format!("{}|{own}", place.ns) }
-    });
+    let mount = spec.run.as_ref().and_then(|run| run.mount());
+    let child_ns = mount.and_then(|mount| mount.child_ns(&place.ns, &spec.name, id));
     let result = match record.and_then(|record| record.commit.as_ref()) {
         Some(commit) => {
             let checkpoint = loaded.checkpoint.id;
@@ -238,5 +253,6 @@ fn task_snapshot(
         interrupts: record.map(|record| record.interrupts.clone()).unwrap_or_default(),
         result,
         child_ns,
+        child: None,
     })
 }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
 use crate::{
     checkpoint::{CheckpointId, Source, TaskId, TaskRecord},
     command::Output,
@@ -12,6 +14,7 @@ use crate::{
     graph::{Core, Leads, NodeId, START_ID},
     live::{Effect, Ready, StartInput},
     names::{COPY, END, INPUT},
+    node::Input,
     run::{Driver, RunShared, Written, effect_of},
     state::Update,
     superstep::{self, Change, Planned},
@@ -28,6 +31,64 @@ pub(crate) struct StateUpdate {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::InvalidStateUpdate(Failure::invalid_update(message))
+}
+
+/// What became of a task, said from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolution {
+    /// A JSON object of state keys, as if the node had returned it: its edges and routers are
+    /// followed.
+    Update(Json),
+    /// Nothing: the task writes nothing and leads nowhere.
+    Skip,
+}
+
+/// Stores the result of one pending task of a thread's newest checkpoint.
+pub(crate) async fn resolve_task(
+    shared: Arc<RunShared>,
+    task: TaskId,
+    resolution: Resolution,
+) -> Result<(), Error> {
+    let mut driver = Driver::new(shared);
+    let Some((checkpointer, place)) = driver.storage() else { return Err(Error::NoCheckpointer) };
+    let unknown = || invalid(format!("task: {task} is not pending"));
+    let loaded = checkpointer.load(&place, None).await?.ok_or_else(unknown)?;
+    let checkpoint = loaded.checkpoint.id;
+    driver.live = driver.restore(&loaded)?;
+    driver.adopt(loaded.tasks)?;
+    let core = Arc::clone(driver.core());
+    let waiting = superstep::plan(&core, &driver.live);
+    let planned = waiting
+        .iter()
+        .find(|planned| planned.node != START_ID && driver.task_id(planned) == task)
+        .ok_or_else(unknown)?;
+    let record = driver.records.remove(&task).unwrap_or_else(|| {
+        TaskRecord::new(task, &core.node(planned.node).name, planned.path(&core))
+    });
+    if record.commit.is_some() {
+        return Err(invalid(format!("task: {task} has finished")));
+    }
+    let effect = match resolution {
+        Resolution::Update(json) => {
+            let update = Update::from_json(&core.schema, json, |_| true)
+                .map_err(Error::InvalidStateUpdate)?;
+            let output = Output { updates: vec![update], ..Output::default() };
+            let snapshot = match planned.input(&driver.live) {
+                Input::Snapshot(values) => Some(values),
+                Input::Arg(_) => None,
+            };
+            effect_of(&core, planned.node, output, Leads::default(), snapshot, true, &|| task)
+                .map_err(Error::InvalidStateUpdate)?
+        }
+        Resolution::Skip => {
+            let mut nothing = Effect::default();
+            nothing.encode(&core).map_err(Error::Unserializable)?;
+            nothing
+        }
+    };
+    let record = TaskRecord { commit: effect.commit, error: None, ..record };
+    checkpointer.put_task(&place, checkpoint, record).await?;
+    Ok(())
 }
 
 /// Applies lists of updates, one list per superstep, and returns the newest checkpoint.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    mount::Mount,
     names::{END, START},
     run::Breakpoints,
 };
@@ -102,7 +103,7 @@ impl Core {
         let mut drawing = Drawing { nodes, edges };
         if xray != Xray::Closed && xray != Xray::Depth(0) {
             for id in ids {
-                let child = self.node(id).run.as_ref().and_then(|run| run.mounted());
+                let child = self.node(id).run.as_ref().and_then(|run| run.mount()).map(Mount::core);
                 if let Some(child) = child {
                     let none = Breakpoints::None;
                     drawing.open(&self.node(id).name, child.draw(xray.deeper(), &none, &none));
@@ -126,7 +127,7 @@ impl Core {
         if spec.defer {
             metadata.insert("defer".to_owned(), json!(true));
         }
-        let mounted = spec.run.as_ref().is_some_and(|run| run.mounted().is_some());
+        let mounted = spec.run.as_ref().is_some_and(|run| run.mount().is_some());
         let of = if mounted { "Graph" } else { "Node" };
         DrawnNode {
             id: spec.name.to_string(),

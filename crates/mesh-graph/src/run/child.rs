@@ -115,6 +115,11 @@ impl Below {
     }
 }
 
+/// A namespace without the ids of its tasks.
+pub(crate) fn without_tasks(ns: &str) -> String {
+    ns.split('|').map(without_task).collect::<Vec<_>>().join("|")
+}
+
 /// A level of a namespace without the id of its task; ordinals and keys of calls stay.
 fn without_task(level: &str) -> String {
     match level.split_once(':') {

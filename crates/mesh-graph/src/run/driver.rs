@@ -643,7 +643,7 @@ impl Driver {
         for id in slot.record.answers.keys() {
             let leaf = self.core().node(slot.planned.node).run.as_ref();
             if slot.record.forked_from.is_none()
-                && leaf.is_some_and(|run| run.mounted().is_none())
+                && leaf.is_some_and(|run| run.mount().is_none())
                 && !answered.iter().any(|interrupt| interrupt.id == *id)
             {
                 self.shared.warn(Warning::StaleAnswer {

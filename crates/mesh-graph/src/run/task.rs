@@ -66,7 +66,7 @@ pub(super) async fn run_task(
         }
         (None, None) => Ok((Output::default(), Leads::default())),
         (Some(run), _) => {
-            if let (Some(slots), None) = (&task.0.run.slots, run.mounted()) {
+            if let (Some(slots), None) = (&task.0.run.slots, run.mount()) {
                 task.hold(Arc::clone(slots).acquire_owned().await.ok());
             }
             if let Some(steps) = task.0.steps.get() {

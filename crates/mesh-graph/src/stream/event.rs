@@ -351,11 +351,11 @@ impl Told {
 impl NextTask {
     fn show(&self, core: &Core, place: &Place, reader: Reader) -> Json {
         let spec = core.node(self.node);
-        let child = spec.run.as_ref().and_then(|run| run.mounted()).map(|_| {
-            let own = format!("{}:{}", spec.name, self.id);
-            let ns = if place.ns.is_empty() { own } else { format!("{}|{own}", place.ns) };
-            json!({ "configurable": { "thread_id": place.thread, "checkpoint_ns": ns } })
-        });
+        let mount = spec.run.as_ref().and_then(|run| run.mount());
+        let ns = mount.and_then(|mount| mount.child_ns(&place.ns, &spec.name, self.id));
+        let child = ns.map(
+            |ns| json!({ "configurable": { "thread_id": place.thread, "checkpoint_ns": ns } }),
+        );
         let mut task = json!({
             "id": self.id,
             "name": &*spec.name,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mesh_graph::{
     Checkpointer, Compiled, Ctx, Durability, END, Error, Graph, MemoryCheckpointer, NodeResult,
-    Resume, START, State, Status, View, checkpoint::Place, checkpointer::Filter,
+    Patch, Resolution, Resume, START, Sharing, State, Status, View, checkpoint::Place,
+    checkpointer::Filter,
 };
 use serde_json::{Value as Json, json};
 
@@ -70,11 +71,25 @@ async fn t175_children_live_in_the_namespace_of_their_task_and_know_their_ancest
     let middle = heads(&middle_ns).await;
     assert_eq!(middle.checkpoint.parents, [(String::new(), root.checkpoint.unwrap())].into());
     let below = middle.tasks.iter().find(|task| task.node == "sub").unwrap().id;
-    let leaf = heads(&format!("{middle_ns}|sub:{below}")).await;
-    assert_eq!(
-        leaf.checkpoint.parents,
-        [(String::new(), root.checkpoint.unwrap()), (middle_ns, middle.checkpoint.id)].into()
-    );
+    let leaf_ns = format!("{middle_ns}|sub:{below}");
+    let leaf = heads(&leaf_ns).await;
+    let ancestors = [(String::new(), root.checkpoint.unwrap()), (middle_ns, middle.checkpoint.id)];
+    assert_eq!(leaf.checkpoint.parents, ancestors.clone().into());
+
+    // Asked for, the states of all levels come with the root's; otherwise only their namespaces.
+    assert!(task.child.is_none());
+    let tree = bench.app.state_tree("t", None).await.unwrap();
+    let inner = tree.tasks[0].child.as_ref().unwrap().tasks[0].child.as_ref().unwrap();
+    assert_eq!((inner.ns.as_str(), &inner.next[..]), (leaf_ns.as_str(), &["c".to_owned()][..]));
+    let all = ancestors.into_iter().chain([(leaf_ns.clone(), leaf.checkpoint.id)]);
+    assert_eq!(inner.checkpoint_map(), all.collect());
+    let alone = bench.app.inside(&leaf_ns).unwrap();
+    assert_eq!(alone.state("t").await.unwrap().checkpoint, inner.checkpoint);
+    assert_eq!(alone.history("t", &Filter::default()).await.unwrap().len(), 2);
+    for nowhere in ["p", "sub|p", ""] {
+        let error = bench.app.inside(nowhere).unwrap_err();
+        assert!(matches!(error, Error::UnknownNamespace { .. }), "{nowhere}");
+    }
 }
 
 #[tokio::test]
@@ -90,6 +105,69 @@ async fn t176_a_question_of_a_child_is_asked_by_the_root_and_the_child_goes_on()
         (Status::Done, vec!["p".into(), "c1".into(), "yes".into()])
     );
     assert_eq!((bench.trace.runs("p"), bench.trace.runs("c1"), bench.trace.runs("c2")), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn t177_a_changed_child_goes_on_from_its_new_state() {
+    let child = || {
+        Lab::new("S -> s1; s1 -> s2").with("s1", asks("q", json!("?"))).with(
+            "s2",
+            |s, _| async move { Ok(S::update().push_log(format!("s2:{}", s.log.len()))) },
+        )
+    };
+    for (sharing, expected) in [
+        (Sharing::Values, ["i", "i", "SU", "s2:2"].as_slice()),
+        (Sharing::Writes, ["i", "SU", "s2:2"].as_slice()),
+    ] {
+        for deep in [false, true] {
+            let mut graph = Graph::<S, Deps>::new("parent");
+            graph.mount_shared("sub", &child().compile(), sharing);
+            graph.edge(START, "sub");
+            let mut graph = graph.compile().unwrap();
+            if deep {
+                let mut outer = Graph::<S, Deps>::new("outer");
+                let input = |s: &View<S>| S::update().extend_log(s.log.iter().cloned());
+                outer.mount("sub", &graph, input, |c| S::update().set_log(c.log.clone()));
+                outer.edge(START, "sub");
+                graph = outer.compile().unwrap();
+            }
+            let bench = Bench::new(&graph);
+            bench.invoke(S::update().push_log("i")).await;
+            let tree = bench.app.state_tree("t", None).await.unwrap();
+            let mut asking = Arc::clone(tree.tasks[0].child.as_ref().unwrap());
+            if deep {
+                asking = Arc::clone(asking.tasks[0].child.as_ref().unwrap());
+            }
+            let inside = bench.app.inside(&asking.ns).unwrap();
+            let patch = Patch::values(json!({"log": ["SU"]})).as_node("s1");
+            inside.update_state("t", patch).await.unwrap();
+            assert_eq!(inside.state("t").await.unwrap().next, ["s2"]);
+            let outcome = bench.resume().await;
+            assert_eq!(
+                (outcome.status, &log(&outcome)[..]),
+                (Status::Done, expected_of(expected).as_slice())
+            );
+            assert_eq!(bench.trace.runs("s1"), 1);
+        }
+    }
+}
+
+fn expected_of(entries: &[&str]) -> Vec<String> {
+    entries.iter().map(|entry| (*entry).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_task_of_a_child_is_resolved_at_its_own_place() {
+    let child = Lab::new("S -> c1, c2; c1 & c2 -> c3").with("c1", asks("q", json!("?"))).compile();
+    let bench = Bench::new(&parent_of(&child));
+    bench.invoke(empty()).await;
+    let tree = bench.app.state_tree("t", None).await.unwrap();
+    let below = tree.tasks[0].child.as_ref().unwrap();
+    let task = below.tasks.iter().find(|task| task.name == "c1").unwrap().id;
+    let result = Resolution::Update(json!({"log": ["by hand"]}));
+    bench.app.inside(&below.ns).unwrap().resolve_task("t", task, result).await.unwrap();
+    assert_eq!(log(&bench.resume().await), ["p", "by hand", "c2", "c3"]);
+    assert_eq!(["c1", "c2"].map(|node| bench.trace.runs(node)), [1, 1]);
 }
 
 #[tokio::test]

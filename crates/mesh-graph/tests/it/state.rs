@@ -2,12 +2,12 @@
 
 use expect_test::expect;
 use mesh_graph::{
-    CheckpointId, Error, FailureKind, Graph, NodeError, Patch, START, Status, checkpoint::Source,
-    checkpointer::Filter,
+    CheckpointId, Error, FailureKind, Graph, NodeError, Patch, Resolution, START, Status,
+    checkpoint::Source, checkpointer::Filter,
 };
 use serde_json::{Value as Json, json};
 
-use crate::kit::{Bench, Deps, Lab, S, asks, at, empty, log, values};
+use crate::kit::{Bench, Deps, Lab, S, asks, at, empty, fails_once, log, values};
 
 /// The checkpoint whose next nodes are these; the newest one, if several.
 async fn waiting_for(bench: &Bench, next: &[&str]) -> CheckpointId {
@@ -259,6 +259,48 @@ async fn t169_an_update_for_a_failed_node_keeps_what_its_sibling_gave() {
     assert_eq!(state.next, ["after"]);
     assert_eq!(log(&bench.resume().await), ["ok", "by hand", "after"]);
     assert_eq!(bench.trace.runs("ok"), 1);
+}
+
+#[tokio::test]
+async fn t170_a_resolved_task_counts_as_finished_and_its_siblings_still_run() {
+    let two_fail = || {
+        Lab::new("S -> bad, worse; bad -> after; worse -> after")
+            .with("bad", fails_once())
+            .with("worse", fails_once())
+            .app()
+    };
+    for (resolution, expected) in [
+        (Resolution::Update(values(&["by hand"])), &["by hand", "worse", "after"][..]),
+        (Resolution::Skip, &["worse", "after"][..]),
+    ] {
+        let bench = two_fail();
+        assert!(bench.run(empty()).invoke().await.is_err());
+        let tasks = bench.app.state("t").await.unwrap().tasks;
+        assert!(tasks.iter().all(|task| task.error.is_some()));
+        bench.app.resolve_task("t", tasks[0].id, resolution.clone()).await.unwrap();
+        let state = bench.app.state("t").await.unwrap();
+        assert_eq!((&state.next[..], &state.tasks[0].error), (&["worse".to_owned()][..], &None));
+        let twice = bench.app.resolve_task("t", tasks[0].id, resolution).await.unwrap_err();
+        assert!(matches!(twice, Error::InvalidStateUpdate(_)), "{twice}");
+        assert_eq!(log(&bench.resume().await), expected);
+        assert_eq!(["bad", "worse"].map(|node| bench.trace.runs(node)), [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_the_result_of_a_task_resolves_nothing() {
+    let bench = ok_and_bad();
+    assert!(bench.run(empty()).invoke().await.is_err());
+    let task = bench.app.state("t").await.unwrap().tasks[0].id;
+    for (task, resolution) in [
+        (task, Resolution::Update(json!({"zzz": 1}))),
+        (task, Resolution::Update(json!(5))),
+        (mesh_graph::TaskId(4711), Resolution::Skip),
+    ] {
+        let error = bench.app.resolve_task("t", task, resolution).await.unwrap_err();
+        assert!(matches!(error, Error::InvalidStateUpdate(_)), "{error}");
+    }
+    assert_eq!(bench.next().await, ["bad"]);
 }
 
 #[tokio::test]
