@@ -9,5 +9,6 @@ mod sqlite;
 
 pub use error::Error;
 pub use sqlite::{
-    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteStore, WRITE_QUEUE,
+    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteStore, Synchronous,
+    WRITE_QUEUE,
 };

@@ -7,6 +7,7 @@
 mod checkpoints;
 mod items;
 mod readers;
+mod records;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,27 @@ struct Inner {
     unanswered: Unanswered,
 }
 
+/// How sure a commit has to be before it is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// On disk: it survives a loss of power. What a server needs that acknowledges.
+    #[default]
+    Full,
+    /// With the system: it survives a crash of this process, and a loss of power may take the
+    /// last commits with it, but never a part of one.
+    Normal,
+}
+
+impl Synchronous {
+    /// SQLite's word for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
 /// How an operation on a connection ends badly.
 pub(crate) enum Fault<E> {
     /// It was refused for a reason of its own.
@@ -94,21 +116,36 @@ impl Sqlite {
     /// # Cancel safety
     /// A dropped future may leave a new, empty database behind.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Synchronous::default()).await
+    }
+
+    /// Opens the database file as [`Sqlite::open`] does, with commits that are as sure as
+    /// `synchronous` says.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::open`].
+    pub async fn open_with(
+        path: impl AsRef<Path>,
+        synchronous: Synchronous,
+    ) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let opened = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || Self::open_now(path)
+            move || Self::open_now(path, synchronous)
         });
         // Fails only when the runtime shuts down or the opening panics: it is not open, then.
         opened.await.unwrap_or(Err(Error::Closed { path }))
     }
 
-    fn open_now(path: PathBuf) -> Result<Self, Error> {
+    fn open_now(path: PathBuf, synchronous: Synchronous) -> Result<Self, Error> {
         if path.is_dir() {
             return Err(Error::IsDirectory { path });
         }
         let lock = lock(&path)?;
-        let connection = connect(&path, true)?;
+        let connection = connect(&path, Some(synchronous))?;
         let (writer, operations) = mpsc::channel(WRITE_QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -244,17 +281,17 @@ fn lock(path: &Path) -> Result<File, Error> {
 }
 
 /// Opens a connection; the first one, which is `writing`, makes and migrates the database.
-fn connect(path: &Path, writing: bool) -> Result<Connection, Error> {
+fn connect(path: &Path, writing: Option<Synchronous>) -> Result<Connection, Error> {
     use rusqlite::OpenFlags;
     let failed = |error| Error::of(path.to_path_buf(), error);
     // Without the flag for URIs: a path that begins with `file:` is a path.
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if writing {
+    if writing.is_some() {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     schema::configure(&connection, writing).map_err(failed)?;
-    if writing {
+    if writing.is_some() {
         if connection.is_readonly("main").map_err(failed)? {
             return Err(Error::ReadOnly { path: path.to_path_buf() });
         }

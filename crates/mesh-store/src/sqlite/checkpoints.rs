@@ -12,7 +12,11 @@ use mesh_graph::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Fault, Sqlite, upkeep};
+use super::{
+    Fault, Sqlite,
+    records::{Referring, Refs, Values, checksum_with},
+    upkeep,
+};
 
 /// Keeps checkpoints in a [`Sqlite`] database; made by [`Sqlite::checkpointer`].
 #[derive(Debug, Clone)]
@@ -44,7 +48,7 @@ impl Checkpointer for SqliteCheckpointer {
         self.database
             .write(move |connection| {
                 let place = make_place(connection, &place)?;
-                put_record(connection, place, checkpoint, record)
+                put_record(connection, place, checkpoint, record, None)
             })
             .await
     }
@@ -100,27 +104,30 @@ impl Checkpointer for SqliteCheckpointer {
 fn put(connection: &Connection, commit: Commit) -> Outcome<()> {
     let id = commit.checkpoint.id;
     let place = make_place(connection, &commit.place)?;
-    let exists = connection
-        .prepare_cached("SELECT 1 FROM checkpoints WHERE place = ? AND id = ?")?
-        .exists((place, bytes(id)))?;
-    if exists {
+    let newest = head(connection, place)?;
+    // One that is newer than all others cannot be there yet.
+    if newest.is_some_and(|newest| newest >= id) && find(connection, place, id)?.is_some() {
         return Ok(());
     }
     if let Head::Is(expected) = commit.expected_head
-        && head(connection, place)? != expected
+        && newest != expected
     {
         return Err(Fault::Refused(Error::HeadMoved { thread: commit.place.thread }));
     }
     if let Some(parent) = commit.checkpoint.parent {
+        let mut values = Values::of(id, &commit.blobs);
+        if commit.tasks.is_empty() {
+            shorten_input(connection, place, parent, &mut values)?;
+        }
         for record in commit.tasks {
-            put_record(connection, place, parent, record)?;
+            put_record(connection, place, parent, record, Some(&mut values))?;
         }
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO blobs (place, key, at, checksum, body) VALUES (?, ?, ?, ?, ?)",
     )?;
-    for (key, blob) in commit.blobs {
-        let body = encode(&blob)?;
+    for (key, blob) in &commit.blobs {
+        let body = encode(blob)?;
         insert.execute((place, key, bytes(id), checksum(&body), body))?;
     }
     let body = encode(&commit.checkpoint)?;
@@ -132,31 +139,66 @@ fn put(connection: &Connection, commit: Commit) -> Outcome<()> {
     Ok(())
 }
 
+/// An input that has just been applied is among the values of the checkpoint that is being stored:
+/// its parent needs only refer to it. A superstep without records is the one that applies an input.
+fn shorten_input(
+    connection: &Connection,
+    place: i64,
+    parent: CheckpointId,
+    values: &mut Values<'_>,
+) -> Outcome<()> {
+    let Some(Outline { mut checkpoint, refs: None }) = find(connection, place, parent)? else {
+        return Ok(());
+    };
+    let Some(refs) = values.take_from_input(&mut checkpoint)? else { return Ok(()) };
+    let body = encode(&checkpoint)?;
+    let checksum = checksum_with(&body, Some(&refs));
+    connection
+        .prepare_cached(
+            "UPDATE checkpoints SET checksum = ?, body = ?, refs = ? WHERE place = ? AND id = ?",
+        )?
+        .execute((checksum, body, refs, place, bytes(parent)))?;
+    Ok(())
+}
+
+/// Stores or merges a record. Values that are among those of the checkpoint that is being stored
+/// with it are only referred to.
 fn put_record(
     connection: &Connection,
     place: i64,
     checkpoint: CheckpointId,
-    mut record: TaskRecord,
+    record: TaskRecord,
+    values: Option<&mut Values<'_>>,
 ) -> Outcome<()> {
     let key = (place, bytes(checkpoint), record.id.0.to_be_bytes());
+    let mut record = record;
     let known = connection
         .prepare_cached(
-            "SELECT checksum, body FROM tasks WHERE place = ? AND checkpoint = ? AND task = ?",
+            "SELECT checksum, body, refs FROM tasks
+             WHERE place = ? AND checkpoint = ? AND task = ?",
         )?
-        .query_row(key, stored_body)
+        .query_row(key, Referring::read)
         .optional()?;
+    let replaces = known.is_some();
     if let Some(known) = known {
-        let mut merged: TaskRecord = known.decode(checkpoint, "a task record")?;
+        let mut merged = known.record(connection, place, checkpoint)?;
         merge_record(&mut merged, record);
         record = merged;
     }
+    let refs = match values {
+        Some(values) => values.take_from(&mut record)?,
+        None => None,
+    };
     let body = encode(&record)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO tasks (place, checkpoint, task, checksum, body) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET checksum = excluded.checksum, body = excluded.body",
-        )?
-        .execute((key.0, key.1, key.2, checksum(&body), body))?;
+    let checksum = checksum_with(&body, refs.as_deref());
+    let sql = if replaces {
+        "UPDATE tasks SET checksum = ?4, body = ?5, refs = ?6
+         WHERE place = ?1 AND checkpoint = ?2 AND task = ?3"
+    } else {
+        "INSERT INTO tasks (place, checkpoint, task, checksum, body, refs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+    };
+    connection.prepare_cached(sql)?.execute((key.0, key.1, key.2, checksum, body, refs))?;
     Ok(())
 }
 
@@ -210,12 +252,12 @@ fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<
     // Two statements, so that each is a plain range of the primary key.
     let (sql, before) = match filter.before {
         Some(before) => (
-            "SELECT checksum, body, id, format FROM checkpoints
+            "SELECT checksum, body, refs, id, format FROM checkpoints
              WHERE place = ? AND id < ? ORDER BY id DESC",
             before,
         ),
         None => (
-            "SELECT checksum, body, id, format FROM checkpoints
+            "SELECT checksum, body, refs, id, format FROM checkpoints
              WHERE place = ? AND id <= ? ORDER BY id DESC",
             CheckpointId(u128::MAX),
         ),
@@ -227,9 +269,9 @@ fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<
         if listed.len() == limit {
             break;
         }
-        let checkpoint = row?.decode()?;
-        if filter.admits(&checkpoint) {
-            listed.push(fill(connection, place, checkpoint)?);
+        let outline = row?.decode()?;
+        if filter.admits(&outline.checkpoint) {
+            listed.push(fill(connection, place, outline)?);
         }
     }
     Ok(listed)
@@ -249,19 +291,19 @@ fn list_line(
     while let Some(id) = next
         && listed.len() < limit
     {
-        let Some(checkpoint) = find(connection, place, id)? else { break };
-        next = checkpoint.parent.filter(|parent| *parent < id);
-        if filter.admits(&checkpoint) {
-            listed.push(fill(connection, place, checkpoint)?);
+        let Some(outline) = find(connection, place, id)? else { break };
+        next = outline.checkpoint.parent.filter(|parent| *parent < id);
+        if filter.admits(&outline.checkpoint) {
+            listed.push(fill(connection, place, outline)?);
         }
     }
     Ok(listed)
 }
 
-fn find(connection: &Connection, place: i64, id: CheckpointId) -> Outcome<Option<Checkpoint>> {
+fn find(connection: &Connection, place: i64, id: CheckpointId) -> Outcome<Option<Outline>> {
     let found = connection
         .prepare_cached(
-            "SELECT checksum, body, id, format FROM checkpoints WHERE place = ? AND id = ?",
+            "SELECT checksum, body, refs, id, format FROM checkpoints WHERE place = ? AND id = ?",
         )?
         .query_row((place, bytes(id)), StoredCheckpoint::read)
         .optional()?;
@@ -269,8 +311,12 @@ fn find(connection: &Connection, place: i64, id: CheckpointId) -> Outcome<Option
 }
 
 /// Adds the values and the task records of a checkpoint.
-fn fill(connection: &Connection, place: i64, checkpoint: Checkpoint) -> Outcome<Loaded> {
+fn fill(connection: &Connection, place: i64, outline: Outline) -> Outcome<Loaded> {
+    let Outline { mut checkpoint, refs } = outline;
     let id = checkpoint.id;
+    if let (Some(refs), Some(input)) = (refs, &mut checkpoint.pending.input) {
+        refs.give_back(connection, place, id, std::slice::from_mut(&mut input.writes))?;
+    }
     let mut blobs = connection.prepare_cached(
         "SELECT checksum, body FROM blobs WHERE place = ? AND key = ? AND at = ?",
     )?;
@@ -294,14 +340,25 @@ fn fill(connection: &Connection, place: i64, checkpoint: Checkpoint) -> Outcome<
         }
         values.push(parts.map_err(Fault::Refused)?);
     }
-    let mut statement = connection
-        .prepare_cached("SELECT checksum, body FROM tasks WHERE place = ? AND checkpoint = ?")?;
     let mut tasks = Vec::new();
-    for row in statement.query_map((place, bytes(id)), stored_body)? {
-        tasks.push(row?.decode(id, "a task record")?);
+    for stored in records(connection, place, id)? {
+        tasks.push(stored.record(connection, place, id)?);
     }
     sort_records(&mut tasks);
     Ok(Loaded { checkpoint, values, tasks })
+}
+
+/// The records beside a checkpoint, not looked into yet.
+pub(super) fn records(
+    connection: &Connection,
+    place: i64,
+    checkpoint: CheckpointId,
+) -> Outcome<Vec<Referring>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT checksum, body, refs FROM tasks WHERE place = ? AND checkpoint = ?",
+    )?;
+    let rows = statement.query_map((place, bytes(checkpoint)), Referring::read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 // ---- the stored form ----
@@ -321,7 +378,7 @@ pub(super) fn checksum(body: &[u8]) -> i64 {
     i64::from_be_bytes(first)
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Outcome<Vec<u8>> {
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Outcome<Vec<u8>> {
     stored::encode(value).map_err(|error| Fault::Refused(Error::Storage(Box::new(error))))
 }
 
@@ -359,20 +416,27 @@ impl Stored {
     }
 }
 
+/// A checkpoint without the values of its input that are elsewhere.
+pub(super) struct Outline {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) refs: Option<Refs>,
+}
+
 pub(super) struct StoredCheckpoint {
     id: CheckpointId,
     format: u16,
-    stored: Stored,
+    stored: Referring,
 }
 
 impl StoredCheckpoint {
     pub(super) fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
-        Ok(Self { id: from_bytes(row.get(2)?), format: row.get(3)?, stored: stored_body(row)? })
+        Ok(Self { id: from_bytes(row.get(3)?), format: row.get(4)?, stored: Referring::read(row)? })
     }
 
     /// Another format is told before its unknown layout is looked at.
-    pub(super) fn decode(&self) -> Outcome<Checkpoint> {
+    pub(super) fn decode(&self) -> Outcome<Outline> {
         check_format(self.id, self.format).map_err(Fault::Refused)?;
-        self.stored.decode(self.id, "the checkpoint")
+        let (checkpoint, refs) = self.stored.outline(self.id, "the checkpoint")?;
+        Ok(Outline { checkpoint, refs })
     }
 }

@@ -57,7 +57,7 @@ impl Readers {
     ) -> Result<T, E> {
         let connection = match self.idle().pop() {
             Some(connection) => connection,
-            None => super::connect(&self.path, false)?,
+            None => super::connect(&self.path, None)?,
         };
         let result = in_transaction(&connection, operation);
         if connection.is_autocommit() && !self.permits.is_closed() {

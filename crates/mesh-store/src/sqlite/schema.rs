@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::Synchronous;
 use crate::Error;
 
 /// Marks a database file as ours: "GMsh".
@@ -18,7 +19,7 @@ const STATEMENTS_KEPT: usize = 64;
 /// One script per schema version, applied in order. A script that was released is never edited.
 ///
 /// Ids are 16 bytes, big end first, so that they sort as they do in Rust. `checksum` is over
-/// `body`, which has the stored form of `mesh_graph::stored`.
+/// `body` (and `refs` after it), which has the stored form of `mesh_graph::stored`.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE places (
@@ -82,10 +83,32 @@ const MIGRATIONS: &[&str] = &[
         body BLOB NOT NULL
     ) STRICT;
 ",
+    "
+    -- Where values are that `body` leaves out, because a checkpoint's blob has them already.
+    ALTER TABLE tasks ADD COLUMN refs BLOB;
+    ALTER TABLE checkpoints ADD COLUMN refs BLOB;
+
+    -- With rows of its own number: in a tree that is its own table every row above a kilobyte
+    -- would take a page for itself.
+    CREATE TABLE blobs_by_number (
+        place INTEGER NOT NULL REFERENCES places ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        at BLOB NOT NULL CHECK (length(at) = 16),
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        UNIQUE (place, key, at)
+    ) STRICT;
+    INSERT INTO blobs_by_number SELECT place, key, at, checksum, body FROM blobs;
+    DROP TABLE blobs;
+    ALTER TABLE blobs_by_number RENAME TO blobs;
+",
 ];
 
 /// Settings that belong to a connection and are not kept in the file.
-pub(super) fn configure(connection: &Connection, writing: bool) -> Result<(), rusqlite::Error> {
+pub(super) fn configure(
+    connection: &Connection,
+    writing: Option<Synchronous>,
+) -> Result<(), rusqlite::Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.pragma_update(None, "busy_timeout", 5000)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -93,8 +116,8 @@ pub(super) fn configure(connection: &Connection, writing: bool) -> Result<(), ru
     connection.pragma_update(None, "mmap_size", 0)?;
     // What is stored in the file must not be able to call functions with side effects.
     connection.pragma_update(None, "trusted_schema", false)?;
-    if writing {
-        connection.pragma_update(None, "synchronous", "FULL")?;
+    if let Some(synchronous) = writing {
+        connection.pragma_update(None, "synchronous", synchronous.word())?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;

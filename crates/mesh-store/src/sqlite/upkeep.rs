@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Fault,
-    checkpoints::{Outcome, StoredCheckpoint, bytes, from_bytes, stored_body},
+    checkpoints::{Outcome, Outline, StoredCheckpoint, bytes, from_bytes, records, stored_body},
+    records::Referring,
 };
 
 /// Removes what `choose` picks from the places of a thread, and what only that needed.
@@ -58,18 +59,16 @@ pub(super) fn forget(
 
 fn facts_of(connection: &Connection, place: i64) -> Outcome<Vec<Fact>> {
     let mut statement = connection.prepare_cached(
-        "SELECT checksum, body, id, format FROM checkpoints WHERE place = ? ORDER BY id",
+        "SELECT checksum, body, refs, id, format FROM checkpoints WHERE place = ? ORDER BY id",
     )?;
-    let mut tasks = connection
-        .prepare_cached("SELECT checksum, body FROM tasks WHERE place = ? AND checkpoint = ?")?;
     let mut facts = Vec::new();
     for row in statement.query_map([place], StoredCheckpoint::read)? {
-        let checkpoint = row?.decode()?;
-        let mut records: Vec<TaskRecord> = Vec::new();
-        for row in tasks.query_map((place, bytes(checkpoint.id)), stored_body)? {
-            records.push(row?.decode(checkpoint.id, "a task record")?);
+        let checkpoint = row?.decode()?.checkpoint;
+        let mut tasks: Vec<TaskRecord> = Vec::new();
+        for stored in records(connection, place, checkpoint.id)? {
+            tasks.push(stored.outline(checkpoint.id, "a task record")?.0);
         }
-        facts.push(Fact::of(&checkpoint, &records));
+        facts.push(Fact::of(&checkpoint, &tasks));
     }
     Ok(facts)
 }
@@ -80,15 +79,32 @@ fn drop_blobs(connection: &Connection, place: i64) -> Outcome<()> {
     let mut blob = connection.prepare_cached(
         "SELECT checksum, body FROM blobs WHERE place = ? AND key = ? AND at = ?",
     )?;
-    let mut statement = connection
-        .prepare_cached("SELECT checksum, body, id, format FROM checkpoints WHERE place = ?")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT checksum, body, refs, id, format FROM checkpoints WHERE place = ?",
+    )?;
     for row in statement.query_map([place], StoredCheckpoint::read)? {
-        let checkpoint = row?.decode()?;
+        let Outline { checkpoint, refs } = row?.decode()?;
+        if let (Some(refs), Some(input)) = (refs, &checkpoint.pending.input) {
+            let updates = std::slice::from_ref(&input.writes);
+            refs.blobs(updates).for_each(|(key, at)| reach.add_blob(key, at));
+        }
         reach.add(&checkpoint, |key, at| -> Outcome<Option<CheckpointId>> {
             let row = blob.query_row((place, key, bytes(at)), stored_body).optional()?;
             let Some(row) = row else { return Ok(None) };
             Ok(row.decode::<Blob>(checkpoint.id, "a value")?.base())
         })?;
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT checksum, body, refs, checkpoint FROM tasks WHERE place = ? AND refs IS NOT NULL",
+    )?;
+    let rows =
+        statement.query_map([place], |row| Ok((Referring::read(row)?, from_bytes(row.get(3)?))))?;
+    for row in rows {
+        let (stored, checkpoint) = row?;
+        let (record, refs) = stored.outline::<TaskRecord>(checkpoint, "a task record")?;
+        if let (Some(refs), Some(commit)) = (refs, &record.commit) {
+            refs.blobs(&commit.updates).for_each(|(key, at)| reach.add_blob(key, at));
+        }
     }
     let mut statement = connection.prepare_cached("SELECT key, at FROM blobs WHERE place = ?")?;
     let rows = statement
@@ -132,9 +148,9 @@ pub(super) fn copy(connection: &Connection, from: &str, to: &str) -> Outcome<()>
         )?
         .execute((from, to))?;
     for (table, columns) in [
-        ("checkpoints", "id, format, checksum, body"),
+        ("checkpoints", "id, format, checksum, body, refs"),
         ("blobs", "key, at, checksum, body"),
-        ("tasks", "checkpoint, task, checksum, body"),
+        ("tasks", "checkpoint, task, checksum, body, refs"),
     ] {
         connection
             .prepare_cached(&format!(

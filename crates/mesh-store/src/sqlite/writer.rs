@@ -166,9 +166,9 @@ fn collect(
     let begun = Instant::now();
     let mut group = Group { operations: Vec::new(), failed: None };
     let mut closes = Vec::new();
-    group.failed = execute(connection, "BEGIN IMMEDIATE").err();
-    group.add(connection, first);
-    while group.failed.is_none()
+    let stands = group.begin(connection, first);
+    while stands
+        && group.failed.is_none()
         && closes.is_empty()
         && group.operations.len() < GROUP_MAX
         && begun.elapsed() < GROUP_TIME
@@ -183,6 +183,23 @@ fn collect(
 }
 
 impl Group {
+    /// Runs the first operation, which needs no savepoint: when it is refused, there is nothing
+    /// else in the transaction. Says whether others may join it.
+    fn begin(&mut self, connection: &Connection, mut operation: Box<dyn Write>) -> bool {
+        let mut stands = false;
+        self.failed = execute(connection, "BEGIN IMMEDIATE").err();
+        if self.failed.is_none() {
+            stands = operation.run(connection);
+            if connection.is_autocommit() {
+                self.failed = Some(rolled_back());
+            } else if !stands {
+                self.failed = execute(connection, "ROLLBACK").err();
+            }
+        }
+        self.operations.push(operation);
+        stands
+    }
+
     /// Runs an operation under a savepoint of its own, so that a refused one takes only its own
     /// changes with it.
     fn add(&mut self, connection: &Connection, mut operation: Box<dyn Write>) {
@@ -196,6 +213,8 @@ impl Group {
     fn finish(self, connection: &Connection, path: &Path) -> Result<(), Error> {
         let committed = match self.failed {
             Some(error) => Err(error),
+            // The only operation was refused and its transaction is gone.
+            None if connection.is_autocommit() => Ok(()),
             None => execute(connection, "COMMIT"),
         };
         let committed = committed.map_err(|error| {
@@ -220,17 +239,21 @@ fn under_savepoint(
     execute(connection, "SAVEPOINT operation")?;
     let stands = operation.run(connection);
     if connection.is_autocommit() {
-        // A full disk or a failed read ends the whole transaction, and with it everything that
-        // the group did before.
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
-            Some("another operation of the same transaction failed".to_owned()),
-        ));
+        return Err(rolled_back());
     }
     if !stands {
         execute(connection, "ROLLBACK TO operation")?;
     }
     execute(connection, "RELEASE operation")
+}
+
+/// A full disk or a failed read ends the whole transaction, and with it everything that the group
+/// did before.
+fn rolled_back() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+        Some("another operation of the same transaction failed".to_owned()),
+    )
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {

@@ -4,5 +4,6 @@
 
 mod files;
 mod kill;
+mod sizes;
 mod suite;
 mod threads;
