@@ -83,7 +83,7 @@ struct Inner {
     after: Breakpoints,
 }
 
-impl<S: State, D: Send + Sync + 'static> Compiled<S, D> {
+impl<S, D: Send + Sync + 'static> Compiled<S, D> {
     /// Makes the graph ready to run with these dependencies.
     pub fn app(&self, deps: D) -> App<S> {
         App {
@@ -441,7 +441,7 @@ impl Patch {
 pub struct Command {
     /// Answers to open questions.
     pub resume: Option<Resume>,
-    /// A JSON object of state keys to write first.
+    /// What to write first: a JSON object of state keys, or a list of `[key, value]` pairs.
     pub update: Option<Json>,
     /// Where to go besides.
     pub goto: Vec<Goto>,
@@ -635,8 +635,9 @@ impl<S> Run<S> {
             }
             Asked::Command(command) => {
                 let update = match command.update {
-                    Some(json) => Update::from_json(&core.schema, json, |_| true)
-                        .map_err(Error::InvalidInput)?,
+                    Some(json) => {
+                        Update::of_command(&core.schema, json).map_err(Error::InvalidInput)?
+                    }
                     None => Update::default(),
                 };
                 let mut leads = Leads::default();

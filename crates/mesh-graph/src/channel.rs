@@ -3,7 +3,7 @@
 //! Only state keys are channels here. Edges, joins and sends are kept as what they are (see
 //! `checkpoint::Pending`), so a step costs what it changes, not what the graph could do.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
@@ -255,8 +255,9 @@ impl Schema {
             } else if known.rule.plain() {
                 self.managed |= matches!(channel.rule, Rule::Managed(_));
                 let (input, output) = (known.input, known.output);
-                let (sensitive, messages) = (known.sensitive, known.messages);
-                *known = Channel { sensitive, messages, ..channel.visible(input, output) };
+                let sensitive = known.sensitive || channel.sensitive;
+                let messages = known.messages || channel.messages;
+                *known = Channel { input, output, sensitive, messages, ..channel };
                 return index;
             } else {
                 Some(format!(
@@ -269,6 +270,7 @@ impl Schema {
             } else {
                 known.input |= channel.input;
                 known.output |= channel.output;
+                known.sensitive |= channel.sensitive;
             }
             index
         };
@@ -281,6 +283,18 @@ impl Schema {
             (channel.input, channel.output) = (false, false);
         }
         self
+    }
+
+    /// A JSON argument without the keys that are never stored.
+    pub(crate) fn tracked<'a>(&self, arg: &'a Json) -> Cow<'a, Json> {
+        let Json::Object(object) = arg else { return Cow::Borrowed(arg) };
+        let stored =
+            |key: &str| self.index(key).is_none_or(|index| self.channels[index].rule.stored());
+        if object.keys().all(|key| stored(key)) {
+            return Cow::Borrowed(arg);
+        }
+        let kept = object.iter().filter(|(key, _)| stored(key));
+        Cow::Owned(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     /// Whether `key` may be part of an input.

@@ -338,7 +338,7 @@ pub(crate) enum NodeErrorKind {
     Child(Box<Error>),
     /// The node's result comes from a graph below it that commanded its parent.
     Output(Box<Output>),
-    /// What the node returned was refused.
+    /// What the node did or returned is something that the engine refuses.
     Refused(Failure),
     /// The node waits for an answer.
     Suspended,
@@ -492,6 +492,22 @@ pub enum Mistake {
         key: String,
         /// The two declarations.
         problem: String,
+    },
+    /// A key of an untyped state cannot be as it is described.
+    #[error("key `{key}` {problem}")]
+    BadKey {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A node reads a key that the state does not have.
+    #[error("node `{node}` reads the key `{key}`, which the state does not have")]
+    UnknownKey {
+        /// The node.
+        node: String,
+        /// The key.
+        key: String,
     },
     /// A managed key is computed for each task: it can be neither given nor returned.
     #[error("key `{key}` is managed and cannot be part of the input or the output")]

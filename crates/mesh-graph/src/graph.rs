@@ -13,9 +13,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     cache::CachePolicy,
-    channel::Schema,
+    channel::{Schema, Values},
     command::{Route, Send},
     error::{CompileError, Mistake},
+    keys::Keys,
     mount::Mount,
     node::{ArgCodec, Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
     run::Breakpoints,
@@ -80,6 +81,8 @@ struct NodeDraft {
     cache: Option<Arc<CachePolicy>>,
     metadata: Map<String, Json>,
     tags: Tags,
+    /// The keys it reads, of an untyped state; none stands for all.
+    reads: Option<Vec<Arc<str>>>,
 }
 
 struct RouterDraft {
@@ -112,7 +115,7 @@ impl<S, D> Graph<S, D> {
         graph
     }
 
-    fn over(name: &str, schema: Schema) -> Self {
+    pub(crate) fn over(name: &str, schema: Schema) -> Self {
         Self {
             name: Arc::from(name),
             schema: Arc::new(schema),
@@ -138,10 +141,127 @@ impl<S, D> Graph<S, D> {
         positions
     }
 
+    /// Adds the keys of an untyped schema.
+    pub(crate) fn contribute_keys(&mut self, keys: Keys) {
+        let schema = keys.schema(&mut self.mistakes);
+        Arc::make_mut(&mut self.schema).contribute(schema, &mut self.mistakes);
+    }
+
     /// Ignores keys of an input that the graph does not have, instead of refusing the input.
     pub fn lenient_input(&mut self) -> &mut Self {
         self.lenient_input = true;
         self
+    }
+
+    /// `to` runs in the superstep after `from`, whatever else `from` decides.
+    pub fn edge(&mut self, from: impl Named, to: impl Named) -> &mut Self {
+        self.edges.push((from.node_name(), to.node_name()));
+        self
+    }
+
+    /// `to` runs once all of `sources` have finished at least once since it last ran for them.
+    pub fn join<N: Named>(
+        &mut self,
+        sources: impl IntoIterator<Item = N>,
+        to: impl Named,
+    ) -> &mut Self {
+        let sources = sources.into_iter().map(|source| source.node_name()).collect();
+        self.joins.push((sources, to.node_name()));
+        self
+    }
+
+    /// Adds nodes with an edge from each to the next, and returns their names.
+    pub fn sequence<N: Named>(&mut self, nodes: impl IntoIterator<Item = N>) -> &mut Self {
+        let names: Vec<Arc<str>> = nodes.into_iter().map(|node| node.node_name()).collect();
+        for pair in names.windows(2) {
+            self.edges.push((Arc::clone(&pair[0]), Arc::clone(&pair[1])));
+        }
+        self
+    }
+
+    /// The cache policy of all nodes that have none of their own.
+    pub fn cache(&mut self, policy: CachePolicy) -> &mut Self {
+        self.cache = Some(Arc::new(policy));
+        self
+    }
+
+    /// Checks the graph and makes it immutable.
+    ///
+    /// # Errors
+    /// [`CompileError`] lists every mistake with the names it concerns.
+    pub fn compile(mut self) -> Result<Compiled<S, D>, CompileError> {
+        for draft in &mut self.nodes {
+            draft.cache = draft.cache.take().or_else(|| self.cache.clone());
+        }
+        let mut mistakes = self.mistakes;
+        self.schema.check(&mut mistakes);
+        let mut core = Compiler::new(self.name, self.schema, self.nodes, mistakes).compile(
+            self.edges,
+            self.joins,
+            self.routers,
+        )?;
+        core.parts = self.parts;
+        core.lenient_input = self.lenient_input;
+        Ok(Compiled { core: Arc::new(core), kept: Kept::PerCall, types: PhantomData })
+    }
+
+    /// Mounts a compiled graph that shares the keys it has in common with this one: their values
+    /// are its input, and what comes back is what [`Sharing`] says. Keys that only one side has
+    /// never cross. A `Send` to it carries partial state of this graph.
+    ///
+    /// A shared key needs the same type on both sides, unless one of them is JSON; `compile`
+    /// reports it otherwise.
+    pub fn mount_shared<C>(
+        &mut self,
+        name: &str,
+        child: &Compiled<C, D>,
+        sharing: Sharing,
+    ) -> NodeOptions<'_, ()> {
+        self.draft(name, Arc::new(Mount::sharing(child.child(), sharing, ArgCodec::State)))
+    }
+
+    pub(crate) fn draft<A>(&mut self, name: &str, run: Arc<dyn NodeFn>) -> NodeOptions<'_, A> {
+        let name: Arc<str> = Arc::from(name);
+        self.nodes.push(NodeDraft {
+            name: Arc::clone(&name),
+            run,
+            defer: false,
+            targets: Vec::new(),
+            cache: None,
+            metadata: Map::new(),
+            tags: Tags::default(),
+            reads: None,
+        });
+        let draft = self.nodes.len() - 1;
+        NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
+    }
+
+    /// Adds a router from `from`.
+    pub(crate) fn draft_route(&mut self, from: &impl Named, decide: Decide) -> RouteOptions<'_> {
+        RouteOptions { draft: self.router(from, decide, Targets::Open, false) }
+    }
+
+    /// Adds a router from `from` that sends to `to`.
+    pub(crate) fn draft_fan_out(
+        &mut self,
+        from: &impl Named,
+        to: Arc<str>,
+        decide: Decide,
+    ) -> FanOut<'_> {
+        FanOut { draft: self.router(from, decide, Targets::Closed(vec![to]), true) }
+    }
+
+    fn router(
+        &mut self,
+        from: &impl Named,
+        decide: Decide,
+        targets: Targets,
+        fan_out: bool,
+    ) -> &mut RouterDraft {
+        let from = from.node_name();
+        self.routers.push(RouterDraft { from, decide, targets, fan_out, empty: None });
+        let draft = self.routers.len() - 1;
+        &mut self.routers[draft]
     }
 }
 
@@ -192,62 +312,6 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         self.draft(name, Arc::new(run))
     }
 
-    /// Mounts a compiled graph that shares the keys it has in common with this one: their values
-    /// are its input, and what comes back is what [`Sharing`] says. Keys that only one side has
-    /// never cross. A `Send` to it carries partial state of this graph.
-    ///
-    /// A shared key needs the same type on both sides, unless one of them is JSON; `compile`
-    /// reports it otherwise.
-    pub fn mount_shared<C>(
-        &mut self,
-        name: &str,
-        child: &Compiled<C, D>,
-        sharing: Sharing,
-    ) -> NodeOptions<'_, ()> {
-        self.draft(name, Arc::new(Mount::sharing(child.child(), sharing, ArgCodec::State)))
-    }
-
-    fn draft<A>(&mut self, name: &str, run: Arc<dyn NodeFn>) -> NodeOptions<'_, A> {
-        let name: Arc<str> = Arc::from(name);
-        self.nodes.push(NodeDraft {
-            name: Arc::clone(&name),
-            run,
-            defer: false,
-            targets: Vec::new(),
-            cache: None,
-            metadata: Map::new(),
-            tags: Tags::default(),
-        });
-        let draft = self.nodes.len() - 1;
-        NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
-    }
-
-    /// `to` runs in the superstep after `from`, whatever else `from` decides.
-    pub fn edge(&mut self, from: impl Named, to: impl Named) -> &mut Self {
-        self.edges.push((from.node_name(), to.node_name()));
-        self
-    }
-
-    /// `to` runs once all of `sources` have finished at least once since it last ran for them.
-    pub fn join<N: Named>(
-        &mut self,
-        sources: impl IntoIterator<Item = N>,
-        to: impl Named,
-    ) -> &mut Self {
-        let sources = sources.into_iter().map(|source| source.node_name()).collect();
-        self.joins.push((sources, to.node_name()));
-        self
-    }
-
-    /// Adds nodes with an edge from each to the next, and returns their names.
-    pub fn sequence<N: Named>(&mut self, nodes: impl IntoIterator<Item = N>) -> &mut Self {
-        let names: Vec<Arc<str>> = nodes.into_iter().map(|node| node.node_name()).collect();
-        for pair in names.windows(2) {
-            self.edges.push((Arc::clone(&pair[0]), Arc::clone(&pair[1])));
-        }
-        self
-    }
-
     /// After `from`, `decide` names where to go: a node, END, a [`Send`], or a list of these. An
     /// empty list ends the branch. It sees the superstep's snapshot with `from`'s own writes, and
     /// forms one task with it: when it fails, `from` failed.
@@ -256,17 +320,9 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         from: impl Named,
         decide: impl Fn(&View<S>) -> R + std::marker::Send + Sync + 'static,
     ) -> RouteOptions<'_> {
-        let decide: Decide =
-            Arc::new(move |schema, values| decide(&View::new(schema, values)).into());
-        self.routers.push(RouterDraft {
-            from: from.node_name(),
-            decide,
-            targets: Targets::Open,
-            fan_out: false,
-            empty: None,
-        });
-        let draft = self.routers.len() - 1;
-        RouteOptions { draft: &mut self.routers[draft] }
+        let decide =
+            move |schema: &Arc<Schema>, values: &Values| decide(&View::new(schema, values)).into();
+        self.draft_route(&from, Arc::new(decide))
     }
 
     /// After `from`, runs `to` once for every argument that `list` returns. What follows an empty
@@ -278,48 +334,14 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         list: impl Fn(&View<S>) -> Vec<A> + std::marker::Send + Sync + 'static,
     ) -> FanOut<'_> {
         let target = to.clone();
-        let decide: Decide = Arc::new(move |schema, values| {
+        let decide = move |schema: &Arc<Schema>, values: &Values| {
             let sends: Vec<Send> = list(&View::new(schema, values))
                 .into_iter()
                 .map(|arg| Send::to(&target, arg))
                 .collect();
             Route::from(sends)
-        });
-        self.routers.push(RouterDraft {
-            from: from.node_name(),
-            decide,
-            targets: Targets::Closed(vec![to.node_name()]),
-            fan_out: true,
-            empty: None,
-        });
-        let draft = self.routers.len() - 1;
-        FanOut { draft: &mut self.routers[draft] }
-    }
-
-    /// The cache policy of all nodes that have none of their own.
-    pub fn cache(&mut self, policy: CachePolicy) -> &mut Self {
-        self.cache = Some(Arc::new(policy));
-        self
-    }
-
-    /// Checks the graph and makes it immutable.
-    ///
-    /// # Errors
-    /// [`CompileError`] lists every mistake with the names it concerns.
-    pub fn compile(mut self) -> Result<Compiled<S, D>, CompileError> {
-        for draft in &mut self.nodes {
-            draft.cache = draft.cache.take().or_else(|| self.cache.clone());
-        }
-        let mut mistakes = self.mistakes;
-        self.schema.check(&mut mistakes);
-        let mut core = Compiler::new(self.name, self.schema, self.nodes, mistakes).compile(
-            self.edges,
-            self.joins,
-            self.routers,
-        )?;
-        core.parts = self.parts;
-        core.lenient_input = self.lenient_input;
-        Ok(Compiled { core: Arc::new(core), kept: Kept::PerCall, types: PhantomData })
+        };
+        self.draft_fan_out(&from, to.node_name(), Arc::new(decide))
     }
 }
 
@@ -367,6 +389,14 @@ impl<A> NodeOptions<'_, A> {
     /// The node, to name it in edges and sends.
     pub fn id(self) -> Node<A> {
         Node::named(&self.draft.name)
+    }
+}
+
+impl NodeOptions<'_, Json> {
+    /// The node reads these keys of an untyped state alone.
+    pub(crate) fn reads(self, keys: Vec<Arc<str>>) -> Self {
+        self.draft.reads = Some(keys);
+        self
     }
 }
 

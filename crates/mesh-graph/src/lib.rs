@@ -26,6 +26,7 @@ mod graph;
 mod ids;
 mod inside;
 mod interrupt;
+mod keys;
 mod live;
 mod made;
 mod mount;
@@ -44,6 +45,7 @@ mod stream;
 mod superstep;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod untyped;
 mod update;
 pub mod value;
 
@@ -66,6 +68,7 @@ pub use graph::{
 pub use ids::Ids;
 pub use inside::Inside;
 pub use interrupt::{Interrupt, InterruptId, Resume};
+pub use keys::{Key, Keys};
 pub use names::{COPY, END, INPUT, INTERRUPT, START};
 pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};
 pub use run::{
@@ -80,6 +83,7 @@ pub use stream::{
     EVENT_BUFFER, Event, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys, REDACTED, ToolEvent,
     UnknownStreamMode,
 };
+pub use untyped::{JsonStep, JsonView};
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.
 extern crate self as mesh_graph;

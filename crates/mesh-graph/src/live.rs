@@ -289,31 +289,32 @@ fn key_error(schema: &Schema, index: usize) -> impl Fn(crate::value::CodecError)
 fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError> {
     let channel = &schema.channels()[index];
     let wrap = key_error(schema, index);
-    let mut value = channel.initial.clone().unwrap_or_else(|| Arc::clone(&channel.default));
+    let mut value = channel.initial.clone();
     for blob in blobs {
-        match blob {
-            Blob::Full(bytes) => value = channel.codec.decode(bytes).map_err(&wrap)?,
+        value = match blob {
+            Blob::Full(bytes) => Some(channel.codec.decode(bytes).map_err(&wrap)?),
             Blob::Delta { updates, .. } => {
                 let mut decoded = Vec::with_capacity(updates.len());
                 for update in updates {
                     decoded.push(channel.codec.decode(&update.0).map_err(&wrap)?);
                 }
-                value = match channel.rule.reducer() {
+                match channel.rule.reducer() {
                     Some(reducer) => {
-                        reducer::fold(&**reducer, Some(value), decoded).map_err(|error| {
+                        let folded = reducer::fold(&**reducer, value, decoded);
+                        Some(folded.map_err(|error| {
                             wrap(crate::value::CodecError::Mismatch {
                                 expected: channel.codec.type_name(),
                                 reason: error.to_string(),
                             })
-                        })?
+                        })?)
                     }
                     // The key had a reducer when this was written: the last update stands.
-                    None => decoded.pop().unwrap_or(value),
-                };
+                    None => decoded.pop().or(value),
+                }
             }
-        }
+        };
     }
-    Ok(value)
+    Ok(value.unwrap_or_else(|| Arc::clone(&channel.default)))
 }
 
 pub(crate) fn encode_value(
@@ -361,6 +362,8 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Result<Vec<PendingSen
             let wrap = |source| KeyError { key: format!("Send to {}", spec.name), source };
             let arg = if let Some(ArgCodec::Typed(codec)) = spec.run.as_ref().map(|run| run.arg()) {
                 codec.encode(&sent.arg).map_err(wrap)?
+            } else if let Some(json) = sent.arg.downcast_ref::<Json>() {
+                stored::encode(&*core.schema.tracked(json)).map_err(wrap)?
             } else {
                 let values = sent.arg.downcast_ref::<Values>().cloned().unwrap_or_default();
                 let mut partial = BTreeMap::new();
@@ -388,6 +391,7 @@ fn decode_send(core: &Core, send: &PendingSend) -> Option<Sent> {
     let node = core.find(&send.node)?;
     let arg: Value = match core.node(node).run.as_ref()?.arg() {
         ArgCodec::Typed(codec) => codec.decode(&send.arg).ok()?,
+        ArgCodec::Json => Arc::new(stored::decode::<Json>(&send.arg).ok()?),
         ArgCodec::State => {
             let partial: BTreeMap<String, StoredUpdate> = stored::decode(&send.arg).ok()?;
             let mut values = Values(vec![None; core.schema.channels().len()]);

@@ -93,6 +93,8 @@ pub(crate) enum Input {
 pub(crate) enum ArgCodec {
     /// The node reads state: its argument is an update of these keys.
     State,
+    /// The node takes any JSON.
+    Json,
     /// The node takes a value of its own type.
     Typed(Arc<dyn Codec>),
 }

@@ -96,7 +96,7 @@ impl ToParent {
         let mut updates = Vec::with_capacity(self.updates.len());
         for update in self.updates {
             updates.push(match update {
-                Foreign::Json(json) => Update::from_json(schema, json, |_| true)?,
+                Foreign::Json(json) => Update::of_command(schema, json)?,
                 Foreign::Keyed(writes) => keyed(schema, writes)?,
             });
         }

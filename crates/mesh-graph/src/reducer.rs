@@ -4,6 +4,8 @@
 //! owns its left value; when somebody still looks at it, it is copied first.
 //! Semantics: LangGraph's reducers; a typed channel always starts from its default.
 
+pub(crate) mod json;
+
 use std::{
     any::{Any, type_name},
     collections::{BTreeMap, HashMap},
@@ -259,7 +261,9 @@ pub(crate) fn fold(
 ) -> Result<Value, ReduceError> {
     let folded = catch_unwind(AssertUnwindSafe(|| match current.or_else(|| reducer.initial()) {
         Some(current) => reducer.fold(current, updates),
-        None if updates.is_empty() => Err(ReduceError::Type { expected: "anything at all" }),
+        None if updates.is_empty() => {
+            Err(ReduceError::Refused { reason: "expected an update".to_owned() })
+        }
         None => {
             let first = updates.remove(0);
             if updates.is_empty() { Ok(first) } else { reducer.fold(first, updates) }

@@ -282,6 +282,28 @@ impl Update {
         Ok(update)
     }
 
+    /// The update of a command: an object of state keys, or a list of `[key, value]` pairs, by
+    /// which a key can be written several times.
+    ///
+    /// # Errors
+    /// As [`Update::from_json`].
+    pub(crate) fn of_command(schema: &Schema, json: Json) -> Result<Self, Failure> {
+        let Json::Array(pairs) = json else { return Self::from_json(schema, json, |_| true) };
+        let mut update = Self::default();
+        for pair in pairs {
+            let pair = match pair {
+                Json::Array(pair) => <[Json; 2]>::try_from(pair).ok(),
+                _ => None,
+            };
+            let Some([Json::String(key), value]) = pair else {
+                return Err(Failure::invalid_update("expected a list of [key, value] pairs"));
+            };
+            let object = Json::Object(Map::from_iter([(key, value)]));
+            update.writes.extend(Self::from_json(schema, object, |_| true)?.writes);
+        }
+        Ok(update)
+    }
+
     /// The JSON object of the writes: what the `updates` stream shows. Several writes to one key
     /// show the last one.
     pub(crate) fn to_json(&self, schema: &Schema) -> Result<Json, KeyError> {

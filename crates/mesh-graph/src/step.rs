@@ -17,7 +17,7 @@ use crate::{
     canonical::InputHash,
     checkpoint::{TaskPath, TaskRecord},
     context::{Ctx, TaskContext},
-    error::{Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
+    error::{Failure, FailureKind, NodeError, NodeResult},
     interrupt::first_128,
     run::Durability,
     stored,
@@ -121,7 +121,7 @@ fn take(counter: &mut u32) -> u32 {
 }
 
 fn broken(kind: FailureKind, message: String) -> NodeError {
-    NodeError(NodeErrorKind::Refused(Failure::new(kind, message)))
+    NodeError::refused(Failure::new(kind, message))
 }
 
 impl Steps {

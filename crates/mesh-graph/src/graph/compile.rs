@@ -41,6 +41,7 @@ impl Compiler {
             name: start,
             run: None,
             defer: false,
+            reads: None,
             exits: Exits::default(),
             targets: Vec::new(),
             cache: None,
@@ -62,6 +63,7 @@ impl Compiler {
             }
             mistakes.extend(draft.run.mistakes(&draft.name, &schema));
             let id = nodes.len() as NodeId;
+            let reads = draft.reads.map(|keys| reads(&schema, &draft.name, &keys, &mut mistakes));
             by_name.insert(Arc::clone(&draft.name), id);
             targets.push((id, draft.targets));
             nodes.push(NodeSpec {
@@ -69,6 +71,7 @@ impl Compiler {
                 name: draft.name,
                 run: Some(draft.run),
                 defer: draft.defer,
+                reads,
                 exits: Exits::default(),
                 targets: Vec::new(),
                 cache: draft.cache,
@@ -209,4 +212,22 @@ impl Compiler {
             self.nodes[source as usize].exits.routers.push(router);
         }
     }
+}
+
+/// Where the keys are that a node reads.
+fn reads(
+    schema: &Schema,
+    node: &str,
+    keys: &[Arc<str>],
+    mistakes: &mut Vec<Mistake>,
+) -> Box<[usize]> {
+    let place = |key: &Arc<str>| {
+        let found = schema.index(key);
+        if found.is_none() {
+            let (node, key) = (node.to_owned(), key.to_string());
+            mistakes.push(Mistake::UnknownKey { node, key });
+        }
+        found
+    };
+    keys.iter().filter_map(place).collect()
 }

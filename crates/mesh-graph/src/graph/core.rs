@@ -26,7 +26,7 @@ pub(crate) type JoinId = u32;
 /// The number of the hidden node that applies the input.
 pub(crate) const START_ID: NodeId = 0;
 /// A router's function over the fresh state of its task.
-pub(super) type Decide = Arc<dyn Fn(&Schema, &Values) -> Route + std::marker::Send + Sync>;
+pub(super) type Decide = Arc<dyn Fn(&Arc<Schema>, &Values) -> Route + std::marker::Send + Sync>;
 
 /// A compiled graph without its types: what the planner and the driver work on.
 pub(crate) struct Core {
@@ -46,6 +46,8 @@ pub(crate) struct NodeSpec {
     /// `None` for START, which applies the input.
     pub(crate) run: Option<Arc<dyn NodeFn>>,
     pub(crate) defer: bool,
+    /// The keys it reads, of an untyped state; none stands for all.
+    pub(crate) reads: Option<Box<[usize]>>,
     pub(crate) exits: Exits,
     /// `branch:to:<name>`, as streams show what triggered a task.
     pub(crate) trigger: Arc<str>,
@@ -200,6 +202,9 @@ impl Core {
                 }
             }
             (ArgCodec::Typed(codec), Arg::State(_)) => Err(wrong(codec.type_name())),
+            (ArgCodec::Json, Arg::Json(json)) => Ok(Arc::new(json)),
+            (ArgCodec::Json, Arg::Typed(value)) if value.is::<Json>() => Ok(value),
+            (ArgCodec::Json, Arg::Typed(_) | Arg::State(_)) => Err(wrong("JSON value")),
         }
     }
 

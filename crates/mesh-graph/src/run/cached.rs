@@ -59,13 +59,14 @@ fn key_of(task: &TaskContext, input: &Input, policy: &CachePolicy) -> Option<Cac
     let spec = core.node(task.0.node);
     let run = spec.run.as_ref()?;
     let state = |values: &Values| {
-        let reads = run.reads();
+        let reads = spec.reads.as_deref().or_else(|| run.reads());
         let read = |index, _: &Channel| reads.is_none_or(|reads| reads.contains(&index));
         core.schema.to_json(values, read).ok()
     };
     let json: Option<Json> = match (input, run.arg()) {
         (Input::Snapshot(values), _) => state(values),
         (Input::Arg(value), ArgCodec::Typed(codec)) => codec.to_json(value).ok(),
+        (Input::Arg(value), ArgCodec::Json) => value.downcast_ref::<Json>().cloned(),
         (Input::Arg(value), ArgCodec::State) => state(value.downcast_ref::<Values>()?),
     };
     if json.is_none() {

@@ -377,6 +377,7 @@ fn show_input(core: &Core, node: NodeId, input: &Input) -> Json {
         Input::Snapshot(snapshot) => values(snapshot),
         Input::Arg(arg) => match core.node(node).run.as_ref().map(|run| run.arg()) {
             Some(ArgCodec::Typed(codec)) => codec.to_json(arg).unwrap_or_default(),
+            Some(ArgCodec::Json) => arg.downcast_ref::<Json>().cloned().unwrap_or_default(),
             _ => arg.downcast_ref::<Values>().map_or(Json::Null, values),
         },
     }
