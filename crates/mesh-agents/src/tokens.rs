@@ -39,7 +39,7 @@ impl<'a, D: Send + Sync + 'static> Tokens<'a, D> {
     }
 
     /// For a task that has asked a model this many times before.
-    pub(crate) fn from_call(mut self, earlier: u32) -> Self {
+    pub(crate) fn after_calls(mut self, earlier: u32) -> Self {
         self.earlier = earlier;
         self
     }

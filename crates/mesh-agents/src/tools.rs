@@ -19,8 +19,8 @@ use serde_json::{Map, Value as Json};
 pub use function::{FnTool, tool};
 pub(crate) use node::last_assistant;
 pub use node::{
-    ErrorKind, NextTool, NoAssistantMessage, TOOL_CALLS_MAX, ToolErrors, ToolJob, ToolNode,
-    ToolNodeError, ToolRequest, ToolTimeout, tools_condition,
+    ErrorKind, NextTool, NoAssistantMessage, TOOL_CALLS_MAX, TellError, ToolErrors, ToolJob,
+    ToolNode, ToolNodeError, ToolRequest, ToolTimeout, tools_condition,
 };
 
 /// A function that a model may call. [`tool`] makes one of an async function.

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use mesh_graph::{
     Arg, CompileError, Compiled, Ctx, END, Goto, Graph, NodeResult, START, Send, View,
 };
-use mesh_model::{ChatModel, ChatRequest, ResponseSchema, ToolCall};
+use mesh_model::{ChatModel, ChatRequest, Message, ResponseSchema, ToolCall};
 use schemars::{JsonSchema, generate::SchemaSettings};
 
 use super::{
@@ -94,6 +94,12 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A team is to begin with an agent that it does not have.
+    #[error("the team has no agent `{agent}` to begin with")]
+    NoMember {
+        /// The name as given.
+        agent: String,
+    },
     /// The graph cannot be compiled: two middlewares have one name, or a name cannot be used.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -111,26 +117,26 @@ pub(super) struct Agent {
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) response: Option<Response>,
     pub(super) repair: bool,
-    /// Hooks between the model and its tools, between tools and model, and at the end.
-    after_model: u32,
-    before_model: u32,
-    after_agent: u32,
+    /// Numbers of hooks: between the model and its tools, between tools and model, at the end.
+    model_hooks: u32,
+    loop_hooks: u32,
+    end_hooks: u32,
 }
 
 impl Agent {
     /// Supersteps needed, the model's own included, to run these calls and to end in order.
     pub(super) fn steps_to_run(&self, calls: &[ToolCall]) -> u32 {
-        let tools = 1 + self.after_model + 1;
+        let tools = 1 + self.model_hooks + 1;
         if self.tools.all_return_direct(calls) {
-            return tools + self.after_agent;
+            return tools + self.end_hooks;
         }
-        tools + self.before_model + 1 + self.after_model + self.after_agent
+        tools + self.loop_hooks + 1 + self.model_hooks + self.end_hooks
     }
 
     /// Supersteps needed to ask the model once more.
     pub(super) fn steps_to_try_again(&self) -> u32 {
-        let ask = 1 + self.after_model;
-        ask + self.before_model + ask + self.after_agent
+        let ask = 1 + self.model_hooks;
+        ask + self.loop_hooks + ask + self.end_hooks
     }
 }
 
@@ -155,6 +161,10 @@ impl AgentBuilder {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    pub(crate) fn name_unless_named(self, name: &str) -> Self {
+        if self.name.is_some() { self } else { self.name(name) }
     }
 
     /// What the model is told before the conversation.
@@ -239,9 +249,9 @@ impl AgentBuilder {
             self.middleware.iter().filter(|one| one.hooks().contains(&hook)).count() as u32
         };
         let agent = Arc::new(Agent {
-            after_model: count(Hook::AfterModel),
-            before_model: count(Hook::BeforeModel),
-            after_agent: count(Hook::AfterAgent),
+            model_hooks: count(Hook::AfterModel),
+            loop_hooks: count(Hook::BeforeModel),
+            end_hooks: count(Hook::AfterAgent),
             named,
             model: self.model,
             prompt: self.prompt,
@@ -360,7 +370,7 @@ impl Router {
     }
 
     fn after_tools(&self, state: &AgentStateView) -> Goto {
-        let calls = last_assistant(&state.messages).map(|m| m.tool_calls()).unwrap_or_default();
+        let calls = last_assistant(&state.messages).map(Message::tool_calls).unwrap_or_default();
         let ends = self.agent.tools.all_return_direct(calls);
         Goto::Node(Arc::clone(if ends { &self.exit } else { &self.entry }))
     }
@@ -391,17 +401,14 @@ fn graph<D: std::marker::Send + Sync + 'static>(
 
     let first = way.before_agent.first().map(|(name, _)| name.clone());
     graph.edge(START, first.unwrap_or_else(|| way.entry().to_string()));
-    match way.after_model.first() {
-        Some((hook, _)) => {
-            graph.edge(model, hook.as_str());
-        }
-        None => {
-            let router = router.clone();
-            let targets = [TOOLS.to_owned(), way.entry().to_string(), way.exit().to_string()];
-            graph
-                .route(model, move |state: &View<AgentState>| router.after_reply(state))
-                .targets(targets);
-        }
+    if let Some((hook, _)) = way.after_model.first() {
+        graph.edge(model, hook.as_str());
+    } else {
+        let router = router.clone();
+        let targets = [TOOLS.to_owned(), way.entry().to_string(), way.exit().to_string()];
+        graph
+            .route(model, move |state: &View<AgentState>| router.after_reply(state))
+            .targets(targets);
     }
     let targets = [way.entry().to_string(), way.exit().to_string()];
     graph.route(TOOLS, move |state: &View<AgentState>| router.after_tools(state)).targets(targets);

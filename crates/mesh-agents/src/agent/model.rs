@@ -62,7 +62,7 @@ impl NextModel<'_> {
         let ModelRequest { model, prompt, messages, tools, response_schema } = request;
         let prompt = prompt.map(Message::system);
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let tokens = Tokens::new(self.ctx, &*model).from_call(call);
+        let tokens = Tokens::new(self.ctx, &*model).after_calls(call);
         let request = ChatRequest {
             messages: prompt.into_iter().chain(messages).collect(),
             tools,

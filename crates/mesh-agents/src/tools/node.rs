@@ -83,8 +83,11 @@ pub enum ToolErrors {
     /// [`ToolErrors::only`].
     Only(Vec<ErrorKind>),
     /// The model is told what the function makes of the error; none raises it.
-    With(Arc<dyn Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync>),
+    With(TellError),
 }
+
+/// What the model is told of an error; none raises it.
+pub type TellError = Arc<dyn Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync>;
 
 /// A type of errors, see [`ToolErrors::only`].
 #[derive(Clone, Copy)]
@@ -541,10 +544,13 @@ fn step(answers: Vec<ToolAnswer>) -> Step<AgentState> {
     let parent = answers.iter().any(to_parent);
     let mut step = Step::none();
     let mut replies = Messages::new();
+    // A key takes one write of a task: of several commands the last one says who talks.
+    let mut active = None;
     for answer in answers {
         match answer {
             ToolAnswer::Message(message) => replies = replies.and(message),
-            ToolAnswer::Command(command) => {
+            ToolAnswer::Command(mut command) => {
+                active = command.active_agent.take().or(active);
                 if !replies.is_empty() {
                     let replies = std::mem::take(&mut replies);
                     step = step.and(AgentState::update().messages(replies));
@@ -562,20 +568,20 @@ fn step(answers: Vec<ToolAnswer>) -> Step<AgentState> {
     if !replies.is_empty() {
         step = step.and(AgentState::update().messages(replies));
     }
+    if active.is_some() {
+        step = step.and(AgentState::update().active_agent(active));
+    }
     if parent { step.parent() } else { step }
 }
 
 fn apart(command: ToolCommand) -> (AgentStateUpdate, Vec<Goto>) {
-    let ToolCommand { messages, vars, active_agent, goto, parent: _ } = command;
+    let ToolCommand { messages, vars, goto, active_agent: _, parent: _ } = command;
     let mut update = AgentState::update();
     if !messages.is_empty() {
         update = update.messages(messages);
     }
     if !vars.is_empty() {
         update = update.vars(vars);
-    }
-    if active_agent.is_some() {
-        update = update.active_agent(active_agent);
     }
     (update, goto)
 }

@@ -117,7 +117,8 @@ async fn t264_endless_calls_end_with_a_message_for_every_limit() {
 #[tokio::test]
 async fn t265_a_call_without_a_result_is_refused_or_repaired() {
     let dangling = || {
-        let call = ToolCall { id: "lost".into(), name: "echo".into(), args: Default::default() };
+        let call =
+            ToolCall { id: "lost".into(), name: "echo".into(), args: serde_json::Map::new() };
         let kind =
             Kind::Assistant { tool_calls: vec![call], invalid_tool_calls: vec![], usage: None };
         let messages = vec![Message::new(kind, ""), Message::user("go on")];

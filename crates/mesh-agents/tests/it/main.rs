@@ -9,5 +9,7 @@
 mod agents;
 mod blogger;
 mod messages;
+mod reflection;
 mod request;
+mod teams;
 mod tools;

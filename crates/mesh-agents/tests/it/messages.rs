@@ -50,10 +50,8 @@ fn chat(once: &Deps, checkpointer: &Arc<MemoryCheckpointer>) -> App<Chat> {
     let deps = Arc::clone(once);
     graph.route("say", move |chat| {
         deps.seen.lock().unwrap().push(ids(&chat.messages).join(" "));
-        match deps.route.swap(false, Ordering::SeqCst) {
-            true => Route::from(None::<&str>),
-            false => Route::from(END),
-        }
+        let breaks = deps.route.swap(false, Ordering::SeqCst);
+        if breaks { Route::from(None::<&str>) } else { Route::from(END) }
     });
     let app = graph.compile().unwrap().app(Arc::clone(once));
     app.checkpointer(Arc::clone(checkpointer) as Arc<_>)

@@ -67,8 +67,8 @@ impl Runs {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Place> {
-        let newest_first = self.runs.iter().enumerate().rev();
-        newest_first.filter_map(|(run, held)| Some(Place(run, held.find(id)?))).next()
+        let mut newest_first = self.runs.iter().enumerate().rev();
+        newest_first.find_map(|(run, held)| Some(Place(run, held.find(id)?)))
     }
 
     /// Appends. A run that is not longer than the one after it takes that one in.

@@ -146,7 +146,7 @@ fn naive(talk: &mut Vec<(String, String)>, update: &str) -> bool {
         if let Some((id, text)) = word.split_once(':') {
             removed.retain(|gone| gone != id);
             match talk.iter_mut().find(|(known, _)| known == id) {
-                Some(slot) => slot.1 = text.to_owned(),
+                Some(slot) => text.clone_into(&mut slot.1),
                 None => talk.push((id.to_owned(), text.to_owned())),
             }
         } else {
