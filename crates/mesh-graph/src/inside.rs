@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     app::{App, Patch, Untyped},
-    checkpoint::{Checkpoint, CheckpointId, Place, TaskId},
+    checkpoint::{Checkpoint, CheckpointId, Place, TaskId, TaskRecord},
     checkpointer::{Checkpointer, Filter, Loaded},
     error::Error,
     graph::Core,
@@ -121,7 +121,7 @@ impl Inside {
         let (shared, head) = self.shared(thread).await?;
         let (at, update) = patch.for_state(&self.seat.core.schema)?;
         let done = update::bulk_update(shared, at, vec![vec![update]]).await?;
-        let asked = head.tasks.iter().flat_map(|record| record.open_interrupts());
+        let asked = head.tasks.iter().flat_map(TaskRecord::open_interrupts);
         self.forget(&head.checkpoint, asked.map(|interrupt| interrupt.id).collect(), thread)
             .await?;
         Ok(done)
@@ -141,7 +141,7 @@ impl Inside {
         let (shared, head) = self.shared(thread).await?;
         update::resolve_task(shared, task, resolution).await?;
         let records = head.tasks.iter().filter(|record| record.id == task);
-        let asked = records.flat_map(|record| record.open_interrupts());
+        let asked = records.flat_map(TaskRecord::open_interrupts);
         self.forget(&head.checkpoint, asked.map(|interrupt| interrupt.id).collect(), thread).await
     }
 
@@ -157,7 +157,7 @@ impl Inside {
         shared.ns_text = Arc::from(self.ns.as_str());
         shared.parents = head.checkpoint.parents.clone();
         shared.above.caller = head.checkpoint.caller;
-        shared.above.watched = self.seat.watched.clone();
+        shared.above.watched.clone_from(&self.seat.watched);
         shared.place = Some(place);
         Ok((Arc::new(shared), head))
     }

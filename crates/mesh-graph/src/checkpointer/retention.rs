@@ -40,6 +40,8 @@ pub struct Fact {
     run_id: Option<String>,
     /// Checkpoints of the ancestors, by namespace.
     parents: Vec<(String, CheckpointId)>,
+    /// Where per-thread graphs below it stand, by namespace.
+    instances: Vec<(String, CheckpointId)>,
     /// Something is left to run.
     unfinished: bool,
     /// A question of one of its tasks waits for an answer.
@@ -60,6 +62,7 @@ impl Fact {
             at_ms: checkpoint.at_ms,
             run_id: checkpoint.run_id.clone(),
             parents: checkpoint.parents.iter().map(|(ns, id)| (ns.clone(), *id)).collect(),
+            instances: checkpoint.instances.iter().map(|(ns, id)| (ns.clone(), *id)).collect(),
             unfinished: is_unfinished(&checkpoint.pending),
             asks: tasks.into_iter().any(asks),
         }
@@ -93,12 +96,24 @@ impl PlaceFacts {
         if self.ns.is_empty() {
             return None;
         }
-        Some(self.ns.rsplit_once('|').map_or("", |(parent, _)| parent))
+        Some(self.task_ns().rsplit_once('|').map_or("", |(parent, _)| parent))
+    }
+
+    /// The namespace without the ordinal or the key of a call inside a node.
+    fn task_ns(&self) -> &str {
+        match self.ns.rsplit_once('|') {
+            Some((task, call))
+                if call.starts_with(':') || call.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                task
+            }
+            _ => &self.ns,
+        }
     }
 
     /// Whether it belongs to one task of its parent, and not to the thread as a whole.
     fn is_of_a_task(&self) -> bool {
-        let last = self.ns.rsplit('|').next().unwrap_or_default();
+        let last = self.task_ns().rsplit('|').next().unwrap_or_default();
         last.contains(':')
     }
 }
@@ -200,6 +215,7 @@ fn doomed_by(places: &[PlaceFacts], mut kept: Kept) -> Vec<Vec<CheckpointId>> {
             own.extend(known);
         }
     }
+    keep_instances(places, &mut kept);
     places
         .iter()
         .map(|place| {
@@ -208,6 +224,25 @@ fn doomed_by(places: &[PlaceFacts], mut kept: Kept) -> Vec<Vec<CheckpointId>> {
             place.checkpoints.iter().filter(goes).map(|fact| fact.id).collect()
         })
         .collect()
+}
+
+/// Keeps the checkpoints of per-thread graphs that others of those kept go on from.
+fn keep_instances(places: &[PlaceFacts], kept: &mut Kept) {
+    let facts: HashMap<(&str, CheckpointId), &Fact> = places
+        .iter()
+        .flat_map(|place| place.checkpoints.iter().map(|fact| ((&*place.ns, fact.id), fact)))
+        .collect();
+    // Every checkpoint is looked at once at most: when it is kept.
+    let mut open: Vec<(String, CheckpointId)> =
+        kept.iter().flat_map(|(ns, ids)| ids.iter().map(|id| (ns.clone(), *id))).collect();
+    while let Some((ns, id)) = open.pop() {
+        let Some(fact) = facts.get(&(&*ns, id)) else { continue };
+        for (below, at) in &fact.instances {
+            if kept.entry(below.clone()).or_default().insert(*at) {
+                open.push((below.clone(), *at));
+            }
+        }
+    }
 }
 
 /// The values of a place that its checkpoints are made of, collected from what stays.

@@ -104,6 +104,10 @@ impl Slot {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box around the effect would cost every task an allocation"
+)]
 pub(super) enum SlotState {
     Waiting,
     Done(Effect),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use mesh_graph::{
     Checkpointer, Compiled, Ctx, Durability, END, Error, Graph, MemoryCheckpointer, NodeResult,
-    Patch, Resolution, Resume, START, Sharing, State, Status, View, checkpoint::Place,
-    checkpointer::Filter,
+    Patch, Resolution, Resume, START, Sharing, State, Status, View,
+    checkpoint::Place,
+    checkpointer::{Filter, Retention},
 };
 use serde_json::{Value as Json, json};
 
@@ -258,6 +259,24 @@ async fn a_per_thread_child_of_a_replayed_parent_is_as_it_was_then() {
     assert_eq!(log(&bench.invoke(empty()).await), third);
     let old = bench.run(empty()).at(turns[1]).invoke().await.unwrap();
     assert_eq!(log(&old), third);
+}
+
+#[tokio::test]
+async fn pruning_keeps_the_state_of_a_per_thread_child_that_the_head_goes_on_from() {
+    let child = Lab::new("S -> c")
+        .with("c", |s, _| async move { Ok(S::update().push_log(format!("c{}", s.log.len()))) })
+        .compile()
+        .per_thread();
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let bench = Bench::on(&parent_of(&child), Arc::clone(&checkpointer));
+    bench.invoke(empty()).await;
+    let first = bench.app.state("t").await.unwrap().checkpoint.unwrap();
+    bench.invoke(empty()).await;
+    // The head is a branch of the first turn; the child's newest state is of the second.
+    let patch = Patch::values(json!({"log": ["edit"]})).as_node("sub").at(first);
+    bench.app.update_state("t", patch).await.unwrap();
+    assert!(checkpointer.prune("t", Retention::Heads).await.unwrap() > 0);
+    assert_eq!(log(&bench.invoke(empty()).await), ["p", "c0", "edit", "p", "c0", "c1"]);
 }
 
 #[tokio::test]
