@@ -116,12 +116,16 @@ fn keyed(schema: &Schema, writes: Vec<KeyedWrite>) -> Result<Update, Failure> {
 }
 
 /// Takes a value from a channel of one graph to a channel of another: as it is when both have the
-/// same Rust type, through JSON otherwise.
+/// same Rust type, through JSON otherwise. JSON itself is looked at again, because the other
+/// channel may have a schema of its own.
 ///
 /// # Errors
 /// [`CodecError`] when the value has no JSON form or the other channel refuses it.
 pub(crate) fn cross(value: &Value, from: &dyn Codec, to: &dyn Codec) -> Result<Value, CodecError> {
-    if to.accepts(value) { Ok(Arc::clone(value)) } else { to.from_json(from.to_json(value)?) }
+    if to.accepts(value) && !value.is::<Json>() {
+        return Ok(Arc::clone(value));
+    }
+    to.from_json(from.to_json(value)?)
 }
 
 /// The failure of a command to a parent that is not there.

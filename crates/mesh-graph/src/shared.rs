@@ -11,7 +11,7 @@ use crate::{
     parent::cross,
     reducer,
     state::{Update, Write},
-    value::{Codec, Value},
+    value::Value,
 };
 
 /// What a parent takes over from a mounted graph that shares its keys.
@@ -26,28 +26,24 @@ pub enum Sharing {
 }
 
 /// The channels that both graphs have, as (parent's, child's) indices, and that `part` of the
-/// child's interface includes.
+/// child's interface includes. What is computed for every task is nobody's to share.
 fn both<'a>(
     parent: &'a Schema,
     child: &'a Schema,
     part: impl Fn(&Channel) -> bool + 'a,
 ) -> impl Iterator<Item = (usize, usize)> + 'a {
-    child
-        .channels()
-        .iter()
-        .enumerate()
-        .filter(move |(_, channel)| part(channel))
-        .filter_map(|(index, channel)| parent.index(&channel.key).map(|parent| (parent, index)))
+    let own = |channel: &Channel| !matches!(channel.rule, Rule::Managed(_));
+    let theirs = child.channels().iter().enumerate();
+    theirs
+        .filter(move |(_, channel)| part(channel) && own(channel))
+        .filter_map(|(index, channel)| Some((parent.index(&channel.key)?, index)))
+        .filter(move |(ours, _)| own(&parent.channels()[*ours]))
 }
 
-/// Whether values of one codec can be had from the other's: the same Rust type, or JSON.
+/// Whether values of one channel can be had from the other's: the same Rust type, or JSON.
 fn fit(one: &Channel, other: &Channel) -> bool {
-    let json = |codec: &dyn Codec| codec.accepts(&json_null());
-    one.codec.accepts(&other.default) || json(&*one.codec) || json(&*other.codec)
-}
-
-fn json_null() -> Value {
-    std::sync::Arc::new(serde_json::Value::Null)
+    let json = |channel: &Channel| channel.default.is::<serde_json::Value>();
+    one.codec.accepts(&other.default) || json(one) || json(other)
 }
 
 /// The shared keys whose types do not fit.
@@ -132,7 +128,7 @@ pub(crate) fn replayed(parent: &Schema, child: &Schema, made: &[Write]) -> NodeR
                     })?;
                 vec![Write { channel: ours, overwrite: true, value }]
             }
-            (Rule::Reduce(_), None) => {
+            (Rule::Reduce(_) | Rule::Topic { .. }, None) => {
                 let plain =
                     |write| Ok(Write { channel: ours, overwrite: false, value: cross(write)? });
                 writes.iter().map(plain).collect::<NodeResult<_>>()?

@@ -257,7 +257,9 @@ impl Drawing {
             }
         }
         if let Some((_, edges)) = groups.get("") {
-            edges.iter().for_each(|edge| write_edge(&mut text, edge));
+            for edge in edges {
+                write_edge(&mut text, edge);
+            }
         }
         write_groups(&mut text, &groups, "");
         text.push_str("\tclassDef default fill:#f2f0ff,line-height:1.2\n");
@@ -308,7 +310,9 @@ fn write_groups(
                 let own = node.id.rsplit(':').next().unwrap_or(&node.id);
                 write_node(text, node, own);
             }
-            edges.iter().for_each(|edge| write_edge(text, edge));
+            for edge in edges {
+                write_edge(text, edge);
+            }
         }
         write_groups(text, groups, mount);
         text.push_str("\tend\n");

@@ -1,7 +1,8 @@
 //! H. Mounted graphs that share keys with their parent.
 
 use mesh_graph::{
-    Compiled, Ctx, Durability, Graph, Mistake, Mode, START, Send, Sharing, State, Status, View,
+    Compiled, Ctx, Durability, FailureKind, Graph, Key, Keys, Mistake, Mode, START, Send, Sharing,
+    State, Status, Untyped, View,
 };
 use serde_json::json;
 
@@ -170,4 +171,69 @@ fn shared_keys_of_different_types_do_not_compile() {
         panic!("{error}");
     };
     assert_eq!((node.as_str(), key.as_str()), ("sub", "x"));
+}
+
+fn json_keys() -> Keys {
+    Keys::new()
+        .key(Key::new("x").schema(json!({"type": ["integer", "null"], "maximum": 9})))
+        .key(Key::new("log").append())
+        .key(Key::new("heard").accumulating_topic())
+}
+
+#[tokio::test]
+async fn graphs_of_both_kinds_share_keys_with_each_other() {
+    for sharing in [Sharing::Writes, Sharing::Values] {
+        let doubled: &[&str] = if sharing == Sharing::Values { &["i", "p"] } else { &[] };
+        let log = |own: &[&'static str]| [&["i", "p"][..], doubled, own].concat();
+
+        let mut parent = Graph::<Untyped, Deps>::untyped("json", json_keys());
+        parent.node_json("p", |_, _: Ctx<Deps>| async { Ok(json!({"log": ["p"]})) });
+        parent.mount_shared("sub", &counts(), sharing);
+        parent.edge(START, "p").edge("p", "sub");
+        let app = parent.compile().unwrap().app(Deps::default());
+        let outcome = app.run_json(json!({"log": ["i"]})).invoke().await.unwrap();
+        assert_eq!(outcome.json().unwrap()["log"], json!(log(&["s1", "s2:3"])), "{sharing:?}");
+
+        let mut child = Graph::<Untyped, Deps>::untyped("json", json_keys());
+        child.node_json("c", |state, _: Ctx<Deps>| async move {
+            let seen = state.get("log").and_then(|log| log.as_array().map(Vec::len));
+            Ok(json!({"log": [format!("c:{}", seen.unwrap_or_default())], "x": 3}))
+        });
+        child.edge(START, "c");
+        let child = child.compile().unwrap();
+        let mut parent = Graph::<S, Deps>::new("typed");
+        parent.node("p", appends());
+        parent.mount_shared("sub", &child, sharing);
+        parent.edge(START, "p").edge("p", "sub");
+        let bench = Bench::new(&parent.compile().unwrap());
+        let outcome = bench.invoke(i()).await;
+        assert_eq!(outcome.json().unwrap(), json!({"x": 3, "log": log(&["c:2"])}), "{sharing:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_crosses_has_to_fit_the_other_side() {
+    let child = Lab::new("S -> c").with("c", |_, _| async { Ok(S::update().x(Some(10))) });
+    let mut parent = Graph::<Untyped, Deps>::untyped("json", json_keys());
+    parent.mount_shared("sub", &child.compile(), Sharing::Writes);
+    parent.edge(START, "sub");
+    let app = parent.compile().unwrap().app(Deps::default());
+    let error = app.run_json(json!({})).invoke().await.unwrap_err();
+    assert_eq!(error.failure_kind(), Some(&FailureKind::BadValue { key: "x".to_owned() }));
+}
+
+#[tokio::test]
+async fn every_write_to_a_topic_is_replayed() {
+    let topics = || Keys::from_iter([Key::new("heard").accumulating_topic()]);
+    let mut child = Graph::<Untyped, Deps>::untyped("child", topics());
+    for name in ["c1", "c2"] {
+        child.node_json(name, move |_, _: Ctx<Deps>| async move { Ok(json!({"heard": name})) });
+    }
+    child.sequence([START, "c1", "c2"]);
+    let mut parent = Graph::<Untyped, Deps>::untyped("parent", topics());
+    parent.mount_shared("sub", &child.compile().unwrap(), Sharing::Writes);
+    parent.edge(START, "sub");
+    let app = parent.compile().unwrap().app(Deps::default());
+    let outcome = app.run_json(json!({"heard": ["before"]})).invoke().await.unwrap();
+    assert_eq!(outcome.json().unwrap(), json!({"heard": ["before", "c1", "c2"]}));
 }
