@@ -26,8 +26,8 @@ use crate::{
     names::INTERRUPT,
     parent::no_parent,
     run::{
-        self, Above, Breakpoints, Durability, Finished, Limits, RECURSION_LIMIT, Request,
-        RunShared, Status, Warning,
+        self, Above, Breakpoints, Durability, Finished, Limits, OnPending, RECURSION_LIMIT,
+        Request, RunShared, Status, Warning,
     },
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
@@ -218,6 +218,7 @@ impl<S> App<S> {
                 durability: Durability::default(),
                 before: self.inner.before.clone(),
                 after: self.inner.after.clone(),
+                on_pending: OnPending::default(),
             },
             concurrency: None,
             run_id: None,
@@ -533,6 +534,12 @@ impl<S> Run<S> {
     /// that waits for its graph does not count.
     pub fn max_concurrency(mut self, nodes: usize) -> Self {
         self.concurrency = Some(nodes);
+        self
+    }
+
+    /// What becomes of the thread's unfinished superstep when the run has an input.
+    pub fn on_pending(mut self, on_pending: OnPending) -> Self {
+        self.limits.on_pending = on_pending;
         self
     }
 

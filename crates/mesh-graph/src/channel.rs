@@ -255,8 +255,7 @@ impl Schema {
             } else if known.rule.plain() {
                 self.managed |= matches!(channel.rule, Rule::Managed(_));
                 let (input, output) = (known.input, known.output);
-                let sensitive = known.sensitive || channel.sensitive;
-                let messages = known.messages || channel.messages;
+                let (sensitive, messages) = (known.sensitive, known.messages);
                 *known = Channel { input, output, sensitive, messages, ..channel };
                 return index;
             } else {
@@ -270,7 +269,6 @@ impl Schema {
             } else {
                 known.input |= channel.input;
                 known.output |= channel.output;
-                known.sensitive |= channel.sensitive;
             }
             index
         };

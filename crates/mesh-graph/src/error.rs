@@ -42,6 +42,13 @@ pub enum Error {
     /// This needs stored state.
     #[error("the graph has no checkpointer, so nothing was stored to continue from")]
     NoCheckpointer,
+    /// The thread has an unfinished superstep, and the run was told not to discard it; see
+    /// [`crate::OnPending::Reject`].
+    #[error("the thread has unfinished tasks ({}): resume it before giving it a new input", nodes.join(", "))]
+    PendingTasks {
+        /// The nodes that would run next, finished or not.
+        nodes: Vec<String>,
+    },
     /// An answer was given, but nothing asks.
     #[error("nothing to resume: no interrupt is pending")]
     NothingToResume,

@@ -72,7 +72,8 @@ pub use keys::{Key, Keys};
 pub use names::{COPY, END, INPUT, INTERRUPT, START};
 pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};
 pub use run::{
-    Breakpoints, CANCEL_GRACE, Durability, RECURSION_LIMIT, SIBLING_GRACE, Status, Warning,
+    Breakpoints, CANCEL_GRACE, Durability, OnPending, RECURSION_LIMIT, SIBLING_GRACE, Status,
+    Warning,
 };
 pub use shared::Sharing;
 pub use snapshot::{StateSnapshot, TaskSnapshot};

@@ -69,6 +69,22 @@ pub enum Durability {
     Exit,
 }
 
+/// What becomes of a thread's unfinished superstep when a new input arrives.
+///
+/// Its unfinished tasks never run again, and where its finished ones lead is forgotten: the new
+/// input starts from START. It is about the thread as it stands; a run from an older checkpoint
+/// leaves what came after it alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnPending {
+    /// The writes of its finished tasks are dropped as well. LangGraph always does this.
+    #[default]
+    Discard,
+    /// The input is refused with [`Error::PendingTasks`].
+    Reject,
+    /// The writes of its finished tasks are kept in the state that the input finds.
+    KeepFinished,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -185,6 +201,7 @@ pub(crate) struct Limits {
     pub(crate) durability: Durability,
     pub(crate) before: Breakpoints,
     pub(crate) after: Breakpoints,
+    pub(crate) on_pending: OnPending,
 }
 
 impl RunShared {

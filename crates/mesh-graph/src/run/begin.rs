@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    Finished, Request, Status,
+    Finished, OnPending, Request, Status,
     driver::{Driver, distinct},
     saving::Written,
     telling::Standing,
@@ -75,8 +75,10 @@ impl Driver {
                 if at.is_none() {
                     // What a command wrote was accepted: it is part of the state that the new
                     // input finds.
-                    let commands = loaded.tasks.into_iter().filter(|task| task.id == TaskId::NULL);
-                    self.adopt(commands.collect())?;
+                    let (commands, tasks) =
+                        loaded.tasks.into_iter().partition(|task| task.id == TaskId::NULL);
+                    self.adopt(commands)?;
+                    self.give_up_pending(tasks)?;
                 }
                 self.take_input(start).await?;
                 Ok(Begun::Ready)
@@ -98,6 +100,37 @@ impl Driver {
             Request::Command { resume, start } => self.command(loaded, resume, start, at).await,
             Request::Anew(_) | Request::Reanswer { .. } => Err(Error::EmptyInput),
         }
+    }
+
+    /// Does with the unfinished superstep what the run says, before a new input is taken.
+    fn give_up_pending(&mut self, tasks: Vec<TaskRecord>) -> Result<(), Error> {
+        let on_pending = self.shared.limits.on_pending;
+        if on_pending == OnPending::Discard || self.live.ready.is_idle() {
+            return Ok(());
+        }
+        let core = Arc::clone(self.core());
+        let base = self.base();
+        let planned = superstep::plan(&core, &self.live);
+        if on_pending == OnPending::Reject {
+            let nodes = planned.iter().map(|task| core.node(task.node).name.to_string());
+            return Err(Error::PendingTasks { nodes: nodes.collect() });
+        }
+        let mut done = Vec::new();
+        for planned in &planned {
+            let id = self.task_id(planned);
+            let record = tasks.iter().find(|record| record.id == id);
+            if let Some(commit) = record.and_then(|record| record.commit.as_ref()) {
+                let updates = Effect::decode(&core, base, commit)?.updates;
+                done.push((planned, Effect { updates, ..Effect::default() }));
+            }
+        }
+        if done.is_empty() {
+            return Ok(());
+        }
+        let changes = superstep::apply_between(&core, &mut self.live, &mut done)
+            .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
+        self.between.extend(changes.iter().map(|change| change.channel));
+        Ok(())
     }
 
     pub(super) async fn begin_new(&mut self, request: Request) -> Result<Begun, Error> {

@@ -24,7 +24,7 @@ use crate::{
     stream::Sink,
 };
 
-use super::{Breakpoints, Finished, Limits, Request, RunShared, Status, drive};
+use super::{Breakpoints, Finished, Limits, OnPending, Request, RunShared, Status, drive};
 
 /// Checkpoints of per-thread graphs, by namespace.
 pub(crate) type Instances = BTreeMap<String, CheckpointId>;
@@ -174,6 +174,7 @@ pub(crate) async fn drive_child(
         limits: Limits {
             before: Breakpoints::None,
             after: Breakpoints::None,
+            on_pending: OnPending::Discard,
             ..parent.limits.clone()
         },
         answers: Mutex::new(Arc::new(answers)),

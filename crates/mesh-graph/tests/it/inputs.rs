@@ -1,6 +1,6 @@
 //! D. Inputs.
 
-use mesh_graph::{Command, Error, FailureKind, Goto, Resume, Status};
+use mesh_graph::{Command, Error, FailureKind, Goto, OnPending, Resume, Status};
 use serde_json::json;
 
 use crate::kit::{Bench, Lab, S, asks, empty, fails_once, log};
@@ -151,6 +151,35 @@ async fn t092_a_new_input_discards_an_unfinished_step() {
         history,
         "3 loop []\n2 loop [bad,ok]\n1 input [__start__]\n0 loop [bad,ok]\n-1 input [__start__]"
     );
+}
+
+#[tokio::test]
+async fn t093_a_new_input_may_be_refused_or_keep_what_has_finished() {
+    let bench = Lab::new("S -> ok, bad; ok -> after").with("bad", fails_once()).app();
+    assert!(bench.run(empty()).invoke().await.is_err());
+    let before = bench.history().await;
+    let again = || bench.run(S::update().push_log("again"));
+    let error = again().on_pending(OnPending::Reject).invoke().await.unwrap_err();
+    assert!(matches!(&error, Error::PendingTasks { nodes } if *nodes == ["bad", "ok"]), "{error}");
+    assert_eq!(bench.history().await, before);
+    // The write of `ok` stays; that it led to `after` is forgotten until it runs anew.
+    let outcome = again().on_pending(OnPending::KeepFinished).invoke().await.unwrap();
+    assert_eq!(log(&outcome), ["ok", "again", "bad", "ok", "after"]);
+    assert_eq!(bench.log().await, log(&outcome));
+    assert_eq!((bench.trace.runs("ok"), bench.trace.runs("bad")), (2, 2));
+    // A finished thread has nothing pending.
+    assert!(again().on_pending(OnPending::Reject).invoke().await.is_ok());
+}
+
+#[tokio::test]
+async fn what_an_input_keeps_is_stored_with_it() {
+    let bench = Lab::new("S -> ok, bad").with("bad", fails_once()).app();
+    assert!(bench.run(empty()).invoke().await.is_err());
+    let stopped = bench.run(empty()).on_pending(OnPending::KeepFinished);
+    stopped.break_before(crate::kit::at(&["bad"])).invoke().await.unwrap();
+    let history = bench.app.history("t", &mesh_graph::checkpointer::Filter::default()).await;
+    let logs: Vec<_> = history.unwrap().iter().map(|one| one.state().log.clone()).collect();
+    assert_eq!(logs, [vec!["ok"], vec!["ok"], vec![], vec![]]);
 }
 
 #[tokio::test]

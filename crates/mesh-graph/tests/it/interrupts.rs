@@ -137,12 +137,19 @@ async fn t105_one_answer_for_two_questions_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn t106_t107_an_unanswered_task_is_not_run_again() {
+async fn t106_an_unanswered_task_is_not_run_again() {
     let bench = two_ask_one_finishes();
     let asked = bench.invoke(empty()).await.interrupts;
     let outcome = bench.answer_by_id([(id(&asked[0]), json!("A"))]).await.unwrap();
     assert_eq!(outcome.interrupts, asked[1..]);
     assert_eq!((bench.trace.runs("a"), bench.trace.runs("b")), (2, 1));
+}
+
+#[tokio::test]
+async fn t107_one_answer_is_enough_for_the_question_that_is_left() {
+    let bench = two_ask_one_finishes();
+    let asked = bench.invoke(empty()).await.interrupts;
+    bench.answer_by_id([(id(&asked[0]), json!("A"))]).await.unwrap();
     let outcome = bench.answer(json!("B")).await.unwrap();
     assert_eq!(log(&outcome), ["A", "B", "k"]);
     assert_eq!((bench.trace.runs("b"), bench.trace.runs("k")), (2, 1));

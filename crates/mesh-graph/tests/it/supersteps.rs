@@ -310,7 +310,21 @@ async fn t065_several_updates_of_one_task_are_shown_as_a_list() {
 }
 
 #[tokio::test]
-async fn t066_t067_a_goto_an_edge_and_a_route_are_all_followed() {
+async fn t066_a_goto_may_be_sends_and_nodes_together() {
+    let bench = Lab::new("S -> a")
+        .with("a", |_, _| async {
+            let send = Send::state("w", S::update().x(Some(7)));
+            Ok(Step::<S>::none().goto_all([Goto::from(send), Goto::from("c")]))
+        })
+        .with("w", |s, _| async move { Ok(S::update().push_log(format!("w{:?}", *s.x))) })
+        .with("c", |s, _| async move { Ok(S::update().push_log(format!("c{:?}", *s.x))) })
+        .app();
+    let outcome = bench.invoke(S::update().x(Some(1))).await;
+    assert_eq!(log(&outcome), ["cSome(1)", "wSome(7)"]);
+}
+
+#[tokio::test]
+async fn t067_a_goto_an_edge_and_a_route_are_all_followed() {
     let bench = Lab::new("S -> a; a -> b")
         .with("a", |_, _| async {
             Ok(Step::<S>::none().goto(Send::state("w", S::update().x(Some(7)))))
@@ -364,12 +378,18 @@ async fn t070_equal_sends_are_two_tasks() {
 }
 
 #[tokio::test]
-async fn t071_t072_the_recursion_limit_is_exact_and_counts_anew_on_resume() {
+async fn t071_the_recursion_limit_is_exact() {
     let bench = Lab::new("S -> a; a -> a").app();
     let error = bench.run(empty()).recursion_limit(3).invoke().await.unwrap_err();
     assert!(matches!(error, mesh_graph::Error::RecursionLimit { limit: 3 }));
     assert_eq!(bench.trace.runs("a"), 3);
     assert_eq!(bench.next().await, ["a"]);
+}
+
+#[tokio::test]
+async fn t072_the_recursion_limit_counts_anew_on_resume() {
+    let bench = Lab::new("S -> a; a -> a").app();
+    bench.run(empty()).recursion_limit(3).invoke().await.unwrap_err();
     let again = bench.app.resume().thread("t").recursion_limit(3).invoke().await;
     assert!(again.is_err());
     assert_eq!(bench.trace.runs("a"), 6);
