@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cache::NodeCache,
-    channel::{Channel, KeyError, Schema, Values},
+    channel::{KeyError, Schema, Values},
     checkpoint::{CheckpointId, Place, TaskId},
     checkpointer::{Checkpointer, Filter},
     command::Goto,
@@ -620,7 +620,10 @@ impl<S> Run<S> {
 
     fn shown(&self) -> Result<Option<Shown>, Error> {
         let schema = &self.inner.core.schema;
-        self.output_keys.as_ref().map(|keys| Shown::of(keys, schema)).transpose()
+        match &self.output_keys {
+            Some(keys) => Shown::of(keys, schema).map(Some),
+            None => Ok(schema.sole_output().map(Shown::One)),
+        }
     }
 
     fn ask(&mut self) -> Result<Request, Error> {
@@ -631,9 +634,7 @@ impl<S> Run<S> {
                 if let (true, Some(object)) = (core.lenient_input, json.as_object_mut()) {
                     object.retain(|key, _| core.schema.is_input(key));
                 }
-                let update =
-                    Update::from_json(&core.schema, json, |channel: &Channel| channel.input)
-                        .map_err(Error::InvalidInput)?;
+                let update = Update::from_input(&core.schema, json).map_err(Error::InvalidInput)?;
                 Request::Input(StartInput { update, leads: Leads::default() })
             }
             Asked::Continue => Request::Continue,

@@ -64,18 +64,17 @@ impl CachePolicy {
         self
     }
 
-    pub(crate) fn of_node(&self, graph: &str, node: &str, input: Json) -> CacheKey {
+    pub(crate) fn of_node(&self, graph: &str, node: &str, input: &Json) -> CacheKey {
         self.of("node", graph, node, input)
     }
 
-    #[expect(dead_code, reason = "for functional tasks")]
-    pub(crate) fn of_call(&self, graph: &str, task: &str, input: Json) -> CacheKey {
+    pub(crate) fn of_call(&self, graph: &str, task: &str, input: &Json) -> CacheKey {
         self.of("call", graph, task, input)
     }
 
     /// The kind keeps a functional task apart from a node that has its name.
-    fn of(&self, kind: &str, graph: &str, node: &str, input: Json) -> CacheKey {
-        let input = self.key.as_ref().map_or_else(|| input.clone(), |key| key(&input));
+    fn of(&self, kind: &str, graph: &str, node: &str, input: &Json) -> CacheKey {
+        let input = self.key.as_ref().map_or_else(|| input.clone(), |key| key(input));
         CacheKey {
             graph: graph.to_owned(),
             node: node.to_owned(),

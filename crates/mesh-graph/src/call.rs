@@ -51,7 +51,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// As [`Ctx::call`], with an input in JSON: an object of the graph's input keys.
     pub fn call_json<C>(&self, graph: &Compiled<C, D>, input: Json) -> Call<C> {
         let child = graph.child();
-        let input = Update::from_json(&child.core.schema, input, |channel| channel.input);
+        let input = Update::from_input(&child.core.schema, input);
         self.begin(child, self.share_deps(), input.map_err(NodeError::refused))
     }
 

@@ -217,9 +217,26 @@ pub struct Schema {
     by_key: HashMap<Arc<str>, usize>,
     managed: bool,
     messages: bool,
+    /// Set when the input and the output are a single value each: the positions of their keys.
+    single: Option<(usize, usize)>,
 }
 
 impl Schema {
+    /// A table whose input and output are single values, shown without their keys.
+    pub(crate) fn single(channels: Vec<Channel>, input: usize, output: usize) -> Self {
+        Self { single: Some((input, output)), ..Self::new(channels) }
+    }
+
+    /// The only input key, whose bare value is the input.
+    pub(crate) fn sole_input(&self) -> Option<usize> {
+        self.single.map(|(input, _)| input)
+    }
+
+    /// The only output key, whose bare value is the output.
+    pub(crate) fn sole_output(&self) -> Option<usize> {
+        self.single.map(|(_, output)| output)
+    }
+
     /// A table of these channels, in this order. Of two channels with one key the first stays:
     /// a derived schema cannot have two.
     pub fn new(channels: Vec<Channel>) -> Self {
@@ -229,12 +246,15 @@ impl Schema {
         }
         let managed = channels.iter().any(|channel| matches!(channel.rule, Rule::Managed(_)));
         let messages = channels.iter().any(|channel| channel.messages);
-        Self { channels, by_key, managed, messages }
+        Self { channels, by_key, managed, messages, single: None }
     }
 
     /// Adds the keys of another schema and returns where they are. A key that is there already
     /// has to be of the same type; of its two rules a plain one gives way to the other.
     pub(crate) fn contribute(&mut self, other: Self, mistakes: &mut Vec<Mistake>) -> Arc<[usize]> {
+        if self.channels.is_empty() {
+            self.single = other.single;
+        }
         let place = |channel: Channel| {
             let Some(index) = self.index(&channel.key) else {
                 self.managed |= matches!(channel.rule, Rule::Managed(_));
@@ -354,12 +374,18 @@ impl Schema {
 
     /// JSON Schema of the input: an object of the input keys, nothing else allowed.
     pub fn input_schema(&self) -> Json {
-        self.object_schema(|channel| channel.input)
+        match self.sole_input() {
+            Some(only) => self.channels[only].codec.schema(),
+            None => self.object_schema(|channel| channel.input),
+        }
     }
 
     /// JSON Schema of the output: an object of the output keys.
     pub fn output_schema(&self) -> Json {
-        self.object_schema(|channel| channel.output)
+        match self.sole_output() {
+            Some(only) => self.channels[only].codec.schema(),
+            None => self.object_schema(|channel| channel.output),
+        }
     }
 
     fn object_schema(&self, shown: impl Fn(&Channel) -> bool) -> Json {

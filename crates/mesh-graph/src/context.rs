@@ -59,6 +59,31 @@ pub(crate) struct TaskShared {
     pub(crate) call: Option<Box<Called>>,
 }
 
+impl TaskShared {
+    /// The surroundings of a functional task that this one starts.
+    pub(crate) fn called(&self, cause: Cause, id: TaskId, steps: Steps, call: Called) -> Self {
+        Self {
+            run: Arc::clone(&self.run),
+            node: self.node,
+            cause,
+            step: self.step,
+            remaining_steps: self.remaining_steps,
+            base: self.base,
+            id: OnceLock::from(id),
+            cancel: self.cancel.clone(),
+            answers: self.answers.clone(),
+            earlier: self.earlier.clone(),
+            forked_from: None,
+            instances: self.instances.clone(),
+            below: OnceLock::new(),
+            slot: Mutex::new(None),
+            asked: Mutex::new(Asked::default()),
+            steps: OnceLock::from(steps),
+            call: Some(Box::new(call)),
+        }
+    }
+}
+
 /// Who called a functional task.
 pub(crate) struct Called {
     /// The task whose record keeps the result.
@@ -167,7 +192,7 @@ impl TaskContext {
         facts
     }
 
-    async fn send(&self, mode: Mode, body: Body) {
+    pub(crate) async fn send(&self, mode: Mode, body: Body) {
         let shared = &self.0;
         let task = Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: 1 };
         let at_ms = shared.run.env.now_ms();
@@ -219,6 +244,10 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             Ok(deps) => Ok(Self { task, deps }),
             Err(_) => Err(NodeError::msg("the graph was started with other dependencies")),
         }
+    }
+
+    pub(crate) fn with(task: TaskContext, deps: Arc<D>) -> Self {
+        Self { task, deps }
     }
 
     pub(crate) fn task(&self) -> &TaskContext {

@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod checkpointer;
 mod command;
 mod context;
+mod entrypoint;
 pub mod env;
 pub mod error;
 mod graph;
@@ -61,6 +62,7 @@ pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoStep, Route, Send, Step};
 pub use context::{Ctx, Info};
+pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};
 pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};
 pub use graph::{
     Compiled, Drawing, DrawnEdge, DrawnNode, FanOut, Graph, Lint, NodeOptions, RouteOptions, Xray,

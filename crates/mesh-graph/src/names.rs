@@ -11,6 +11,10 @@ pub const END: &str = "__end__";
 pub const INPUT: &str = "__input__";
 /// As `as_node` of a state update: copy the addressed checkpoint as its sibling.
 pub const COPY: &str = "__copy__";
+/// The channel of what an entrypoint saved for its next run.
+pub(crate) const PREVIOUS: &str = "__previous__";
+/// Key under which a functional task's result is reported.
+pub(crate) const RETURN: &str = "__return__";
 /// Key under which pending interrupts are reported.
 pub const INTERRUPT: &str = "__interrupt__";
 
@@ -25,8 +29,8 @@ const RESERVED: [&str; 12] = [
     "__error_source_node__",
     "__no_writes__",
     "__pregel_tasks",
-    "__return__",
-    "__previous__",
+    RETURN,
+    PREVIOUS,
     "__snapshot_bumps__",
 ];
 

@@ -97,6 +97,11 @@ impl Reader<'_> {
         debug_assert!(value.is::<T>(), "channel `{}` holds another type", channel.key);
         Shared(Arc::clone(value).downcast::<T>().unwrap_or_default())
     }
+
+    /// The value of the channel at `index`, if it was ever written.
+    pub(crate) fn written<T: Send + Sync + 'static>(&self, index: usize) -> Option<Arc<T>> {
+        Arc::clone(self.values.get(index)?).downcast::<T>().ok()
+    }
 }
 
 /// A field of a view: reads like `&T` and cannot be changed.
@@ -246,6 +251,25 @@ impl Update {
     /// Whether it writes nothing.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
+    }
+
+    /// The update that a JSON input makes: an object of input keys, or the bare value of the only
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Update::from_json`].
+    pub(crate) fn from_input(schema: &Schema, json: Json) -> Result<Self, Failure> {
+        let Some(only) = schema.sole_input() else {
+            return Self::from_json(schema, json, |channel| channel.input);
+        };
+        let channel = &schema.channels()[only];
+        let value = channel
+            .codec
+            .from_json(json)
+            .map_err(|source| Failure::bad_value(&channel.key, &source))?;
+        let mut update = Self::default();
+        update.writes.push(Write { channel: only, overwrite: false, value });
+        Ok(update)
     }
 
     /// The update of a JSON object. `{"__overwrite__": v}` and

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     canonical::InputHash,
-    checkpoint::{TaskPath, TaskRecord},
+    checkpoint::{TaskId, TaskPath, TaskRecord},
     context::{Ctx, TaskContext},
     error::{Failure, FailureKind, NodeError, NodeResult},
     interrupt::first_128,
@@ -106,7 +106,6 @@ pub(crate) enum Wanted<'a> {
     Key(&'a str),
     Next,
     Now,
-    #[expect(dead_code, reason = "for functional tasks")]
     Call(Option<&'a str>),
 }
 
@@ -131,7 +130,6 @@ impl Steps {
         Self { log: Arc::new(Log(Mutex::new(log))), ..Self::default() }
     }
 
-    #[expect(dead_code, reason = "for functional tasks")]
     /// The steps inside one of this task's calls.
     pub(crate) fn inside(&self, call: &[StepName]) -> Self {
         Self { log: Arc::clone(&self.log), scope: call.to_vec(), claims: Mutex::default() }
@@ -201,6 +199,34 @@ impl Steps {
                 Err(mismatch(format!("step `{step}`: its stored result cannot be read: {error}")))
             }
         }
+    }
+}
+
+impl Claim {
+    /// The claimed place among those of its kind; 0 for a key.
+    pub(crate) fn place(&self) -> u32 {
+        match self.path.last() {
+            Some(StepName::Nth(place) | StepName::Now(place) | StepName::NthCall(place)) => *place,
+            Some(StepName::Key(_) | StepName::Call(_)) | None => 0,
+        }
+    }
+
+    /// The id of the functional task that `caller` starts under this name.
+    pub(crate) fn task_id(&self, caller: TaskId) -> TaskId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"call").update(&caller.0.to_be_bytes());
+        for name in &self.path {
+            let kind: &[u8] = match name {
+                StepName::Key(_) => b"k",
+                StepName::Nth(_) => b"n",
+                StepName::Now(_) => b"t",
+                StepName::Call(_) => b"c",
+                StepName::NthCall(_) => b"i",
+            };
+            let name = name.to_string();
+            hasher.update(kind).update(&(name.len() as u64).to_be_bytes()).update(name.as_bytes());
+        }
+        TaskId(first_128(&hasher.finalize()).max(1))
     }
 }
 

@@ -21,7 +21,7 @@ pub use ordered::ORDERED_HELD_MAX;
 pub use show::{OutputKeys, REDACTED};
 pub use tool::ToolEvent;
 
-pub(crate) use event::{Body, NextTask, Said, Task, Told};
+pub(crate) use event::{Body, NextTask, Said, Task, Told, show_update};
 pub(crate) use messages::{id as message_id, known, written};
 pub(crate) use reader::Reader;
 pub(crate) use show::Shown;

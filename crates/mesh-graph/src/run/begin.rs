@@ -17,7 +17,7 @@ use crate::{
     ids,
     interrupt::{Interrupt, InterruptId, Resume},
     live::{Effect, Ready, StartInput},
-    superstep::{self, Planned},
+    superstep::{self, Change, Planned},
 };
 
 use super::{
@@ -152,12 +152,17 @@ impl Driver {
 
     /// Accepts an input: unfinished tasks and half-filled joins of the turn before are discarded.
     pub(crate) async fn take_input(&mut self, start: StartInput) -> Result<(), Error> {
-        let mut ready = Ready::new(self.core());
-        ready.input = Some(Arc::new(start));
-        self.live.ready = ready;
-        self.live.version += 1;
+        self.live.ready = Ready::new(self.core());
         self.live.step += 1;
-        self.live.updated.clear();
+        let mut changes = Vec::new();
+        if self.core().schema.sole_input().is_some() {
+            // The input is one value that nothing merges: it needs no superstep of its own.
+            changes = self.enter(start)?;
+        } else {
+            self.live.ready.input = Some(Arc::new(start));
+            self.live.version += 1;
+            self.live.updated.clear();
+        }
         if let Some(made) = &mut self.live.made {
             made.restart();
         }
@@ -165,7 +170,17 @@ impl Driver {
             // Below a task it knows only what it enters itself; the rest is its ancestors'.
             self.live.instances = None;
         }
-        self.save(Source::Input, &[], &Written::default(), Vec::new()).await
+        self.save(Source::Input, &changes, &Written::default(), Vec::new()).await
+    }
+
+    /// Applies an input at once and follows the edges of START.
+    fn enter(&mut self, start: StartInput) -> Result<Vec<Change>, Error> {
+        let core = Arc::clone(self.core());
+        let mut effect = start.into_effect();
+        effect.leads.nodes.extend(&core.node(START_ID).exits.edges);
+        let planned = Planned::stand_in(START_ID);
+        superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
+            .map_err(|conflict| Error::InvalidInput(conflict.failure))
     }
 
     /// Starts a branch at the loaded checkpoint: same state, new ids, no stored results.
@@ -197,7 +212,10 @@ impl Driver {
             return Ok(Begun::Idle);
         }
         self.passed = self.live.version;
-        self.tell_values(&[]).await;
+        if self.core().schema.sole_output().is_none() {
+            // A single value is told when it is there.
+            self.tell_values(&[]).await;
+        }
         Ok(Begun::Ready)
     }
 

@@ -72,7 +72,7 @@ fn key_of(task: &TaskContext, input: &Input, policy: &CachePolicy) -> Option<Cac
     if json.is_none() {
         tracing::warn!(node = &*spec.name, "the input has no JSON form, so it is not cached");
     }
-    Some(policy.of_node(&core.name, &spec.name, json?))
+    Some(policy.of_node(&core.name, &spec.name, &json?))
 }
 
 /// A result that the graph no longer understands is as good as none.

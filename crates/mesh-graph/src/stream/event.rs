@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     channel::{Schema, Values},
     checkpoint::{CheckpointId, Place, Source, TaskId},
-    error::Failure,
+    error::{Failure, NodeError, NodeErrorKind},
     graph::{Core, NodeId},
     interrupt::Interrupt,
-    names::INTERRUPT,
+    names::{INTERRUPT, RETURN},
     node::{ArgCodec, Input},
     state::Update,
     superstep::Cause,
@@ -127,6 +127,17 @@ pub(crate) enum Told {
         interrupts: Vec<Interrupt>,
         cached: bool,
     },
+    CallStart {
+        id: TaskId,
+        name: Arc<str>,
+        input: Json,
+    },
+    CallEnd {
+        id: TaskId,
+        name: Arc<str>,
+        /// Its result and whether that comes from the node cache, or its error.
+        ended: Result<(Json, bool), Said>,
+    },
     Checkpoint {
         core: Arc<Core>,
         place: Place,
@@ -151,11 +162,30 @@ pub(crate) struct NextTask {
     pub(crate) interrupts: Vec<Interrupt>,
 }
 
+impl Said {
+    fn show(&self, reader: Reader) -> Json {
+        let public = self.public.as_deref().unwrap_or(FAILED);
+        let message = if reader == Reader::Program { &self.full } else { public };
+        json!({ "error": "node", "message": message })
+    }
+
+    /// What a node or a functional task says.
+    pub(crate) fn of_node(error: &NodeError) -> Self {
+        let public = match &error.0 {
+            NodeErrorKind::Failed { code: Some(_), error } => Some(error.to_string()),
+            _ => None,
+        };
+        Self { full: error.to_string(), public }
+    }
+}
+
 impl std::fmt::Debug for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Start { id, .. } => write!(f, "Start({id})"),
             Self::Result { id, .. } => write!(f, "Result({id})"),
+            Self::CallStart { id, .. } => write!(f, "CallStart({id})"),
+            Self::CallEnd { id, .. } => write!(f, "CallEnd({id})"),
             Self::Checkpoint { id, .. } => write!(f, "Checkpoint({id})"),
         }
     }
@@ -276,8 +306,8 @@ fn timestamp(at_ms: i64) -> String {
 impl Told {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Start { .. } => "task",
-            Self::Result { .. } => "task_result",
+            Self::Start { .. } | Self::CallStart { .. } => "task",
+            Self::Result { .. } | Self::CallEnd { .. } => "task_result",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }
@@ -303,6 +333,30 @@ impl Told {
                     result["cached"] = json!(true);
                 }
                 result
+            }
+            Self::CallStart { id, name, input } => json!({
+                "id": id,
+                "name": &**name,
+                "input": [[input], {}],
+                "triggers": ["__pregel_push"],
+                "metadata": {},
+            }),
+            Self::CallEnd { id, name, ended } => {
+                let (error, result) = match ended {
+                    Ok((value, _)) => (Json::Null, json!({ RETURN: value })),
+                    Err(said) => (said.show(reader), json!({})),
+                };
+                let mut shown = json!({
+                    "id": id,
+                    "name": &**name,
+                    "error": error,
+                    "result": result,
+                    "interrupts": [],
+                });
+                if let Ok((_, true)) = ended {
+                    shown["cached"] = json!(true);
+                }
+                shown
             }
             Self::Checkpoint { .. } => self.checkpoint(reader),
         }
@@ -372,7 +426,10 @@ impl NextTask {
 }
 
 fn show_input(core: &Core, node: NodeId, input: &Input) -> Json {
-    let values = |values: &Values| Shown::All.values(&core.schema, values, Vec::new());
+    let values = |values: &Values| match core.schema.sole_input() {
+        Some(only) => Shown::One(only).values(&core.schema, values, Vec::new()),
+        None => Shown::All.values(&core.schema, values, Vec::new()),
+    };
     match input {
         Input::Snapshot(snapshot) => values(snapshot),
         Input::Arg(arg) => match core.node(node).run.as_ref().map(|run| run.arg()) {

@@ -71,6 +71,9 @@ impl Shown {
 
     /// The state, with `interrupts` (already JSON) under their own key unless there are none.
     pub(crate) fn values(&self, schema: &Schema, values: &Values, interrupts: Vec<Json>) -> Json {
+        if let (Self::All, Some(only)) = (self, schema.sole_output()) {
+            return Self::One(only).values(schema, values, interrupts);
+        }
         let interrupts = (!interrupts.is_empty()).then_some(Json::Array(interrupts));
         if let Self::One(only) = self {
             return match interrupts {
@@ -98,6 +101,9 @@ impl Shown {
     /// `update | null | [updates…]` of one task: an object per update that writes a shown key, or
     /// with a single key the bare values.
     pub(crate) fn updates(&self, schema: &Schema, updates: &[Update]) -> Json {
+        if let (Self::All, Some(only)) = (self, schema.sole_output()) {
+            return Self::One(only).updates(schema, updates);
+        }
         let mut shown = Vec::new();
         for update in updates {
             let mut object = Map::new();
@@ -126,8 +132,12 @@ impl Shown {
 /// All writes of a task by key; several writes to one key as `{"$writes": […]}`.
 pub(crate) fn result(schema: &Schema, updates: &[Update]) -> Json {
     let mut by_channel: Vec<(usize, Vec<Json>)> = Vec::new();
+    let sole = schema.sole_output();
     for write in updates.iter().flat_map(|update| &update.writes) {
         let Some(channel) = schema.channels().get(write.channel) else { continue };
+        if sole.is_some_and(|only| only != write.channel) {
+            continue;
+        }
         let value = show(channel, &write.value);
         match by_channel.iter_mut().find(|(index, _)| *index == write.channel) {
             Some((_, values)) => values.push(value),

@@ -17,6 +17,7 @@ mod drawings;
 mod durability;
 mod failures;
 mod fronts;
+mod functional;
 mod inputs;
 mod interrupts;
 mod kit;
