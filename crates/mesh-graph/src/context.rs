@@ -164,7 +164,7 @@ impl TaskContext {
         self.0.run.core.node(self.0.node).tags.hidden
     }
 
-    fn wants(&self, mode: Mode) -> bool {
+    pub(crate) fn wants(&self, mode: Mode) -> bool {
         self.0.run.sink.wants(mode) && !self.is_hidden()
     }
 

@@ -50,6 +50,7 @@ const VALUE_AT: usize = 1;
 const SAVED_AT: usize = 2;
 
 /// The state of an entrypoint's graph: input, result, and what the next run finds as previous.
+#[expect(clippy::type_complexity, reason = "a marker that is never called")]
 pub struct Flow<In, Out, Save = Out>(PhantomData<fn() -> (In, Out, Save)>);
 
 /// What a [`Flow`] has given.
@@ -92,6 +93,7 @@ fn channel<T: Datum>(key: &str, rule: Rule) -> Channel {
         input: false,
         output: false,
         sensitive: false,
+        messages: false,
     }
 }
 
@@ -133,13 +135,13 @@ type Body<In, Out, Save, D> = Arc<
     dyn Fn(In, FlowCtx<D, Save>) -> BoxFuture<'static, NodeResult<Final<Out, Save>>> + Send + Sync,
 >;
 
-impl<In: Datum, Out: Datum, D: Send + Sync + 'static> Entrypoint<In, Out, Out, D> {
+impl<In: Datum, Save: Datum, D: Send + Sync + 'static> Entrypoint<In, Save, Save, D> {
     /// A graph of this function. Its result is also what the next run on the thread finds as
     /// previous.
     pub fn new<F, Fut>(name: &str, run: F) -> Self
     where
-        F: Fn(In, FlowCtx<D, Out>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = NodeResult<Out>> + Send + 'static,
+        F: Fn(In, FlowCtx<D, Save>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = NodeResult<Save>> + Send + 'static,
     {
         Self::saving(name, move |input, cx| {
             run(input, cx).map(|value| value.map(|value| Final { save: value.clone(), value }))
@@ -380,7 +382,7 @@ impl<D: Send + Sync + 'static, Save> FlowCtx<D, Save> {
             run.cache.as_ref()?;
             Some((policy.of_call(&run.core.name, &task.name, &arg), Arc::clone(policy)))
         });
-        Ok(Prepared::Run(Pending { context, claim, arg, cache }))
+        Ok(Prepared::Run(Box::new(Pending { context, claim, arg, cache })))
     }
 }
 
@@ -431,13 +433,12 @@ impl TaskContext {
     }
 
     async fn tell_call(&self, told: impl FnOnce(TaskId) -> Told) {
-        let sink = &self.0.run.sink;
-        if !sink.wants(Mode::Tasks) && !sink.wants(Mode::Debug) {
+        if !self.wants(Mode::Tasks) && !self.wants(Mode::Debug) {
             return;
         }
         let told = Arc::new(told(self.id()));
         for mode in [Mode::Tasks, Mode::Debug] {
-            if sink.wants(mode) {
+            if self.wants(mode) {
                 self.send(mode, StreamBody::Told(Arc::clone(&told))).await;
             }
         }
@@ -451,9 +452,8 @@ impl TaskContext {
     /// How the task ended, for whoever reads it. A value without a JSON form is shown as null, as
     /// in every stream.
     fn call_end<R: Serialize>(&self, ended: Result<(&R, bool), &NodeError>) -> Option<CallEnd> {
-        let sink = &self.0.run.sink;
         let modes = [Mode::Updates, Mode::Tasks, Mode::Debug];
-        let wanted = modes.into_iter().any(|mode| sink.wants(mode));
+        let wanted = modes.into_iter().any(|mode| self.wants(mode));
         wanted.then(|| {
             ended
                 .map(|(value, cached)| (serde_json::to_value(value).unwrap_or_default(), cached))
@@ -463,7 +463,7 @@ impl TaskContext {
 
     async fn tell_call_end(&self, ended: Option<CallEnd>) {
         let Some(ended) = ended else { return };
-        if let (Ok((value, cached)), true) = (&ended, self.0.run.sink.wants(Mode::Updates)) {
+        if let (Ok((value, cached)), true) = (&ended, self.wants(Mode::Updates)) {
             let update = show_update(self.node_name(), value.clone(), *cached);
             self.send(Mode::Updates, StreamBody::Json(update)).await;
         }
@@ -478,7 +478,7 @@ type CallEnd = Result<(Json, bool), Said>;
 enum Prepared<R> {
     /// It finished in an earlier execution.
     Known(R),
-    Run(Pending),
+    Run(Box<Pending>),
 }
 
 /// A task about to run.
