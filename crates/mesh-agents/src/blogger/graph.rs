@@ -17,7 +17,7 @@ use super::{
     error::{BlogError, fail},
     extractive, plan, post,
     request::Mode,
-    research,
+    research, review,
     state::{Blog, BlogUpdate, Generation, Method, Research, Section, SectionJob},
     writer,
 };
@@ -27,6 +27,20 @@ use super::{
 /// # Errors
 /// [`CompileError`] would be a mistake in this crate.
 pub fn graph() -> Result<Compiled<Blog, Blogger>, CompileError> {
+    build(false)
+}
+
+/// The blogger that asks a person about its outline: `approve_plan` stands behind
+/// `generate_blog_plan` and is answered by a [`super::PlanDecision`]. Such a run needs a
+/// checkpointer to go on.
+///
+/// # Errors
+/// [`CompileError`] would be a mistake in this crate.
+pub fn reviewed_graph() -> Result<Compiled<Blog, Blogger>, CompileError> {
+    build(true)
+}
+
+fn build(reviewed: bool) -> Result<Compiled<Blog, Blogger>, CompileError> {
     let research = research_graph()?;
     let mut graph = Graph::<Blog, Blogger>::new("blogger");
     let validate = graph.node("validate", validate).id();
@@ -57,9 +71,16 @@ pub fn graph() -> Result<Compiled<Blog, Blogger>, CompileError> {
     let compile = graph.node("compile_final_blog", post::compile_final_blog).id();
 
     graph.edge(START, &validate).edge(&validate, &collect).edge(&collect, &plan);
+    let planned = if reviewed {
+        let approve = graph.node("approve_plan", review::approve_plan).id();
+        graph.edge(&plan, &approve);
+        approve
+    } else {
+        plan
+    };
     let (to_gather, to_fail, to_section) = (gather.clone(), empty.clone(), section.clone());
     graph
-        .route(&plan, move |blog| {
+        .route(&planned, move |blog| {
             if blog.sections.is_empty() {
                 return Route::from(&to_fail);
             }

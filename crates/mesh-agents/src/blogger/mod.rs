@@ -1,6 +1,6 @@
 //! The blog-writing agent: from a topic to a post whose every sentence leads to a source.
 //!
-//! [`graph()`] is the agent, [`Blogger`] what it is given, [`Request`] what it is asked. In model
+//! [`graph()`] is the agent ([`reviewed_graph()`] asks about its outline), [`Blogger`] what it is given, [`Request`] what it is asked. In model
 //! mode a planner makes the outline and an executor writes the sections from numbered passages; in
 //! extract mode ([`extract`]) no model is asked, and every sentence is copied.
 //!
@@ -18,11 +18,13 @@ mod post;
 mod prompts;
 mod request;
 mod research;
+mod review;
 pub mod state;
 mod writer;
 
 pub use deps::{Blogger, Models, PARALLEL_SECTIONS, Role};
 pub use error::BlogError;
-pub use graph::graph;
+pub use graph::{graph, reviewed_graph};
 pub use plan::SECTIONS_MAX;
 pub use request::{InvalidRequest, Mode, Request, SOURCES_MAX, Sources, TOPIC_CHARS, WORDS, Words};
+pub use review::{EditedSection, PlanDecision};

@@ -10,7 +10,7 @@ use mesh_agents::{
         address_of,
     },
 };
-use mesh_graph::{App, Error, Event, MemoryCheckpointer, Mode, Status};
+use mesh_graph::{App, Error, Event, MemoryCheckpointer, Mode, Resume, Status};
 use mesh_model::{
     ChatRequest,
     testing::{ScriptedModel, ScriptedReply},
@@ -429,6 +429,87 @@ async fn t276_a_stopped_run_does_not_ask_again_for_what_is_written() {
     let outcome = app.resume().thread("t").invoke().await.unwrap();
     assert_eq!(headings(&outcome.state().final_blog), ["Queens", "Honey", "Swarms"]);
     assert_eq!(executor.calls(), calls + 1, "only the section that was cut is asked for again");
+}
+
+/// A blogger that asks about its outline, and its planner.
+fn reviewed() -> (App<Blog>, Arc<ScriptedModel>) {
+    let planned = [("Queens", true), ("Honey", true), ("End", false)];
+    let planner = Arc::new(ScriptedModel::new("planner").then(plan(&planned)));
+    let models = Models {
+        planner: Role { model: planner.clone(), max_tokens: 1_000, temperature: 0.3 },
+        executor: role(executor()),
+    };
+    let blogger = Blogger::new(library(), Arc::new(MemoryShelf::default())).models(models);
+    let app = blogger::reviewed_graph().expect("the graph compiles").app(blogger);
+    (app.checkpointer(Arc::new(MemoryCheckpointer::default())), planner)
+}
+
+fn edited(sections: &[(&str, bool)]) -> Resume {
+    let sections: Vec<Json> = sections
+        .iter()
+        .map(|(name, research)| json!({"name": name, "research": research}))
+        .collect();
+    Resume::Only(json!({"type": "edit", "title": "All of it", "sections": sections}))
+}
+
+#[tokio::test]
+async fn t274_an_edited_outline_is_the_one_that_is_written() {
+    let (app, planner) = reviewed();
+    let run = app.run(Blog::update().request(Request::on("Life of bees"))).thread("t");
+    let outcome = run.invoke().await.unwrap();
+    assert_eq!(outcome.status, Status::Interrupted);
+    let question = &outcome.interrupts[0].value;
+    assert_eq!(question["type"], "plan");
+    assert_eq!(question["title"], "Bees");
+    assert_eq!(
+        question["sections"][0],
+        json!({"name": "Queens", "description": "About Queens.", "research": true})
+    );
+    for wrong in [
+        json!({"type": "edit", "sections": []}),
+        json!({"type": "edit", "sections": [{"name": " "}]}),
+        json!({"type": "burn"}),
+    ] {
+        let answered = app.answer(Resume::Only(wrong)).thread("t").invoke().await;
+        assert!(matches!(answered, Err(Error::InvalidAnswer { .. })), "{answered:?}");
+    }
+    let calls = planner.calls();
+    let answer = edited(&[("Swarms", true), ("Last words", false)]);
+    let outcome = app.answer(answer).thread("t").invoke().await.unwrap();
+    assert_eq!(outcome.status, Status::Done);
+    let post = outcome.state().final_blog.clone();
+    assert_eq!(headings(&post), ["Swarms", "Last words"]);
+    assert!(post.contains("All of it"), "{post}");
+    let plans = planner.requests();
+    let outlines = plans.iter().filter(|request| {
+        request.response_schema.as_ref().is_some_and(|schema| schema.name == "blog_plan")
+    });
+    assert_eq!(outlines.count(), 1, "the outline was made once, in {calls} calls");
+}
+
+#[tokio::test]
+async fn t278_another_answer_to_the_outline_is_a_branch_and_both_posts_can_be_read() {
+    let (app, _) = reviewed();
+    let run = app.run(Blog::update().request(Request::on("Life of bees"))).thread("t");
+    let asked = run.invoke().await.unwrap().checkpoint.unwrap();
+    let approve = Resume::Only(json!({"type": "approve"}));
+    let first = app.answer(approve).thread("t").invoke().await.unwrap();
+    assert_eq!(headings(&first.state().final_blog), ["Queens", "Honey", "End"]);
+    let second = app.answer(edited(&[("Swarms", true)])).thread("t").at(asked);
+    let second = second.invoke().await.unwrap();
+    assert_eq!(headings(&second.state().final_blog), ["Swarms"]);
+
+    let (first, second) = (first.checkpoint.unwrap(), second.checkpoint.unwrap());
+    assert_ne!(first, second);
+    for (checkpoint, expected) in
+        [(first, &["Queens", "Honey", "End"][..]), (second, &["Swarms"][..])]
+    {
+        let snapshot = app.state_at("t", checkpoint).await.unwrap();
+        assert_eq!(headings(&snapshot.state().final_blog), expected);
+        assert!(snapshot.next.is_empty());
+    }
+    let head = app.state("t").await.unwrap();
+    assert_eq!(head.checkpoint, Some(second), "the newer branch is the head");
 }
 
 #[tokio::test]
