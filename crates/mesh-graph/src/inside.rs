@@ -15,7 +15,7 @@ use crate::{
     graph::Core,
     interrupt::InterruptId,
     mount::Mount,
-    run::RunShared,
+    run::{RunShared, is_edit_of},
     snapshot::{self, StateSnapshot, TaskSnapshot},
     update::{self, Resolution},
 };
@@ -228,9 +228,11 @@ pub(crate) fn fill<'a>(
             if mount.per_thread() && loaded.checkpoint.caller != Some(task.id) {
                 // Nothing of this task yet: the graph stands where its last one left it.
                 let Some(at) = instances.get(&place.ns) else { continue };
-                match storage.load(&place, Some(*at)).await? {
-                    Some(older) => loaded = older,
-                    None => continue,
+                if !is_edit_of(storage, &place, &loaded.checkpoint, *at).await? {
+                    match storage.load(&place, Some(*at)).await? {
+                        Some(older) => loaded = older,
+                        None => continue,
+                    }
                 }
             }
             let child = mount.core();

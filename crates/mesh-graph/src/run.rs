@@ -41,7 +41,7 @@ use crate::{
 
 use self::begin::Begun;
 pub(crate) use self::{
-    child::{Above, Below, CallName, Instances, drive_child, without_tasks},
+    child::{Above, Below, CallName, Instances, drive_child, is_edit_of, without_tasks},
     driver::Driver,
     saving::Written,
     task::effect_of,

@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 
 use crate::{
     channel::Values,
-    checkpoint::{CheckpointId, ForkedFrom, Place, TaskId},
-    checkpointer::Filter,
+    checkpoint::{Checkpoint, CheckpointId, ForkedFrom, Place, Source, TaskId},
+    checkpointer::{Checkpointer, Filter},
     context::TaskContext,
     error::{Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
     graph::{Child, Core, Kept},
@@ -281,11 +281,37 @@ async fn start(
         return Ok((Request::Reanswer { from, at }, None));
     }
     let Some(head) = head else { return Ok((Request::Input(input), None)) };
-    Ok(match shared.above.instances.get(&*shared.ns_text) {
-        Some(at) => (Request::Input(input), (head.checkpoint.id != *at).then_some(*at)),
+    let Some(at) = shared.above.instances.get(&*shared.ns_text) else {
         // It was run on other branches of the thread only.
-        None => (Request::Anew(input), None),
-    })
+        return Ok((Request::Anew(input), None));
+    };
+    let edited = is_edit_of(&**checkpointer, place, &head.checkpoint, *at).await?;
+    Ok((Request::Input(input), (!edited).then_some(*at)))
+}
+
+/// Whether a checkpoint is this one, or what changes from outside have made of it. No task tells
+/// the graph's ancestors of those.
+///
+/// # Errors
+/// What reading the checkpoints reports.
+pub(crate) async fn is_edit_of(
+    checkpointer: &dyn Checkpointer,
+    place: &Place,
+    checkpoint: &Checkpoint,
+    of: CheckpointId,
+) -> Result<bool, Error> {
+    let mut now = (checkpoint.id, checkpoint.parent, checkpoint.source);
+    // A parent is older than its child, so this ends.
+    while now.0 > of {
+        let (_, Some(parent), Source::Update) = now else { return Ok(false) };
+        let Some(loaded) = checkpointer.load(place, Some(parent)).await? else { return Ok(false) };
+        let Checkpoint { id, parent, source, .. } = loaded.checkpoint;
+        if id >= now.0 {
+            return Ok(false);
+        }
+        now = (id, parent, source);
+    }
+    Ok(now.0 == of)
 }
 
 /// Where the graph below the task that this one is a fork of asked the question that is answered

@@ -10,7 +10,7 @@ use mesh_graph::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::kit::{Bench, Deps, Lab, S, asks, empty, fails_once, log};
+use crate::kit::{Bench, Deps, Lab, S, asks, at, empty, fails_once, log};
 
 /// What most parents take over from their child.
 fn takes_log(child: &View<S>) -> crate::kit::SUpdate {
@@ -259,6 +259,24 @@ async fn a_per_thread_child_of_a_replayed_parent_is_as_it_was_then() {
     assert_eq!(log(&bench.invoke(empty()).await), third);
     let old = bench.run(empty()).at(turns[1]).invoke().await.unwrap();
     assert_eq!(log(&old), third);
+}
+
+#[tokio::test]
+async fn a_per_thread_child_that_was_changed_goes_on_from_the_change() {
+    let child = Lab::new("S -> c").compile().per_thread();
+    let bench = Bench::new(&parent_of(&child));
+    bench.invoke(empty()).await;
+    let inside = bench.app.inside("sub").unwrap();
+    for entry in ["one", "two"] {
+        let patch = Patch::values(json!({"log": [entry]})).as_node("c");
+        inside.update_state("t", patch).await.unwrap();
+    }
+    bench.run(empty()).break_before(at(&["sub"])).invoke().await.unwrap();
+    let tree = bench.app.state_tree("t", None).await.unwrap();
+    let below = tree.tasks[0].child.as_ref().unwrap();
+    assert_eq!(below.json().unwrap(), json!({"log": ["c", "one", "two"]}));
+    let state = bench.resume().await;
+    assert_eq!(log(&state), ["p", "c", "p", "c", "one", "two", "c"]);
 }
 
 #[tokio::test]
