@@ -30,6 +30,7 @@ pages![
     "glossary.md",
     "graphs/durable-steps.md",
     "graphs/first-graph.md",
+    "graphs/graphs-in-graphs.md",
     "graphs/interrupts.md",
     "graphs/time-travel.md",
     "graphs/when-a-graph.md",

@@ -98,4 +98,5 @@ extern crate self as mesh_graph;
 #[doc = include_str!("../../../docs/src/graphs/interrupts.md")]
 #[doc = include_str!("../../../docs/src/graphs/durable-steps.md")]
 #[doc = include_str!("../../../docs/src/graphs/time-travel.md")]
+#[doc = include_str!("../../../docs/src/graphs/graphs-in-graphs.md")]
 mod handbook {}
