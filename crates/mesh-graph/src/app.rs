@@ -32,7 +32,7 @@ use crate::{
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
     store::Store,
-    stream::{Event, Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink},
+    stream::{Event, Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink, Wanted, v3},
     update::{self, Resolution, StateUpdate},
 };
 
@@ -209,9 +209,7 @@ impl<S> App<S> {
             request,
             thread: None,
             at: None,
-            modes: Modes::NONE,
-            subgraphs: false,
-            ordered: false,
+            wanted: Wanted::default(),
             output_keys: None,
             limits: Limits {
                 recursion: RECURSION_LIMIT,
@@ -466,9 +464,7 @@ pub struct Run<S> {
     request: Asked,
     thread: Option<String>,
     at: Option<CheckpointId>,
-    modes: Modes,
-    subgraphs: bool,
-    ordered: bool,
+    wanted: Wanted,
     output_keys: Option<OutputKeys>,
     limits: Limits,
     concurrency: Option<usize>,
@@ -493,13 +489,21 @@ impl<S> Run<S> {
 
     /// Streams these modes.
     pub fn stream(mut self, modes: impl IntoIterator<Item = Mode>) -> Self {
-        self.modes = modes.into_iter().collect();
+        self.wanted.modes = modes.into_iter().collect();
         self
     }
 
     /// Streams what mounted graphs do, too.
     pub fn subgraphs(mut self) -> Self {
-        self.subgraphs = true;
+        self.wanted.subgraphs = true;
+        self
+    }
+
+    /// Lets model calls go on while the reader is slower than they are: pieces of a message that
+    /// find [`crate::EVENT_BUFFER`] full are added up and sent as one. Everything else still waits
+    /// for the reader, and nothing is dropped.
+    pub fn merge_tokens(mut self) -> Self {
+        self.wanted.merge_tokens = true;
         self
     }
 
@@ -507,7 +511,7 @@ impl<S> Run<S> {
     /// deterministic graph tells the same every time. Up to [`crate::ORDERED_HELD_MAX`] events of
     /// later tasks are held back meanwhile.
     pub fn ordered(mut self) -> Self {
-        self.ordered = true;
+        self.wanted.ordered = true;
         self
     }
 
@@ -684,12 +688,13 @@ impl<S> Run<S> {
     /// # Cancel safety
     /// As [`Run::invoke`].
     pub async fn invoke_as(self, framing: Framing) -> Result<Json, Error> {
-        let only_values = self.modes == Modes::NONE || self.modes.iter().eq([Mode::Values]);
+        let only_values =
+            self.wanted.modes == Modes::NONE || self.wanted.modes.iter().eq([Mode::Values]);
         match framing {
             Framing::V1 { list: false, subgraphs: false } if only_values => {
                 self.invoke().await?.json().map_err(Error::Unserializable)
             }
-            Framing::V2 if only_values && !self.subgraphs => {
+            Framing::V2 if only_values && !self.wanted.subgraphs => {
                 let mut outcome = self.invoke().await?;
                 let interrupts: Vec<Json> =
                     outcome.interrupts.drain(..).map(|interrupt| interrupt.to_json()).collect();
@@ -714,8 +719,7 @@ impl<S> Run<S> {
     /// What can be refused before anything runs; see [`Error`].
     pub fn start(mut self) -> Result<RunHandle<S>, Error> {
         let shown = self.shown()?;
-        let (sink, events) =
-            Sink::new(self.modes, self.subgraphs, self.ordered, shown.clone().unwrap_or_default());
+        let (sink, events) = Sink::new(self.wanted, shown.clone().unwrap_or_default());
         let shared = Arc::new(self.shared(sink)?);
         let request = self.ask()?;
         let mut handle = RunHandle {
@@ -724,12 +728,26 @@ impl<S> Run<S> {
             schema: Arc::clone(&shared.core.schema),
             shown,
             cancel: self.cancel.clone(),
-            events: Reader::new(events, self.ordered, Arc::clone(&shared.warnings)),
+            events: Reader::new(events, self.wanted.ordered, Arc::clone(&shared.warnings)),
             task: JoinSet::new(),
             state: PhantomData,
         };
         handle.task.spawn(run::drive(shared, request, self.at));
         Ok(handle)
+    }
+}
+
+impl<S> Run<S> {
+    /// Starts the run beside the caller, who reads it as the events of LangGraph's protocol,
+    /// version 3, children included. They are numbered from one after `after`: the last number of
+    /// the thread, or 0.
+    ///
+    /// # Errors
+    /// As [`Run::start`].
+    pub fn start_v3(mut self, after: u64) -> Result<v3::Events<S>, Error> {
+        self.wanted.modes = v3::MODES.into_iter().collect();
+        self.wanted.subgraphs = true;
+        Ok(v3::Events::new(self.start()?, after))
     }
 }
 

@@ -197,7 +197,10 @@ impl TaskContext {
         let task = Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: 1 };
         let at_ms = shared.run.env.now_ms();
         let event = Event::new(mode, &shared.run.ns, shared.step, Some(task), at_ms, body);
-        shared.run.sink.send(event).await;
+        match mode {
+            Mode::Messages => shared.run.sink.send_message(event).await,
+            _ => shared.run.sink.send(event).await,
+        }
     }
 
     /// Notes the questions of a child graph as this task's own.

@@ -84,7 +84,7 @@ pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use store::{MemoryStore, Store};
 pub use stream::{
     EVENT_BUFFER, Event, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys, REDACTED, ToolEvent,
-    UnknownStreamMode,
+    UnknownStreamMode, v3,
 };
 pub use untyped::{JsonStep, JsonView};
 

@@ -249,6 +249,10 @@ pub(crate) async fn drive(
         (Err(storage), Ok(_)) => Err(storage),
         (Err(_), Err(error)) => Err(error),
     };
+    if driver.shared.ns.is_empty() {
+        // Tasks that were dropped may have left something unsaid.
+        driver.shared.sink.flush().await;
+    }
     driver.tell_ended(&end).await;
     end
 }

@@ -13,6 +13,7 @@ mod reader;
 mod show;
 mod sink;
 mod tool;
+pub mod v3;
 
 pub use event::Event;
 pub use framing::Framing;
@@ -25,7 +26,7 @@ pub(crate) use event::{Body, NextTask, Said, Task, Told, show_update};
 pub(crate) use messages::{id as message_id, known, written};
 pub(crate) use reader::Reader;
 pub(crate) use show::Shown;
-pub(crate) use sink::Sink;
+pub(crate) use sink::{Sink, Wanted};
 
 /// Events held for a reader that is slower than the run; then the run waits.
 pub const EVENT_BUFFER: usize = 256;

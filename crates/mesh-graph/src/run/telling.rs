@@ -230,6 +230,10 @@ impl Driver {
 
     /// How a task ended: the messages of its update, the update or its questions, its result.
     pub(super) async fn tell_end(&mut self, slot: &Slot) {
+        if self.shared.sink.merges() {
+            let task = self.task(slot).id;
+            self.shared.sink.flush_task(task).await;
+        }
         let shown = self.shows(slot);
         if shown && self.wants(Mode::Messages) {
             self.tell_messages(slot).await;

@@ -224,10 +224,10 @@ impl Event {
         self.node.as_deref()
     }
 
-    /// The open questions of a `values` event; empty for every other one.
+    /// The open questions that a `values` or `updates` event tells; empty for every other one.
     pub fn interrupts(&self) -> &[Interrupt] {
         match &self.body {
-            Body::Values { interrupts, .. } => interrupts,
+            Body::Values { interrupts, .. } | Body::Interrupts(interrupts) => interrupts,
             _ => &[],
         }
     }

@@ -11,9 +11,57 @@ use crate::{
     value::Value,
 };
 
+use super::event::{Body, Event};
+
 /// The id of a message or of a part of one.
 pub(crate) fn id(message: &Json) -> Option<&str> {
     message.get("id").and_then(Json::as_str)
+}
+
+/// Whether the event is a piece of a message that others may be added to.
+pub(super) fn is_piece(event: &Event) -> bool {
+    matches!(&event.body, Body::Message { message, .. } if is_chunk(message))
+}
+
+fn is_chunk(message: &Json) -> bool {
+    message.get("type").and_then(Json::as_str) == Some("AIMessageChunk") && id(message).is_some()
+}
+
+/// Adds a later piece of the same message to an earlier one, as clients would; false, and nothing
+/// changed, when the two cannot be one piece.
+pub(super) fn merge(piece: &mut Json, more: &Json) -> bool {
+    if !is_chunk(piece) || !is_chunk(more) || id(piece) != id(more) {
+        return false;
+    }
+    let (Json::Object(piece), Json::Object(more)) = (piece, more) else { return false };
+    // What adds up differently in each client is left to the client.
+    let both = |key: &str| {
+        [&*piece, more].iter().all(|part| part.get(key).is_some_and(|value| !value.is_null()))
+    };
+    let fits = match (piece.get("content"), more.get("content")) {
+        (Some(Json::String(_)), Some(Json::String(_)))
+        | (Some(Json::Array(_)), Some(Json::Array(_)))
+        | (_, None) => true,
+        (_, Some(more)) => more.as_str() == Some(""),
+    };
+    if !fits || both("usage_metadata") {
+        return false;
+    }
+    for (key, value) in more {
+        match (piece.get_mut(key), value) {
+            (Some(Json::String(text)), Json::String(more)) if key == "content" => {
+                text.push_str(more);
+            }
+            (Some(Json::Array(items)), Json::Array(more)) => items.extend(more.iter().cloned()),
+            (Some(Json::Object(entries)), Json::Object(more)) => entries.extend(more.clone()),
+            (Some(_), Json::Null) => {}
+            (Some(_), more) if key == "content" && more.as_str() == Some("") => {}
+            _ => {
+                piece.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    true
 }
 
 /// All messages that an update writes, in order. Removals are none.

@@ -1,14 +1,15 @@
 //! The sending end of a run's stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::checkpoint::TaskId;
 
 use super::{
     EVENT_BUFFER,
-    event::Event,
+    event::{Body, Event},
+    messages,
     mode::{Mode, Modes},
     show::Shown,
 };
@@ -28,17 +29,25 @@ struct Line {
     modes: Modes,
     subgraphs: bool,
     ordered: bool,
+    /// With merging: pieces of messages that found the buffer full, at most one per message.
+    pending: Option<Mutex<Vec<Event>>>,
+}
+
+/// What a reader asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    pub(crate) modes: Modes,
+    pub(crate) subgraphs: bool,
+    pub(crate) ordered: bool,
+    pub(crate) merge_tokens: bool,
 }
 
 impl Sink {
-    pub(crate) fn new(
-        modes: Modes,
-        subgraphs: bool,
-        ordered: bool,
-        shown: Shown,
-    ) -> (Self, mpsc::Receiver<Event>) {
+    pub(crate) fn new(wanted: Wanted, shown: Shown) -> (Self, mpsc::Receiver<Event>) {
+        let Wanted { modes, subgraphs, ordered, merge_tokens } = wanted;
         let (events, receiver) = mpsc::channel(EVENT_BUFFER);
-        let line = Line { events, modes, subgraphs, ordered };
+        let pending = merge_tokens.then(Mutex::default);
+        let line = Line { events, modes, subgraphs, ordered, pending };
         (Self { line: Some(Arc::new(line)), shown, within: None }, receiver)
     }
 
@@ -69,12 +78,109 @@ impl Sink {
 
     /// Sends one event, which gets its number from the reader; waits while the buffer is full. A
     /// reader that left is not an error: whoever drops the run cancels it.
-    pub(crate) async fn send(&self, mut event: Event) {
-        if let Some(line) = &self.line {
-            if let Some(within) = &self.within {
-                event.within = Arc::clone(within);
-            }
-            let _ = line.events.send(event).await;
+    pub(crate) async fn send(&self, event: Event) {
+        let Some(line) = &self.line else { return };
+        let event = self.placed(event);
+        if let Some(task) = event.task_id {
+            line.flush(|pending| pending.task_id == Some(task)).await;
         }
+        let _ = line.events.send(event).await;
+    }
+
+    /// Sends a message or a piece of one. With merging a piece that finds the buffer full waits
+    /// aside, and the pieces of its message that follow are added to it.
+    pub(crate) async fn send_message(&self, event: Event) {
+        let Some(line) = &self.line else { return };
+        let mut event = self.placed(event);
+        if line.pending.is_some() {
+            match line.offer(event) {
+                None => return,
+                Some(refused) => event = refused,
+            }
+        }
+        self.send(event).await;
+    }
+
+    /// Whether pieces of messages may wait aside.
+    pub(crate) fn merges(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.pending.is_some())
+    }
+
+    /// Sends what waits aside of a task that ends.
+    pub(crate) async fn flush_task(&self, task: TaskId) {
+        if let Some(line) = &self.line {
+            line.flush(|pending| pending.task_id == Some(task)).await;
+        }
+    }
+
+    /// Sends what waits aside, whichever task it comes from.
+    pub(crate) async fn flush(&self) {
+        if let Some(line) = &self.line {
+            line.flush(|_| true).await;
+        }
+    }
+
+    fn placed(&self, mut event: Event) -> Event {
+        if let Some(within) = &self.within {
+            event.within = Arc::clone(within);
+        }
+        event
+    }
+}
+
+impl Line {
+    /// Takes a message if it can go now or be added to what waits; gives it back otherwise.
+    /// Sending happens under the lock, so no piece overtakes another of its message.
+    fn offer(&self, event: Event) -> Option<Event> {
+        let mut pending = self.pending.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = pending.iter().position(|waiting| same_message(waiting, &event));
+        let event = match known {
+            Some(place) => {
+                if !merge(&mut pending[place], &event) {
+                    return Some(event);
+                }
+                pending.remove(place)
+            }
+            None => event,
+        };
+        match self.events.try_send(event) {
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+            Err(TrySendError::Full(event)) if messages::is_piece(&event) => {
+                pending.push(event);
+                None
+            }
+            Err(TrySendError::Full(event)) => Some(event),
+        }
+    }
+
+    async fn flush(&self, which: impl Fn(&Event) -> bool) {
+        let Some(pending) = &self.pending else { return };
+        let locked = || pending.lock().unwrap_or_else(PoisonError::into_inner);
+        while locked().iter().any(&which) {
+            let Ok(room) = self.events.reserve().await else { return };
+            let mut pending = locked();
+            if let Some(place) = pending.iter().position(&which) {
+                room.send(pending.remove(place));
+            }
+        }
+    }
+}
+
+fn same_message(a: &Event, b: &Event) -> bool {
+    match (&a.body, &b.body) {
+        (Body::Message { message: a_message, .. }, Body::Message { message: b_message, .. }) => {
+            (a.task_id, a.attempt) == (b.task_id, b.attempt)
+                && messages::id(a_message) == messages::id(b_message)
+        }
+        _ => false,
+    }
+}
+
+fn merge(waiting: &mut Event, more: &Event) -> bool {
+    match (&mut waiting.body, &more.body) {
+        (Body::Message { message, .. }, Body::Message { message: more, .. }) => {
+            messages::merge(message, more)
+        }
+        _ => false,
     }
 }

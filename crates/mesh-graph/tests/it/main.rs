@@ -26,6 +26,7 @@ mod mounts;
 mod ordered;
 mod parents;
 mod parts;
+mod protocol;
 mod shared;
 mod state;
 mod steps;

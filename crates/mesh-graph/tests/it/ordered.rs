@@ -1,8 +1,11 @@
 //! K. Streaming: events in task order.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use expect_test::expect;
@@ -78,7 +81,7 @@ async fn t234_ordered_events_are_the_same_bytes_in_every_run() {
         let mut text = String::new();
         while let Some(event) = handle.next().await {
             let line = (event.seq, event.mode, event.step, event.task_id, event.attempt);
-            text.push_str(&format!("{line:?} {:?} {}\n", event.ns, event.data()));
+            writeln!(text, "{line:?} {:?} {}", event.ns, event.data()).unwrap();
         }
         let outcome = handle.finish().await.unwrap();
         assert!(outcome.warnings.is_empty());

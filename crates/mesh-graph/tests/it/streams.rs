@@ -36,7 +36,7 @@ async fn told(run: Run<S>) -> (String, Result<Outcome<S>, mesh_graph::Error>) {
 }
 
 /// JSON text with sorted keys, whatever features other crates give serde_json.
-fn sorted(json: &Json) -> String {
+pub(crate) fn sorted(json: &Json) -> String {
     match json {
         Json::Object(object) => {
             let ordered: BTreeMap<_, _> = object.iter().collect();
@@ -600,6 +600,62 @@ async fn t235_a_slow_reader_holds_the_run_back_and_gets_everything() {
     }
     assert_eq!(got, (0..TOKENS).collect::<Vec<_>>());
     assert_eq!(others, [Mode::Values, Mode::Updates]);
+    handle.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn t235_tokens_of_one_message_may_be_merged_instead_and_nothing_is_lost() {
+    const TOKENS: usize = 10_000;
+    static FINISHED: AtomicUsize = AtomicUsize::new(0);
+    let bench = Lab::new("S -> a; a -> b")
+        .with("a", |_, ctx| async move {
+            let say = async |id: &str, text: &str| {
+                let chunk = json!({
+                    "type": "AIMessageChunk", "id": id, "content": text,
+                    "tool_call_chunks": [], "chunk_position": null,
+                });
+                ctx.message(&chunk, &Map::new()).await
+            };
+            for number in 0..TOKENS {
+                say("m1", &format!("{number} ")).await?;
+                if number % 1000 == 0 {
+                    say("m2", &format!("{number} ")).await?;
+                }
+            }
+            FINISHED.store(1, Ordering::SeqCst);
+            ctx.emit("said").await?;
+            Ok(())
+        })
+        .app();
+    let modes = [Mode::Messages, Mode::Custom, Mode::Values, Mode::Updates];
+    let run = bench.run(empty()).stream(modes).merge_tokens();
+    let mut handle = run.start().unwrap();
+    // The model is not held up, though nobody reads.
+    while FINISHED.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (mut texts, mut others) = (BTreeMap::<String, String>::new(), Vec::new());
+    while let Some(event) = handle.next().await {
+        assert!(event.seq < 2 * EVENT_BUFFER as u64, "tokens were merged");
+        let data = event.data();
+        match event.mode {
+            Mode::Messages => {
+                let text = texts.entry(data[0]["id"].as_str().unwrap().to_owned()).or_default();
+                text.push_str(data[0]["content"].as_str().unwrap());
+                assert!(others.is_empty() || others == [Mode::Values]);
+            }
+            mode => others.push(mode),
+        }
+    }
+    let all = |step: usize| {
+        (0..TOKENS).step_by(step).fold(String::new(), |mut text, number| {
+            write!(text, "{number} ").unwrap();
+            text
+        })
+    };
+    assert_eq!(texts, [("m1".to_owned(), all(1)), ("m2".to_owned(), all(1000))].into());
+    let state = [Mode::Values, Mode::Custom, Mode::Updates, Mode::Updates, Mode::Values];
+    assert_eq!(others, state);
     handle.finish().await.unwrap();
 }
 
