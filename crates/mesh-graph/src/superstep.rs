@@ -105,11 +105,10 @@ impl Cause {
             Self::Push(index) => {
                 hasher.update(b"push").update(&index.to_be_bytes());
             }
-            Self::Pull { branch, joins } => {
-                hasher.update(b"pull").update(&[u8::from(*branch)]);
-                for join in joins {
-                    hasher.update(core.joins[*join as usize].name.as_bytes()).update(b"|");
-                }
+            // Whatever triggers it: a goto to a node that waits for an answer, or has finished
+            // beside one that failed, makes no other task of it.
+            Self::Pull { .. } => {
+                hasher.update(b"pull\x01");
             }
         }
         // The null id belongs to commands.

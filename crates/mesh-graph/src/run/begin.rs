@@ -422,6 +422,8 @@ impl Driver {
 
     /// Nothing to run: tells the state that is there.
     pub(super) async fn idle(&mut self) -> Result<Finished, Error> {
+        // A command may have changed the state and led nowhere.
+        self.save_exit().await?;
         if self.shared.ns.is_empty() {
             self.tell_values(&[]).await;
         }

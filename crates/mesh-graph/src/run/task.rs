@@ -173,6 +173,10 @@ pub(crate) fn effect_of(
     }
     ids::prepare(core, &mut output.updates, task)?;
     let mut leads = leads;
+    // A node's own sends come before those of its routers.
+    for goto in output.goto {
+        core.resolve(goto, &mut leads)?;
+    }
     leads.nodes.extend(&spec.exits.edges);
     if !spec.exits.routers.is_empty() {
         let fresh = fresh_values(core, snapshot, &output.updates)?;
@@ -188,9 +192,6 @@ pub(crate) fn effect_of(
                 }
             }
         }
-    }
-    for goto in output.goto {
-        core.resolve(goto, &mut leads)?;
     }
     let mut effect = Effect {
         updates: output.updates,
@@ -220,7 +221,13 @@ fn fresh_values(
             fresh.0[write.channel] = None;
         }
     }
+    // As at the barrier: an overwrite drops the task's other writes to the key.
+    let replaced: Vec<usize> =
+        writes.clone().filter(|write| write.overwrite).map(|write| write.channel).collect();
     for write in writes {
+        if !write.overwrite && replaced.contains(&write.channel) {
+            continue;
+        }
         let slot = &mut fresh.0[write.channel];
         let value = Arc::clone(&write.value);
         *slot = Some(match core.schema.channels()[write.channel].rule.reducer() {

@@ -16,6 +16,7 @@ mod checkpointers;
 mod drawings;
 mod durability;
 mod failures;
+mod found;
 mod fronts;
 mod functional;
 mod inputs;

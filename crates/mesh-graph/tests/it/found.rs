@@ -1,0 +1,57 @@
+//! Smallest tests of what random graphs found (`tests/proof`).
+
+use mesh_graph::{Command, Durability, Goto, NodeResult, Send, Step};
+use serde_json::json;
+
+use crate::kit::{Lab, S, asks, empty, fails_once, log, values};
+
+#[tokio::test]
+async fn a_router_sees_an_overwrite_as_the_barrier_will_apply_it() {
+    let bench = Lab::new("S -> a")
+        .with("a", |_, _| async {
+            let whole = Step::<S>::update(S::update().set_log(vec!["whole".to_owned()]));
+            Ok(whole.and(S::update().push_log("dropped")))
+        })
+        .also(["b"])
+        .route("a", |s| if s.log == ["whole"] { "b" } else { mesh_graph::END })
+        .app();
+    assert_eq!(log(&bench.invoke(empty()).await), ["whole", "b"]);
+}
+
+#[tokio::test]
+async fn a_nodes_own_sends_come_before_those_of_its_router() {
+    let to = |x: i64| Goto::from(Send::json("w", json!({ "x": x })));
+    let bench = Lab::new("S -> a")
+        .with("a", move |_, _| async move { Ok(Step::<S>::none().goto(to(1))) })
+        .with("w", |s, _| async move {
+            NodeResult::Ok(S::update().push_log(s.x.unwrap_or_default().to_string()))
+        })
+        .route("a", move |_| vec![to(2)])
+        .app();
+    assert_eq!(log(&bench.invoke(empty()).await), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_commands_update_on_a_finished_thread_is_stored_at_the_end_of_the_run() {
+    let bench = Lab::new("S -> a").app();
+    bench.invoke(empty()).await;
+    let command = Command { update: Some(values(&["told"])), ..Command::default() };
+    let run = bench.app.command(command).thread("t").durability(Durability::Exit);
+    assert_eq!(log(&run.invoke().await.unwrap()), ["a", "told"]);
+    assert_eq!(bench.log().await, ["a", "told"]);
+}
+
+#[tokio::test]
+async fn a_goto_to_a_task_of_the_step_makes_no_other_task_of_it() {
+    let bench = Lab::new("S -> a, b; a & b -> done, asked; a -> bad")
+        .with("bad", fails_once())
+        .with("asked", asks("q", json!("?")))
+        .app();
+    assert!(bench.run(empty()).invoke().await.is_err());
+    let question = bench.app.state("t").await.unwrap().interrupts;
+    let goto = vec![Goto::from("done"), Goto::from("asked")];
+    let command = Command { goto, ..Command::default() };
+    let outcome = bench.app.command(command).thread("t").invoke().await.unwrap();
+    assert_eq!(outcome.interrupts, question, "the question is still the same");
+    assert_eq!(["done", "asked", "bad"].map(|node| bench.trace.runs(node)), [1, 1, 2]);
+}
