@@ -242,7 +242,8 @@ impl Key {
 
     /// The channel it stands for, or what is wrong with it.
     fn channel(self, reducers: &BTreeMap<String, Arc<dyn Reduce>>) -> Result<Channel, String> {
-        if self.name.is_empty() || &*self.name == INTERRUPT {
+        // A bar marks what the engine itself keeps among the values of a checkpoint.
+        if self.name.is_empty() || self.name.starts_with('|') || &*self.name == INTERRUPT {
             return Err("cannot be the name of a key".to_owned());
         }
         let (rule, form) = rule(self.rule, reducers)?;
@@ -355,6 +356,16 @@ impl JsonCodec {
         })
     }
 
+    /// Checks a value, or every item of a topic.
+    fn fits_schema(&self, json: &Json) -> Result<(), CodecError> {
+        match (self.form, json) {
+            (Form::Topic, Json::Array(items)) => {
+                items.iter().try_for_each(|item| self.validate(item))
+            }
+            (_, json) => self.validate(json),
+        }
+    }
+
     fn validate(&self, json: &Json) -> Result<(), CodecError> {
         let Some(validator) = &self.validator else { return Ok(()) };
         validator.validate(json).map_err(|error| CodecError::Mismatch {
@@ -373,7 +384,8 @@ impl Codec for JsonCodec {
     }
 
     fn accepts(&self, value: &Value) -> bool {
-        value.downcast_ref::<Json>().is_some_and(|json| self.form.check(json).is_ok())
+        let fits = |json: &Json| self.form.check(json).is_ok() && self.fits_schema(json).is_ok();
+        value.downcast_ref::<Json>().is_some_and(fits)
     }
 
     fn schema(&self) -> Json {
@@ -394,20 +406,11 @@ impl Codec for JsonCodec {
 
     fn from_json(&self, json: Json) -> Result<Value, CodecError> {
         let json = match (self.form, json) {
-            (Form::Topic, Json::Array(items)) => {
-                items.iter().try_for_each(|item| self.validate(item))?;
-                Json::Array(items)
-            }
-            (Form::Topic, item) => {
-                self.validate(&item)?;
-                Json::Array(vec![item])
-            }
-            (form, json) => {
-                form.check(&json)?;
-                self.validate(&json)?;
-                json
-            }
+            (Form::Topic, item) if !item.is_array() => Json::Array(vec![item]),
+            (_, json) => json,
         };
+        self.form.check(&json)?;
+        self.fits_schema(&json)?;
         Ok(Arc::new(json))
     }
 

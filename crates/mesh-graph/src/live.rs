@@ -194,7 +194,9 @@ impl Live {
                 continue;
             };
             for source in arrived {
-                if let Some(source) = core.find(source) {
+                // Nor for a node that is none of its sources.
+                let known = &core.joins[join].sources;
+                if let Some(source) = core.find(source).filter(|source| known.contains(source)) {
                     live.ready.arrive(core, join as JoinId, source);
                 }
             }

@@ -178,6 +178,10 @@ struct Kinds {
     secret: String,
     #[state(any)]
     any: String,
+    #[state(topic)]
+    topic: Vec<String>,
+    #[state(topic(accumulate))]
+    all: Vec<String>,
     #[state(append)]
     seen: Vec<String>,
 }
@@ -185,15 +189,17 @@ struct Kinds {
 fn kinds() -> Compiled<Kinds> {
     async fn sees(state: View<Kinds>, ctx: Ctx) -> NodeResult<KindsUpdate> {
         let node = ctx.info().node;
-        let line = format!("{node}: {}|{}|{}", *state.fleeting, *state.secret, *state.any);
-        Ok(Kinds::update().push_seen(line))
+        let lasting = format!("{}|{:?}", *state.secret, *state.all);
+        let passing = format!("{}|{}|{:?}", *state.fleeting, *state.any, *state.topic);
+        let update = Kinds::update().push_seen(format!("{node}: {passing} {lasting}"));
+        Ok(if node == "b" { update.extend_all(["y".to_owned(), "z".to_owned()]) } else { update })
     }
     let mut graph = Graph::<Kinds>::new("kinds");
     for name in ["a1", "a2"] {
         graph.node(name, move |_: View<Kinds>, _: Ctx| {
             let update = Kinds::update().any(name);
             std::future::ready(NodeResult::Ok(if name == "a1" {
-                update.fleeting("f").secret("s")
+                update.fleeting("f").secret("s").push_topic("x").push_all("x")
             } else {
                 update
             }))
@@ -205,10 +211,13 @@ fn kinds() -> Compiled<Kinds> {
     graph.compile().unwrap()
 }
 
+/// What `b` and `c` saw: first what passes, then what stays.
+const SEEN: [&str; 2] = [r#"b: f|a2|["x"] s|["x"]"#, r#"c: ||[] s|["x", "y", "z"]"#];
+
 #[tokio::test]
 async fn t027_ephemeral_and_any_values_last_a_step_and_untracked_ones_the_run() {
     let outcome = kinds().app(()).run(Kinds::update()).invoke().await.unwrap();
-    assert_eq!(outcome.state().seen, ["b: f|s|a2", "c: |s|"]);
+    assert_eq!(outcome.state().seen, SEEN);
 }
 
 #[tokio::test]
@@ -216,7 +225,7 @@ async fn t028_untracked_values_are_gone_when_the_thread_is_loaded_again() {
     let app = kinds().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
     app.run(Kinds::update()).thread("t").invoke().await.unwrap();
     let stored = app.state("t").await.unwrap().json().unwrap();
-    assert_eq!(stored, json!({"seen": ["b: f|s|a2", "c: |s|"]}));
+    assert_eq!(stored, json!({"seen": SEEN, "all": ["x", "y", "z"]}));
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a reducer returns what its field is")]

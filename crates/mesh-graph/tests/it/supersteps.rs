@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use mesh_graph::{
-    Arg, Ctx, END, FailureKind, Goto, Graph, MemoryCheckpointer, Mode, NodeResult, Route, START,
-    Send, State, Status, Step, View, Warning, checkpointer::Filter, env::CountingEnv,
+    Arg, Checkpointer, Ctx, END, FailureKind, Goto, Graph, MemoryCheckpointer, Mode, NodeResult,
+    Route, START, Send, State, Status, Step, View, Warning,
+    checkpoint::Place,
+    checkpointer::{Commit, Filter, Head},
+    env::CountingEnv,
 };
 use serde_json::json;
 
@@ -576,4 +579,32 @@ async fn a_value_that_panics_when_it_is_stored_fails_its_task() {
     let error = app.run(Risky::update()).thread("t").invoke().await.unwrap_err();
     assert_eq!(error.failure_kind(), Some(&FailureKind::Panic));
     assert!(error.to_string().contains("not to be written"), "{error}");
+}
+
+#[tokio::test]
+async fn a_join_counts_only_its_own_sources_whatever_storage_says() {
+    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let lab = Lab::new("S -> a, c; a & b -> j").also(["b"]);
+    let bench = Bench::on(&lab.compile(), Arc::clone(&checkpointer) as Arc<dyn Checkpointer>);
+    bench.invoke(empty()).await;
+    // `a` has arrived and `b` has not; somebody wrote `c` into the stored join.
+    let place = Place { thread: "t".into(), ns: String::new() };
+    let mut stored = checkpointer.load(&place, None).await.unwrap().unwrap().checkpoint;
+    let head = stored.id;
+    stored.id = mesh_graph::CheckpointId(head.0 + 1);
+    stored.parent = Some(head);
+    stored.pending.joins.get_mut("join:a+b:j").unwrap().push("c".into());
+    checkpointer
+        .put(Commit {
+            place,
+            checkpoint: stored,
+            blobs: Vec::new(),
+            tasks: Vec::new(),
+            expected_head: Head::Is(Some(head)),
+        })
+        .await
+        .unwrap();
+    let outcome = bench.resume().await;
+    assert_eq!(log(&outcome), ["a", "c"]);
+    assert_eq!(bench.next().await, Vec::<String>::new());
 }

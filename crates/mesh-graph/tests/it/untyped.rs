@@ -234,6 +234,7 @@ fn wrong_keys_are_named_with_what_is_wrong() {
                 .define("longest", |a, _| a)
                 .key(Key::new(""))
                 .key(Key::new("__interrupt__"))
+                .key(Key::new("|made|"))
                 .key(Key::new("r").reducer("shortest"))
                 .key(Key::new("s").schema(json!({"type": 5})))
                 .key(Key::new("d").append().default(json!("no list")))
@@ -244,6 +245,7 @@ fn wrong_keys_are_named_with_what_is_wrong() {
     let starts = [
         "key `` cannot be the name of a key",
         "key `__interrupt__` cannot be the name of a key",
+        "key `|made|` cannot be the name of a key",
         "key `r` names the reducer `shortest`; the reducers are append, merge, add, longest",
         "key `s` has no valid JSON Schema: ",
         "key `d` has a default that is wrong: expected a list: found a string",
