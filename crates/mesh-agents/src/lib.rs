@@ -24,7 +24,7 @@ pub use agent::{
     react_agent,
 };
 pub use handoff::handoff;
-pub use messages::{messages, messages_channel};
+pub use messages::{json_messages, messages};
 pub use middleware::{Hook, Hooked, Jump, Middleware};
 pub use reflection::{
     Critique, REFLECTION_DRAFTS, Reflection, ReflectionBuilder, ReflectionUpdate, ReflectionView,

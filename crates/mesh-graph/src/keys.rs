@@ -61,6 +61,13 @@ impl Keys {
         self
     }
 
+    /// As [`Keys::define`], for a reducer that does more than a function can. Its values have to be
+    /// [`Json`] ones.
+    pub fn define_reducer(mut self, name: &str, reducer: Arc<dyn Reduce>) -> Self {
+        self.reducers.insert(name.to_owned(), reducer);
+        self
+    }
+
     /// The channel table, with every mistake in it.
     pub(crate) fn schema(self, mistakes: &mut Vec<Mistake>) -> Schema {
         let mut schema = Schema::new(Vec::new());
@@ -266,6 +273,7 @@ impl Key {
             let value = codec.from_json(default);
             initial = Some(value.map_err(|error| format!("has a default that is wrong: {error}"))?);
         }
+        let held = matches!(&rule, Rule::Reduce(reducer) if reducer.holds_messages());
         Ok(Channel {
             key: self.name,
             rule,
@@ -275,7 +283,7 @@ impl Key {
             input: self.input,
             output: self.output,
             sensitive: self.sensitive,
-            messages: self.messages,
+            messages: self.messages || held,
         })
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use mesh_agents::messages;
+use mesh_agents::{json_messages, messages};
 use mesh_graph::{
-    App, Ctx, END, Graph, MemoryCheckpointer, Mode, NodeError, NodeResult, Route, START, State,
-    View, checkpointer::Filter,
+    App, Ctx, END, Graph, JsonView, Key, Keys, MemoryCheckpointer, Mode, NodeError, NodeResult,
+    Route, START, State, Untyped, View, checkpointer::Filter,
 };
 use mesh_model::{Message, Messages};
 use serde_json::{Value as Json, json};
@@ -106,6 +106,40 @@ async fn t034_a_message_without_an_id_has_the_same_one_in_every_attempt_and_ever
     let other = ids(&branch.state().messages);
     assert_eq!(other[0], all[0]);
     assert!(other.len() == 3 && !other[1..].iter().any(|id| all.contains(id)));
+}
+
+#[tokio::test]
+async fn an_untyped_state_keeps_messages_by_the_name_of_their_reducer() {
+    let keys = Keys::new()
+        .define_reducer("add_messages", json_messages())
+        .key(Key::new("messages").reducer("add_messages"));
+    let mut graph = Graph::<Untyped>::untyped("chat", keys);
+    graph.node_json("say", |state: JsonView, _: Ctx| async move {
+        let said = state["messages"].as_array().map_or(0, Vec::len);
+        let say = |text: String| json!({"role": "assistant", "content": text});
+        Ok(json!({"messages": [say("assistant".to_owned()), say(format!("after {said}"))]}))
+    });
+    graph.edge(START, "say");
+    let app = graph.compile().unwrap().app(());
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let input = json!({"messages": [["user", "hi"], {"role": "user", "content": "x", "id": "1"}]});
+    app.run_json(input).thread("t").invoke().await.unwrap();
+    let edit = json!({"messages": [{"role": "user", "content": "X", "id": "1"}]});
+    let outcome = app.run_json(edit).thread("t").invoke().await.unwrap();
+    let messages = outcome.json().unwrap()["messages"].clone();
+    let texts: Vec<&Json> =
+        messages.as_array().unwrap().iter().map(|message| &message["content"]).collect();
+    assert_eq!(texts, ["hi", "X", "assistant", "after 2", "assistant", "after 4"]);
+    let mut ids = json_ids(&messages);
+    ids.sort_unstable();
+    ids.dedup();
+    assert!(ids.len() == 6 && ids.contains(&"1".to_owned()), "{ids:?}");
+    let stored = app.state("t").await.unwrap().json().unwrap();
+    assert_eq!(stored["messages"], messages);
+
+    let wrong = app.run_json(json!({"messages": [{"x": 1}]})).thread("t").invoke().await;
+    let error = wrong.unwrap_err().to_string();
+    assert!(error.contains("messages[0]: message: expected a member"), "{error}");
 }
 
 #[tokio::test]
