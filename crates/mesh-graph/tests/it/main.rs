@@ -13,6 +13,7 @@ mod cache;
 mod calls;
 mod channels;
 mod checkpointers;
+mod cut_mounts;
 mod drawings;
 mod durability;
 mod failures;
