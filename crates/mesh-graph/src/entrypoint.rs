@@ -135,13 +135,13 @@ type Body<In, Out, Save, D> = Arc<
     dyn Fn(In, FlowCtx<D, Save>) -> BoxFuture<'static, NodeResult<Final<Out, Save>>> + Send + Sync,
 >;
 
-impl<In: Datum, Save: Datum, D: Send + Sync + 'static> Entrypoint<In, Save, Save, D> {
+impl<In: Datum, T: Datum, D: Send + Sync + 'static> Entrypoint<In, T, T, D> {
     /// A graph of this function. Its result is also what the next run on the thread finds as
     /// previous.
     pub fn new<F, Fut>(name: &str, run: F) -> Self
     where
-        F: Fn(In, FlowCtx<D, Save>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = NodeResult<Save>> + Send + 'static,
+        F: Fn(In, FlowCtx<D, T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = NodeResult<T>> + Send + 'static,
     {
         Self::saving(name, move |input, cx| {
             run(input, cx).map(|value| value.map(|value| Final { save: value.clone(), value }))
