@@ -85,3 +85,15 @@ async fn two_sockets_of_one_assistant_do_not_hear_each_other() {
     assert_eq!(one.frames, [json!({ "say": { "log": ["one"] } })]);
     assert_eq!(two.frames, [json!({ "say": { "log": ["two"] } })]);
 }
+
+#[tokio::test]
+async fn tasks_and_lifecycle_tell_of_an_error_only_what_its_node_meant_for_clients() {
+    let mesh = Mesh::start().await;
+    let said = mesh.ask("/ws/failing?stream_mode=tasks,lifecycle,debug", "{}").await;
+    let told: Vec<&Json> =
+        said.frames.iter().filter(|frame| frame.get("event").is_some()).collect();
+    let errors: Vec<&Json> =
+        told.iter().map(|frame| &frame["data"]["error"]).filter(|error| !error.is_null()).collect();
+    assert_eq!(errors, [&json!({ "error": "node", "message": "failed" }), &json!("failed")]);
+    assert!(told.iter().any(|frame| frame["data"]["payload"]["error"]["message"] == "failed"));
+}
