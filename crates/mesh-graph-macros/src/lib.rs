@@ -23,7 +23,8 @@ use syn::{
 /// stream; `messages` says that it holds chat messages, for the `messages` stream.
 ///
 /// `#[state(part_of = Blog)]` on the struct makes it a part of another state: nodes of a graph over
-/// `Blog` may take a view of it and return its update.
+/// `Blog` may take a view of it and return its update. `#[state(version = 2, migrate = path)]`
+/// counts the shapes of the state and names the function that brings stored values to this one.
 #[proc_macro_derive(State, attributes(state))]
 pub fn derive_state(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -84,7 +85,7 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         ));
     }
     let slots = fields.named.iter().map(slot).collect::<syn::Result<Vec<_>>>()?;
-    let whole = part_of(input)?;
+    let Words { whole, version, migrate } = words(input)?;
     let narrow_input = slots.iter().any(|slot| slot.input);
     let narrow_output = slots.iter().any(|slot| slot.output);
 
@@ -100,6 +101,13 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         let sensitive = slot.sensitive.then(|| quote! { .sensitive() });
         let messages = slot.messages.then(|| quote! { .of_messages() });
         quote! { #channel.visible(#input, #output) #sensitive #messages }
+    });
+    let versioned = version.map(|version| {
+        let migrate = match migrate {
+            Some(path) => quote! { ::core::option::Option::Some(#path) },
+            None => quote! { ::core::option::Option::None },
+        };
+        quote! { .versioned(#version, #migrate) }
     });
     let view_name = format_ident!("{state}View");
     let update_name = format_ident!("{state}Update");
@@ -133,7 +141,7 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             type Update = #update_name;
 
             fn schema() -> ::mesh_graph::channel::Schema {
-                ::mesh_graph::channel::Schema::new(::std::vec![#(#channels),*])
+                ::mesh_graph::channel::Schema::new(::std::vec![#(#channels),*]) #versioned
             }
 
             fn view(reader: &::mesh_graph::Reader<'_>) -> Self::View {
@@ -159,19 +167,45 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// The state that `#[state(part_of = …)]` names.
-fn part_of(input: &DeriveInput) -> syn::Result<Option<Path>> {
-    let mut whole = None;
+/// What `#[state(…)]` on the struct says.
+#[derive(Default)]
+struct Words {
+    /// The state that this one is a part of.
+    whole: Option<Path>,
+    version: Option<syn::LitInt>,
+    migrate: Option<Path>,
+}
+
+fn words(input: &DeriveInput) -> syn::Result<Words> {
+    let mut words = Words::default();
     for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("state")) {
         attr.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("part_of") {
-                return Err(meta.error("expected part_of = State; other words go on the fields"));
+            if meta.path.is_ident("part_of") {
+                words.whole = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("version") {
+                let version: syn::LitInt = meta.value()?.parse()?;
+                if version.base10_parse::<u32>()? == 0 {
+                    return Err(syn::Error::new(version.span(), "versions count from 1"));
+                }
+                words.version = Some(version);
+            } else if meta.path.is_ident("migrate") {
+                words.migrate = Some(meta.value()?.parse()?);
+            } else {
+                return Err(meta.error(
+                    "expected part_of = State, version = number or migrate = function; other \
+                     words go on the fields",
+                ));
             }
-            whole = Some(meta.value()?.parse()?);
             Ok(())
         })?;
     }
-    Ok(whole)
+    if let (Some(migrate), None) = (&words.migrate, &words.version) {
+        return Err(syn::Error::new(
+            migrate.span(),
+            "`migrate` needs a `version` to bring values to: `#[state(version = 2, migrate = …)]`",
+        ));
+    }
+    Ok(words)
 }
 
 fn slot(field: &Field) -> syn::Result<Slot> {

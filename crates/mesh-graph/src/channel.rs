@@ -358,6 +358,10 @@ impl Schema {
         &self.channels
     }
 
+    pub(crate) fn channels_mut(&mut self) -> &mut [Channel] {
+        &mut self.channels
+    }
+
     /// The position of a key.
     pub fn index(&self, key: &str) -> Option<usize> {
         self.by_key.get(key).copied()

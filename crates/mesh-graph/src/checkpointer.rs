@@ -269,8 +269,10 @@ impl Shelf {
     }
 
     fn facts(&self) -> Vec<Fact> {
-        let tasks = |id| self.tasks.get(id).into_iter().flat_map(BTreeMap::values);
-        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, tasks(id))).collect()
+        let tasks = |id| -> Vec<TaskRecord> {
+            self.tasks.get(id).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        };
+        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(id))).collect()
     }
 
     fn forget(&mut self, doomed: &[CheckpointId]) {

@@ -49,6 +49,7 @@ pub mod testing;
 mod untyped;
 mod update;
 pub mod value;
+mod version;
 
 pub use update::Resolution;
 
@@ -87,6 +88,7 @@ pub use stream::{
     UnknownStreamMode, v3,
 };
 pub use untyped::{JsonStep, JsonView};
+pub use version::Migrate;
 
 // The derive writes `::mesh_graph::…`; this lets the crate's own tests use it.
 extern crate self as mesh_graph;

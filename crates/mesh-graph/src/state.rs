@@ -23,6 +23,30 @@ use crate::{
 /// `ephemeral`, `untracked`, `remaining_steps`, `is_last_step`; `input`, `output` to narrow the graph's input and
 /// output to the marked keys; `sensitive` to keep a key out of every
 /// stream; and `messages` to say that a key holds chat messages.
+///
+/// On the struct, `#[state(version = 2, migrate = path)]` counts its shapes: what an older version
+/// stored is passed through the [`crate::Migrate`] function when it is loaded.
+///
+/// ```
+/// # use mesh_graph::State;
+/// # use serde_json::{Value, json};
+/// #[derive(State)]
+/// #[state(version = 2, migrate = to_current)]
+/// struct Order {
+///     cents: i64, // version 1 had whole euros
+/// }
+///
+/// fn to_current(
+///     from: u32,
+///     key: &str,
+///     value: Value,
+/// ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+///     Ok(match (from, key) {
+///         (1, "cents") => json!(value.as_i64().ok_or("expected a number")? * 100),
+///         _ => value,
+///     })
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a graph state",
     label = "put `#[derive(State)]` on it",

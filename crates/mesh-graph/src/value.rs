@@ -52,6 +52,14 @@ pub enum CodecError {
         /// The format byte that was found.
         found: u8,
     },
+    /// A newer version of the state type wrote the value; see [`crate::channel::Schema::versioned`].
+    #[error("stored value has version {found}; this build reads up to version {supported}")]
+    Version {
+        /// The version that was found.
+        found: u32,
+        /// The version of this build's state.
+        supported: u32,
+    },
 }
 
 /// Turns values of one type into JSON or bytes and back.

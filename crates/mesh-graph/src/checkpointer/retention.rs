@@ -7,7 +7,7 @@
 //! [`Reach`].
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     num::NonZeroUsize,
 };
 
@@ -38,10 +38,14 @@ pub struct Fact {
     parent: Option<CheckpointId>,
     at_ms: i64,
     run_id: Option<String>,
-    /// Checkpoints of the ancestors, by namespace.
+    /// The namespace of the graph it is mounted in, and the checkpoint of that; none for a root.
+    below: Option<(String, CheckpointId)>,
+    /// Checkpoints of the other ancestors, by namespace.
     parents: Vec<(String, CheckpointId)>,
-    /// Where per-thread graphs below it stand, by namespace.
+    /// Where the graphs that live as long as the thread stand here, by namespace.
     instances: Vec<(String, CheckpointId)>,
+    /// Namespaces that tasks to come will look at, because they repeat what was asked there.
+    repeats: Vec<String>,
     /// Something is left to run.
     unfinished: bool,
     /// A question of one of its tasks waits for an answer.
@@ -50,21 +54,30 @@ pub struct Fact {
 
 impl Fact {
     /// The facts of a checkpoint and the records of its tasks.
-    pub fn of<'a>(
-        checkpoint: &Checkpoint,
-        tasks: impl IntoIterator<Item = &'a TaskRecord>,
-    ) -> Self {
-        let asks =
-            |task: &TaskRecord| task.commit.is_none() && task.open_interrupts().next().is_some();
+    pub fn of(checkpoint: &Checkpoint, tasks: &[TaskRecord]) -> Self {
+        let named = |map: &BTreeMap<String, CheckpointId>| -> Vec<(String, CheckpointId)> {
+            map.iter().map(|(ns, id)| (ns.clone(), *id)).collect()
+        };
+        let parents = named(&checkpoint.parents);
+        let mut instances = named(&checkpoint.instances);
+        for commit in tasks.iter().filter_map(|task| task.commit.as_ref()) {
+            instances.extend(named(&commit.instances));
+        }
+        let unfinished = tasks.iter().filter(|task| task.commit.is_none());
         Self {
             id: checkpoint.id,
             parent: checkpoint.parent,
             at_ms: checkpoint.at_ms,
             run_id: checkpoint.run_id.clone(),
-            parents: checkpoint.parents.iter().map(|(ns, id)| (ns.clone(), *id)).collect(),
-            instances: checkpoint.instances.iter().map(|(ns, id)| (ns.clone(), *id)).collect(),
+            below: parents.iter().max_by_key(|(ns, _)| ns.len()).cloned(),
+            parents,
+            instances,
+            repeats: unfinished
+                .clone()
+                .filter_map(|task| Some(task.forked_from.as_ref()?.ns.clone()))
+                .collect(),
             unfinished: is_unfinished(&checkpoint.pending),
-            asks: tasks.into_iter().any(asks),
+            asks: unfinished.clone().any(|task| task.open_interrupts().next().is_some()),
         }
     }
 }
@@ -91,30 +104,10 @@ impl PlaceFacts {
         self.checkpoints.last()
     }
 
-    /// The namespace of the graph this one is mounted in; none for the root.
-    fn parent_ns(&self) -> Option<&str> {
-        if self.ns.is_empty() {
-            return None;
-        }
-        Some(self.task_ns().rsplit_once('|').map_or("", |(parent, _)| parent))
-    }
-
-    /// The namespace without the ordinal or the key of a call inside a node.
-    fn task_ns(&self) -> &str {
-        match self.ns.rsplit_once('|') {
-            Some((task, call))
-                if call.starts_with(':') || call.bytes().all(|byte| byte.is_ascii_digit()) =>
-            {
-                task
-            }
-            _ => &self.ns,
-        }
-    }
-
-    /// Whether it belongs to one task of its parent, and not to the thread as a whole.
+    /// Whether it belongs to one task of its parent, and not to the thread as a whole: a level of
+    /// its namespace has the id of a task. Levels without a node tell calls of one task apart.
     fn is_of_a_task(&self) -> bool {
-        let last = self.task_ns().rsplit('|').next().unwrap_or_default();
-        last.contains(':')
+        self.ns.split('|').any(|level| level.find(':').is_some_and(|colon| colon > 0))
     }
 }
 
@@ -133,7 +126,9 @@ impl Retention {
                 continue;
             };
             for (ns, id) in &head.parents {
-                kept.entry(ns.clone()).or_default().insert(*id);
+                if let Some(above) = kept.get_mut(ns) {
+                    above.insert(*id);
+                }
             }
         }
         doomed_by(places, kept)
@@ -182,67 +177,59 @@ pub fn doomed_with_runs(places: &[PlaceFacts], runs: &[String]) -> Vec<Vec<Check
 
 /// Brings what is kept of mounted graphs in line with what is kept of those around them.
 fn doomed_by(places: &[PlaceFacts], mut kept: Kept) -> Vec<Vec<CheckpointId>> {
+    // Whoever goes back to a checkpoint finds the thread's graphs as they were then, and all of
+    // what its tasks repeat. Those may name others in turn.
+    let mut repeated: HashSet<&str> = HashSet::new();
+    loop {
+        let mut found = Vec::new();
+        for place in places {
+            let own = &kept[&place.ns];
+            for fact in place.checkpoints.iter().filter(|fact| own.contains(&fact.id)) {
+                found.extend(fact.instances.iter().cloned());
+                repeated.extend(fact.repeats.iter().map(String::as_str));
+            }
+        }
+        for place in places.iter().filter(|place| is_in(&place.ns, &repeated)) {
+            found.extend(place.checkpoints.iter().map(|fact| (place.ns.clone(), fact.id)));
+        }
+        let mut grown = false;
+        for (ns, id) in found {
+            grown |= kept.get_mut(&ns).is_some_and(|own| own.insert(id));
+        }
+        if !grown {
+            break;
+        }
+    }
     let mut outer_first: Vec<&PlaceFacts> = places.iter().collect();
     outer_first.sort_by_key(|place| place.ns.matches('|').count());
     for place in outer_first {
-        let Some(parent_ns) = place.parent_ns() else { continue };
-        let parents = kept.get(parent_ns).cloned().unwrap_or_default();
-        let mounted_at =
-            |fact: &Fact| fact.parents.iter().find(|(ns, _)| ns == parent_ns).map(|(_, id)| *id);
-        let own = kept.entry(place.ns.clone()).or_default();
-        if place.is_of_a_task() {
-            // Without the checkpoint of its task nobody can come here again.
-            let reachable = place
-                .checkpoints
-                .iter()
-                .any(|fact| mounted_at(fact).is_none_or(|id| parents.contains(&id)));
-            if !reachable {
-                own.clear();
-            }
+        if !place.is_of_a_task() || is_in(&place.ns, &repeated) {
             continue;
         }
-        // A graph that lives as long as its thread: whoever goes back to a checkpoint of the
-        // parent finds the child as it was then.
-        for parent in &parents {
-            let then = |before: bool| {
-                place.checkpoints.iter().rev().find(|fact| {
-                    mounted_at(fact)
-                        .is_some_and(|id| if before { id < *parent } else { id == *parent })
-                })
-            };
-            let known: Vec<CheckpointId> =
-                [then(true), then(false)].into_iter().flatten().map(|fact| fact.id).collect();
-            own.extend(known);
+        // Without the checkpoint of its task nobody can come here again.
+        let reachable = place.checkpoints.iter().any(|fact| match &fact.below {
+            Some((ns, id)) => kept.get(ns).is_some_and(|above| above.contains(id)),
+            None => true,
+        });
+        if !reachable {
+            kept.insert(place.ns.clone(), BTreeSet::new());
         }
     }
-    keep_instances(places, &mut kept);
     places
         .iter()
         .map(|place| {
-            let own = kept.get(&place.ns);
-            let goes = |fact: &&Fact| own.is_none_or(|own| !own.contains(&fact.id));
+            let own = &kept[&place.ns];
+            let goes = |fact: &&Fact| !own.contains(&fact.id);
             place.checkpoints.iter().filter(goes).map(|fact| fact.id).collect()
         })
         .collect()
 }
 
-/// Keeps the checkpoints of per-thread graphs that others of those kept go on from.
-fn keep_instances(places: &[PlaceFacts], kept: &mut Kept) {
-    let facts: HashMap<(&str, CheckpointId), &Fact> = places
-        .iter()
-        .flat_map(|place| place.checkpoints.iter().map(|fact| ((&*place.ns, fact.id), fact)))
-        .collect();
-    // Every checkpoint is looked at once at most: when it is kept.
-    let mut open: Vec<(String, CheckpointId)> =
-        kept.iter().flat_map(|(ns, ids)| ids.iter().map(|id| (ns.clone(), *id))).collect();
-    while let Some((ns, id)) = open.pop() {
-        let Some(fact) = facts.get(&(&*ns, id)) else { continue };
-        for (below, at) in &fact.instances {
-            if kept.entry(below.clone()).or_default().insert(*at) {
-                open.push((below.clone(), *at));
-            }
-        }
-    }
+/// Whether a namespace is one of these or below one of them.
+fn is_in(ns: &str, these: &HashSet<&str>) -> bool {
+    these.iter().any(|this| {
+        ns.strip_prefix(this).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'))
+    })
 }
 
 /// The values of a place that its checkpoints are made of, collected from what stays.

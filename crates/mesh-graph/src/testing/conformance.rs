@@ -68,6 +68,8 @@ where
     pruning_keeps_open_questions(make().await).await;
     pruning_keeps_what_a_mounted_graph_stands_under(make().await).await;
     pruning_drops_mounted_graphs_with_their_task(make().await).await;
+    pruning_keeps_where_graphs_of_the_thread_stand(make().await).await;
+    pruning_keeps_what_a_fork_looks_at(make().await).await;
     the_checkpoints_of_a_run_can_be_deleted(make().await).await;
 }
 
@@ -800,18 +802,54 @@ async fn pruning_drops_mounted_graphs_with_their_task(subject: Subject) {
     mounted(&subject, "sub:a", 10, &[("", 1)], false).await;
     mounted(&subject, "sub:a|in:b", 11, &[("", 1), ("sub:a", 10)], false).await;
     mounted(&subject, "sub:c", 12, &[("", 3)], false).await;
-    // One that lives as long as the thread was at 20 when 1 ran, and at 21 and 22 when 2 did.
-    for (number, below) in [(20, 1), (21, 2), (22, 2)] {
-        mounted(&subject, "kept", number, &[("", below)], false).await;
-    }
     let gone = subject.prune("t", Retention::LastPerBranch(NonZeroUsize::MIN)).await.unwrap();
     let in_ = |ns: &str| Place { ns: ns.to_owned(), ..t() };
     assert_eq!(listed(&subject, &t()).await, [3]);
     assert!(listed(&subject, &in_("sub:a")).await.is_empty());
     assert!(listed(&subject, &in_("sub:a|in:b")).await.is_empty());
     assert_eq!(listed(&subject, &in_("sub:c")).await, [12]);
-    assert_eq!(listed(&subject, &in_("kept")).await, [22]);
-    assert_eq!(gone, 2 + 2 + 2);
+    assert_eq!(gone, 2 + 2);
+}
+
+async fn pruning_keeps_where_graphs_of_the_thread_stand(subject: Subject) {
+    for (ns, numbers) in [("kept", [20, 21, 22, 23]), ("kept|deep", [30, 31, 32, 33])] {
+        for number in numbers {
+            let at = Place { ns: ns.to_owned(), ..t() };
+            let mut put = commit(at.clone(), number, head(&subject, &at).await.map(|id| id.0));
+            if ns == "kept" {
+                let deep = ("kept|deep".to_owned(), id(number + 10));
+                put.checkpoint.instances = BTreeMap::from([deep]);
+            }
+            subject.put(put).await.unwrap();
+        }
+    }
+    for (number, parent) in [(1_u128, None), (2, Some(1)), (3, Some(2))] {
+        let mut put = commit(t(), number, parent);
+        put.checkpoint.instances = BTreeMap::from([("kept".to_owned(), id(19 + number))]);
+        subject.put(put).await.unwrap();
+    }
+    // A task that finished beside the head has moved on.
+    let instances = BTreeMap::from([("kept".to_owned(), id(23))]);
+    let commit = Some(TaskCommit { instances, ..done("x") });
+    subject.put_task(&t(), id(3), TaskRecord { commit, ..record(1, "n") }).await.unwrap();
+    subject.prune("t", Retention::Heads).await.unwrap();
+    let in_ = |ns: &str| Place { ns: ns.to_owned(), ..t() };
+    assert_eq!(listed(&subject, &t()).await, [3]);
+    assert_eq!(listed(&subject, &in_("kept")).await, [23, 22]);
+    assert_eq!(listed(&subject, &in_("kept|deep")).await, [33, 32]);
+}
+
+async fn pruning_keeps_what_a_fork_looks_at(subject: Subject) {
+    chain_of(&subject, 3).await;
+    mounted(&subject, "sub:a", 10, &[("", 1)], false).await;
+    mounted(&subject, "sub:a", 11, &[("", 1)], false).await;
+    mounted(&subject, "sub:b", 12, &[("", 1)], false).await;
+    let forked_from = Some(ForkedFrom { task: TaskId(7), ns: "sub:a".to_owned() });
+    subject.put_task(&t(), id(3), TaskRecord { forked_from, ..record(1, "sub") }).await.unwrap();
+    subject.prune("t", Retention::Heads).await.unwrap();
+    let in_ = |ns: &str| Place { ns: ns.to_owned(), ..t() };
+    assert_eq!(listed(&subject, &in_("sub:a")).await, [11, 10]);
+    assert!(listed(&subject, &in_("sub:b")).await.is_empty());
 }
 
 async fn the_checkpoints_of_a_run_can_be_deleted(subject: Subject) {
