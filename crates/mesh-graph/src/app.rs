@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     marker::PhantomData,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::Value as Json;
@@ -17,6 +18,7 @@ use crate::{
     checkpoint::{CheckpointId, Place, TaskId},
     checkpointer::{Checkpointer, Filter},
     command::Goto,
+    control::Control,
     env::{Env, SystemEnv},
     error::{BoxError, Error, Failure},
     graph::{Compiled, Core, Drawing, Kept, Leads, Lint, Xray},
@@ -24,10 +26,11 @@ use crate::{
     interrupt::{Interrupt, Resume},
     live::StartInput,
     names::INTERRUPT,
+    observer::Observer,
     parent::no_parent,
     run::{
         self, Above, Breakpoints, Durability, Finished, Limits, OnPending, RECURSION_LIMIT,
-        Request, RunShared, Status, Warning,
+        Request, RunShared, SiblingPolicy, Status, Warning,
     },
     snapshot::{self, StateSnapshot},
     state::{State, Update, View},
@@ -81,6 +84,7 @@ struct Inner {
     cache: Option<Arc<dyn NodeCache>>,
     before: Breakpoints,
     after: Breakpoints,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl<S, D: Send + Sync + 'static> Compiled<S, D> {
@@ -97,6 +101,7 @@ impl<S, D: Send + Sync + 'static> Compiled<S, D> {
                 cache: None,
                 before: Breakpoints::None,
                 after: Breakpoints::None,
+                observer: None,
             }),
             state: PhantomData,
         }
@@ -141,6 +146,11 @@ impl<S> App<S> {
     /// Takes time and ids from here instead of from the machine.
     pub fn env(self, env: Arc<dyn Env>) -> Self {
         self.change(|inner| inner.env = env)
+    }
+
+    /// Tells this observer when a run pauses for people and when it goes on.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        self.change(|inner| inner.observer = Some(observer))
     }
 
     /// Stops every run before these nodes, unless the run says otherwise.
@@ -217,7 +227,10 @@ impl<S> App<S> {
                 before: self.inner.before.clone(),
                 after: self.inner.after.clone(),
                 on_pending: OnPending::default(),
+                siblings: SiblingPolicy::default(),
+                step_timeout: None,
             },
+            control: Control::new(),
             concurrency: None,
             run_id: None,
             cancel: CancellationToken::new(),
@@ -467,6 +480,7 @@ pub struct Run<S> {
     wanted: Wanted,
     output_keys: Option<OutputKeys>,
     limits: Limits,
+    control: Control,
     concurrency: Option<usize>,
     run_id: Option<String>,
     cancel: CancellationToken,
@@ -547,6 +561,26 @@ impl<S> Run<S> {
         self
     }
 
+    /// What happens to running tasks when one of their superstep has failed, here and in mounted
+    /// graphs.
+    pub fn on_sibling_failure(mut self, policy: SiblingPolicy) -> Self {
+        self.limits.siblings = policy;
+        self
+    }
+
+    /// Ends the run with [`Error::StepTimeout`] when a superstep takes longer. Mounted graphs are
+    /// limited as part of their parent's superstep.
+    pub fn step_timeout(mut self, limit: Duration) -> Self {
+        self.limits.step_timeout = Some(limit);
+        self
+    }
+
+    /// Listens to this control; see [`Control::request_drain`].
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = control;
+        self
+    }
+
     /// Stops before these nodes, instead of where the app says.
     pub fn break_before(mut self, at: Breakpoints) -> Self {
         self.limits.before = at;
@@ -589,6 +623,12 @@ impl<S> Run<S> {
         if self.concurrency == Some(0) {
             return Err(Error::InvalidOption { option: "max_concurrency", expected: "at least 1" });
         }
+        if self.limits.step_timeout == Some(Duration::ZERO) {
+            return Err(Error::InvalidOption {
+                option: "step_timeout",
+                expected: "more than zero",
+            });
+        }
         let place = match (&inner.checkpointer, &self.thread) {
             (Some(_), Some(thread)) => Some(Place { thread: thread.clone(), ns: String::new() }),
             (Some(_), None) => return Err(Error::MissingThreadId),
@@ -613,6 +653,10 @@ impl<S> Run<S> {
             sink,
             cancel: self.cancel.clone(),
             slots: self.concurrency.map(|nodes| Arc::new(Semaphore::new(nodes))),
+            limit_table: Arc::default(),
+            control: self.control.clone(),
+            observer: inner.observer.clone(),
+            progress: None,
             limits: self.limits.clone(),
             answers: Mutex::default(),
             parents: BTreeMap::new(),
@@ -729,6 +773,7 @@ impl<S> Run<S> {
             shown,
             cancel: self.cancel.clone(),
             events: Reader::new(events, self.wanted.ordered, Arc::clone(&shared.warnings)),
+            control: self.control.clone(),
             task: JoinSet::new(),
             state: PhantomData,
         };
@@ -758,6 +803,7 @@ pub struct RunHandle<S> {
     schema: Arc<Schema>,
     shown: Option<Shown>,
     cancel: CancellationToken,
+    control: Control,
     events: Reader,
     task: JoinSet<Result<Finished, Error>>,
     state: PhantomData<fn() -> S>,
@@ -780,6 +826,11 @@ impl<S> RunHandle<S> {
     /// Asks the run to end; nodes have [`run::CANCEL_GRACE`] to finish by themselves.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Asks the run to stop before its next superstep, as [`Status::Drained`].
+    pub fn drain(&self, reason: &str) {
+        self.control.request_drain(reason);
     }
 
     /// Waits for the end; events nobody read are let go.
@@ -809,8 +860,10 @@ pub struct Outcome<S> {
     schema: Arc<Schema>,
     shown: Option<Shown>,
     values: Arc<Values>,
-    /// Done, interrupted or cancelled.
+    /// Done, interrupted, cancelled or drained.
     pub status: Status,
+    /// Why it was drained, if it was.
+    pub drained: Option<String>,
     /// Open questions.
     pub interrupts: Vec<Interrupt>,
     /// What should be known besides.
@@ -833,6 +886,7 @@ impl<S> Outcome<S> {
             shown,
             values: finished.values,
             status: finished.status,
+            drained: finished.drained,
             interrupts: finished.interrupts,
             warnings: std::mem::take(&mut warnings),
             checkpoint: finished.checkpoint,

@@ -108,12 +108,8 @@ impl<C> Call<C> {
         let schema = Arc::clone(&self.child.core.schema);
         let mut below = Below::of(self.child, &self.task, Some(self.name))?;
         below.deps = self.deps;
-        // Who waits for a graph below must not keep the slot that its nodes may need.
-        let held = self.task.let_go();
-        let done = run::drive_child(below, &self.task, input).await;
-        if held && let Some(slots) = &self.task.0.run.slots {
-            self.task.hold(Arc::clone(slots).acquire_owned().await.ok());
-        }
+        let done = run::drive_child(below, &self.task, input);
+        let done = self.task.without_permits(done).await;
         Ok((schema, done?.values))
     }
 }

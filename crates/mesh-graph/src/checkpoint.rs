@@ -13,6 +13,7 @@ use crate::{
     error::Failure,
     interrupt::{Interrupt, InterruptId},
     step::StepRecord,
+    timeout::Timeout,
 };
 
 /// Updates of a delta channel between two full values: bounds how much a load has to fold.
@@ -216,6 +217,9 @@ pub struct PendingSend {
     /// Its argument, encoded.
     #[serde(with = "bytes")]
     pub arg: Vec<u8>,
+    /// Its own time limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Box<Timeout>>,
 }
 
 /// A write in storage.
@@ -278,6 +282,13 @@ pub struct TaskRecord {
     /// Results of its durable steps. The first result of a step stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
+    /// The failure that the node's error handler was called for: from then on the handler runs in
+    /// the node's place, also after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught: Option<Failure>,
+    /// Attempts that were begun, for nodes whose attempts count over several runs.
+    #[serde(default)]
+    pub attempts: u32,
     /// The task of another branch whose question is answered anew by this one.
     #[serde(default)]
     pub forked_from: Option<ForkedFrom>,
@@ -305,6 +316,8 @@ impl TaskRecord {
             error: None,
             steps: Vec::new(),
             forked_from: None,
+            caught: None,
+            attempts: 0,
         }
     }
 

@@ -221,7 +221,9 @@ pub fn merge_record(stored: &mut TaskRecord, mut new: TaskRecord) {
     let only_steps = new.commit.is_none()
         && new.error.is_none()
         && new.interrupts.is_empty()
-        && new.answers.is_empty();
+        && new.answers.is_empty()
+        && new.caught.is_none()
+        && new.attempts == 0;
     let mut steps = std::mem::take(&mut stored.steps);
     for step in std::mem::take(&mut new.steps) {
         if !steps.iter().any(|known| known.path == step.path) {

@@ -10,6 +10,7 @@ use crate::{
     node::Node,
     parent::ToParent,
     state::{Part, State, Update},
+    timeout::Timeout,
     value::{Datum, Value},
 };
 
@@ -40,6 +41,8 @@ use crate::{
 pub struct Send {
     pub(crate) node: Arc<str>,
     pub(crate) arg: Arg,
+    /// Boxed: few have one.
+    pub(crate) timeout: Option<Box<Timeout>>,
 }
 
 /// The argument of a [`Send`] before the target's codec has seen it.
@@ -53,17 +56,24 @@ pub(crate) enum Arg {
 impl Send {
     /// Runs `node` with `arg`, verbatim.
     pub fn to<A: Datum>(node: &Node<A>, arg: A) -> Self {
-        Self { node: Arc::clone(&node.name), arg: Arg::Typed(Arc::new(arg)) }
+        Self { node: Arc::clone(&node.name), arg: Arg::Typed(Arc::new(arg)), timeout: None }
     }
 
     /// Runs `node`, which reads state, on these keys and nothing else.
     pub fn state<U: Into<Update>>(node: &str, update: U) -> Self {
-        Self { node: Arc::from(node), arg: Arg::State(update.into()) }
+        Self { node: Arc::from(node), arg: Arg::State(update.into()), timeout: None }
     }
 
     /// Runs `node` with an argument in JSON.
     pub fn json(node: &str, arg: Json) -> Self {
-        Self { node: Arc::from(node), arg: Arg::Json(arg) }
+        Self { node: Arc::from(node), arg: Arg::Json(arg), timeout: None }
+    }
+
+    /// Limits the time of the task's attempts, instead of what its node says. A limit of zero
+    /// fails the task that sends.
+    pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.timeout = Some(Box::new(timeout.into()));
+        self
     }
 }
 

@@ -10,19 +10,22 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json, json};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::{CheckpointId, ForkedFrom, TaskId},
+    control::Control,
     error::{NodeError, NodeErrorKind, NodeResult},
     graph::{NodeId, streams_tokens},
     interrupt::{Interrupt, InterruptId},
+    permits::Held,
+    rescue::Rescue,
     run::{Instances, RunShared},
     step::Steps,
     store::Store,
     stream::{Body, Event, Mode, Task, ToolEvent},
     superstep::Cause,
+    timeout::{Progress, Timeout},
 };
 
 /// A task's surroundings, as the driver makes them.
@@ -50,13 +53,20 @@ pub(crate) struct TaskShared {
     pub(crate) instances: Option<Arc<Instances>>,
     /// Answered questions of graphs below that it did not know of when it started.
     pub(crate) below: OnceLock<Mutex<Vec<(Interrupt, Json)>>>,
-    /// The concurrency slot it holds, if there are any.
-    pub(crate) slot: Mutex<Option<OwnedSemaphorePermit>>,
+    /// What the task holds while its node runs.
+    pub(crate) held: Mutex<Held>,
     pub(crate) asked: Mutex<Asked>,
     /// Durable steps; made when the task has its first one.
     pub(crate) steps: OnceLock<Steps>,
     /// Set when this is a functional task that a task called.
     pub(crate) call: Option<Box<Called>>,
+    /// Counted from 1.
+    pub(crate) attempt: u32,
+    /// When the first attempt began; for a node without policies, when somebody first asked.
+    pub(crate) first_attempt_at_ms: OnceLock<i64>,
+    pub(crate) timed: Option<Timed>,
+    /// Of an error handler: what it is called for.
+    pub(crate) rescue: Option<Arc<Rescue>>,
 }
 
 impl TaskShared {
@@ -76,10 +86,14 @@ impl TaskShared {
             forked_from: None,
             instances: self.instances.clone(),
             below: OnceLock::new(),
-            slot: Mutex::new(None),
+            held: Mutex::default(),
             asked: Mutex::new(Asked::default()),
             steps: OnceLock::from(steps),
             call: Some(Box::new(call)),
+            attempt: self.attempt,
+            first_attempt_at_ms: OnceLock::new(),
+            timed: self.timed.clone(),
+            rescue: None,
         }
     }
 }
@@ -90,6 +104,13 @@ pub(crate) struct Called {
     pub(crate) caller: TaskContext,
     /// The functional task's own name.
     pub(crate) name: Arc<str>,
+}
+
+/// The time limit of an attempt, and its progress.
+#[derive(Clone)]
+pub(crate) struct Timed {
+    pub(crate) timeout: Timeout,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// The questions a task has put so far in this execution.
@@ -149,14 +170,23 @@ impl TaskContext {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a concurrency slot while the node runs, or gives it back.
-    pub(crate) fn hold(&self, slot: Option<OwnedSemaphorePermit>) {
-        *self.0.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
+    /// The node whose exits are followed.
+    pub(crate) fn exits(&self) -> NodeId {
+        self.0.rescue.as_ref().map_or(self.0.node, |rescue| rescue.exits)
     }
 
-    /// Gives the slot back and says whether there was one.
-    pub(crate) fn let_go(&self) -> bool {
-        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// Progress of this attempt and of those it runs below.
+    pub(crate) fn progress(&self) -> Option<&Arc<Progress>> {
+        match &self.0.timed {
+            Some(timed) => Some(&timed.progress),
+            None => self.0.run.progress.as_ref(),
+        }
+    }
+
+    fn note_progress(&self, heartbeat: bool) {
+        if let Some(progress) = self.progress() {
+            progress.note(heartbeat);
+        }
     }
 
     /// Whether streams leave the node out.
@@ -194,7 +224,8 @@ impl TaskContext {
 
     pub(crate) async fn send(&self, mode: Mode, body: Body) {
         let shared = &self.0;
-        let task = Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: 1 };
+        let task =
+            Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: shared.attempt };
         let at_ms = shared.run.env.now_ms();
         let event = Event::new(mode, &shared.run.ns, shared.step, Some(task), at_ms, body);
         match mode {
@@ -238,6 +269,8 @@ pub struct Info {
     pub step: i64,
     /// Where its graph is mounted: empty for the root.
     pub ns: Arc<[String]>,
+    /// Which attempt of the node this is, counted from 1.
+    pub attempt: u32,
 }
 
 impl<D: Send + Sync + 'static> Ctx<D> {
@@ -291,7 +324,25 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             task_id: self.task.id(),
             step: shared.step,
             ns: Arc::clone(&shared.run.ns),
+            attempt: shared.attempt,
         }
+    }
+
+    /// When the first attempt of the node began, milliseconds since 1970 (UTC), from the run's own
+    /// clock. For a node without policies: when it first asked.
+    pub fn first_attempt_at_ms(&self) -> i64 {
+        let shared = &self.task.0;
+        *shared.first_attempt_at_ms.get_or_init(|| shared.run.env.now_ms())
+    }
+
+    /// Says that the node makes progress, for [`Timeout::idle`].
+    pub fn heartbeat(&self) {
+        self.task.note_progress(true);
+    }
+
+    /// Asks for the run to stop after this superstep, and tells whether somebody did.
+    pub fn control(&self) -> &Control {
+        &self.task.0.run.control
     }
 
     /// Supersteps this invocation may still run, this one included: 1 in the last one before
@@ -316,6 +367,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// # Errors
     /// When the payload has no JSON form.
     pub async fn emit<T: Serialize + ?Sized>(&self, payload: &T) -> NodeResult<()> {
+        self.task.note_progress(false);
         if self.task.wants(Mode::Custom) {
             let body = Body::Json(serde_json::to_value(payload)?);
             self.task.send(Mode::Custom, body).await;
@@ -349,6 +401,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         message: &T,
         metadata: &Map<String, Json>,
     ) -> NodeResult<()> {
+        self.task.note_progress(false);
         if !self.task.wants(Mode::Messages) {
             return Ok(());
         }

@@ -228,7 +228,7 @@ impl<In: Datum, Out: Datum, Save: Datum, D: Send + Sync + 'static> NodeFn
         let run = Arc::clone(&self.run);
         Box::pin(async move {
             // It waits for its tasks, so it must not hold the slot that they may need.
-            task.let_go();
+            task.drop_permits();
             let ended = AssertUnwindSafe(async { run(given, cx).await }).catch_unwind().await;
             let failed = match &ended {
                 Ok(Ok(_)) => false,
@@ -507,12 +507,10 @@ impl Pending {
             context.tell_call_end(end).await;
             return Ok(value);
         }
-        if let Some(slots) = &run.slots {
-            context.hold(Arc::clone(slots).acquire_owned().await.ok());
-        }
+        context.take_permits().await;
         context.tell_call_start(arg).await;
         let ended = AssertUnwindSafe(async { work(context.clone()).await }).catch_unwind().await;
-        context.hold(None);
+        context.drop_permits();
         let (suspended, asked) = context.hand_up();
         // The engine's own record decides, as it does for nodes.
         if suspended {
@@ -520,7 +518,7 @@ impl Pending {
         }
         let ended = ended.unwrap_or_else(|panic| {
             let message = format!("panicked: {}", panic_message(&*panic));
-            Err(NodeError(NodeErrorKind::Refused(Failure::new(FailureKind::Panic, message))))
+            Err(NodeError::refused(Failure::new(FailureKind::Panic, message)))
         });
         let value = match ended {
             Ok(value) => value,

@@ -9,6 +9,8 @@ use crate::{
     command::Output,
     interrupt::InterruptId,
     reducer::ReduceError,
+    retry::{Classify, Retryable, classify},
+    timeout::TimeoutKind,
     value::CodecError,
 };
 
@@ -135,6 +137,15 @@ pub enum Error {
         /// The thread.
         thread: String,
     },
+    /// A superstep took longer than the run allows. What had finished is kept, the rest runs again
+    /// on resume.
+    #[error("superstep {step} took longer than {limit:?}")]
+    StepTimeout {
+        /// The superstep.
+        step: i64,
+        /// The limit.
+        limit: std::time::Duration,
+    },
     /// A checkpoint could not be saved or read; at most one further superstep has run.
     #[error("checkpoint storage failed")]
     CheckpointFailed(#[source] checkpointer::Error),
@@ -146,6 +157,15 @@ impl Error {
         match self {
             Self::Task(TaskFailure { inner: Some(inner), .. }) => inner.root_cause(),
             other => other,
+        }
+    }
+
+    /// Whether trying again may help: what the failed node's error says.
+    pub fn retryable(&self) -> Retryable {
+        match self.root_cause() {
+            Self::Task(task) => task.failure.retryable,
+            Self::StepTimeout { .. } => Retryable::Yes,
+            _ => Retryable::No,
         }
     }
 
@@ -205,6 +225,12 @@ pub struct Failure {
     pub message: String,
     /// Why, outermost cause first.
     pub chain: Vec<String>,
+    /// Whether another attempt may help.
+    #[serde(default)]
+    pub retryable: Retryable,
+    /// The attempt that failed, counted from 1; 0 when no attempt of a node did.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 /// Kinds of task failure.
@@ -216,6 +242,15 @@ pub enum FailureKind {
     Node,
     /// The node panicked.
     Panic,
+    /// The node waited for something that was cancelled, by its own doing and not by the run's.
+    CancelledByNode,
+    /// The node took too long.
+    NodeTimeout {
+        /// Which limit was reached.
+        limit: TimeoutKind,
+        /// The limit, in milliseconds.
+        after_ms: u64,
+    },
     /// An edge, goto or `Send` names a node that does not exist.
     UnknownTarget {
         /// The name that was given.
@@ -289,7 +324,26 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: None, message: message.into(), chain: Vec::new() }
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            chain: Vec::new(),
+            retryable: Retryable::No,
+            attempt: 0,
+        }
+    }
+
+    pub(crate) fn timeout(limit: TimeoutKind, after: std::time::Duration) -> Self {
+        let message = match limit {
+            TimeoutKind::Run => format!("took longer than {after:?}"),
+            TimeoutKind::Idle => format!("made no progress for {after:?}"),
+        };
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            retryable: Retryable::Yes,
+            ..Self::new(FailureKind::NodeTimeout { limit, after_ms }, message)
+        }
     }
 
     pub(crate) fn invalid_update(message: impl Into<String>) -> Self {
@@ -340,13 +394,13 @@ pub struct NodeError(pub(crate) NodeErrorKind);
 
 pub(crate) enum NodeErrorKind {
     /// The node's own error.
-    Failed { code: Option<&'static str>, error: BoxError },
+    Failed { code: Option<&'static str>, retryable: Option<Retryable>, error: BoxError },
     /// A mounted graph failed.
     Child(Box<Error>),
     /// The node's result comes from a graph below it that commanded its parent.
     Output(Box<Output>),
     /// What the node did or returned is something that the engine refuses.
-    Refused(Failure),
+    Refused(Box<Failure>),
     /// The node waits for an answer.
     Suspended,
     /// The run is being cancelled.
@@ -359,17 +413,17 @@ pub type NodeResult<T> = Result<T, NodeError>;
 impl NodeError {
     /// An error with this message and no cause.
     pub fn msg(message: impl Into<String>) -> Self {
-        Self(NodeErrorKind::Failed { code: None, error: message.into().into() })
+        Self(NodeErrorKind::Failed { code: None, retryable: None, error: message.into().into() })
     }
 
     /// An error that clients may read: `code` is a stable name, and the error's message is fit for
     /// a person outside. Errors without a code are shown to operators only.
     pub fn coded(code: &'static str, error: impl Into<BoxError>) -> Self {
-        Self(NodeErrorKind::Failed { code: Some(code), error: error.into() })
+        Self(NodeErrorKind::Failed { code: Some(code), retryable: None, error: error.into() })
     }
 
     pub(crate) fn refused(failure: Failure) -> Self {
-        Self(NodeErrorKind::Refused(failure))
+        Self(NodeErrorKind::Refused(Box::new(failure)))
     }
 
     /// The node's own error. None for what is no failure of the node itself: a suspension, a
@@ -381,9 +435,25 @@ impl NodeError {
         }
     }
 
-    pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>) {
+    /// An error that says itself whether it is worth another attempt.
+    pub fn classified<E: Classify + Send + Sync + 'static>(error: E) -> Self {
+        let retryable = Some(error.retryable());
+        Self(NodeErrorKind::Failed { code: None, retryable, error: Box::new(error) })
+    }
+
+    /// The same error with its worth of another attempt said. Nothing changes for the failure of a
+    /// mounted graph, which says it itself.
+    pub fn retryable(mut self, says: Retryable) -> Self {
+        if let NodeErrorKind::Failed { retryable, .. } = &mut self.0 {
+            *retryable = Some(says);
+        }
+        self
+    }
+
+    /// The failure as it is stored, the child graph's own error, and the node's own error.
+    pub(crate) fn into_failure(self) -> (Failure, Option<Box<Error>>, Option<BoxError>) {
         match self.0 {
-            NodeErrorKind::Failed { code, error } => {
+            NodeErrorKind::Failed { code, retryable, error } => {
                 let mut chain = Vec::new();
                 let mut cause = error.source();
                 while let Some(error) = cause {
@@ -392,20 +462,29 @@ impl NodeError {
                 }
                 let code = code.map(str::to_owned);
                 let message = error.to_string();
-                (Failure { kind: FailureKind::Node, code, message, chain }, None)
+                let cancelled = error
+                    .downcast_ref::<tokio::task::JoinError>()
+                    .is_some_and(tokio::task::JoinError::is_cancelled);
+                let kind = if cancelled { FailureKind::CancelledByNode } else { FailureKind::Node };
+                let retryable = retryable.unwrap_or_else(|| classify(&*error));
+                let failure = Failure { code, chain, retryable, ..Failure::new(kind, message) };
+                (failure, None, Some(error))
             }
+            NodeErrorKind::Refused(failure) => (*failure, None, None),
             NodeErrorKind::Child(error) => {
-                let failure = Failure::new(FailureKind::Child, error.to_string());
-                (failure, Some(error))
+                let retryable = error.retryable();
+                let failure =
+                    Failure { retryable, ..Failure::new(FailureKind::Child, error.to_string()) };
+                (failure, Some(error), None)
             }
-            NodeErrorKind::Refused(failure) => (failure, None),
             NodeErrorKind::Output(_) => {
-                (Failure::new(FailureKind::Node, "a command was given outside of a task"), None)
+                let message = "a command was given outside of a task";
+                (Failure::new(FailureKind::Node, message), None, None)
             }
             NodeErrorKind::Suspended => {
-                (Failure::new(FailureKind::Node, "suspended outside of a task"), None)
+                (Failure::new(FailureKind::Node, "suspended outside of a task"), None, None)
             }
-            NodeErrorKind::Cancelled => (Failure::new(FailureKind::Node, "cancelled"), None),
+            NodeErrorKind::Cancelled => (Failure::new(FailureKind::Node, "cancelled"), None, None),
         }
     }
 }
@@ -433,7 +512,7 @@ impl std::fmt::Display for NodeError {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
-        Self(NodeErrorKind::Failed { code: None, error: Box::new(error) })
+        Self(NodeErrorKind::Failed { code: None, retryable: None, error: Box::new(error) })
     }
 }
 
@@ -521,6 +600,24 @@ pub enum Mistake {
     ManagedKeyVisible {
         /// The key.
         key: String,
+    },
+    /// A policy of a node, or of all nodes, cannot mean anything.
+    #[error("{option} of `{node}`: expected {expected}")]
+    BadOption {
+        /// The node, or `all nodes` for a default.
+        node: String,
+        /// The option by name.
+        option: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// An error handler takes an argument that its node does not get.
+    #[error("the error handler of `{node}` takes a {expected}, which the node does not")]
+    HandlerArgument {
+        /// The node.
+        node: String,
+        /// What the handler takes.
+        expected: &'static str,
     },
     /// A mounted graph shares a key whose values do not fit.
     #[error("`{node}` shares the key `{key}`, which is {parent} here and {child} there")]

@@ -19,6 +19,7 @@ use crate::{
     keys::Keys,
     mount::Mount,
     node::{ArgCodec, Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
+    policy::PolicyDraft,
     run::Breakpoints,
     shared::Sharing,
     state::{Part, State, View},
@@ -70,10 +71,11 @@ pub struct Graph<S, D = ()> {
     joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
     routers: Vec<RouterDraft>,
     cache: Option<Arc<CachePolicy>>,
+    pub(crate) defaults: PolicyDraft,
     types: PhantomData<fn() -> (S, D)>,
 }
 
-struct NodeDraft {
+pub(crate) struct NodeDraft {
     name: Arc<str>,
     run: Arc<dyn NodeFn>,
     defer: bool,
@@ -83,6 +85,9 @@ struct NodeDraft {
     tags: Tags,
     /// The keys it reads, of an untyped state; none stands for all.
     reads: Option<Vec<Arc<str>>>,
+    pub(crate) policies: PolicyDraft,
+    /// An error handler: no edge, goto or `Send` can name it.
+    hidden: bool,
 }
 
 struct RouterDraft {
@@ -127,6 +132,7 @@ impl<S, D> Graph<S, D> {
             joins: Vec::new(),
             routers: Vec::new(),
             cache: None,
+            defaults: PolicyDraft::default(),
             types: PhantomData,
         }
     }
@@ -195,11 +201,8 @@ impl<S, D> Graph<S, D> {
         }
         let mut mistakes = self.mistakes;
         self.schema.check(&mut mistakes);
-        let mut core = Compiler::new(self.name, self.schema, self.nodes, mistakes).compile(
-            self.edges,
-            self.joins,
-            self.routers,
-        )?;
+        let compiler = Compiler::new(self.name, self.schema, self.nodes, self.defaults, mistakes);
+        let mut core = compiler.compile(self.edges, self.joins, self.routers)?;
         core.parts = self.parts;
         core.lenient_input = self.lenient_input;
         Ok(Compiled { core: Arc::new(core), kept: Kept::PerCall, types: PhantomData })
@@ -216,11 +219,15 @@ impl<S, D> Graph<S, D> {
         name: &str,
         child: &Compiled<C, D>,
         sharing: Sharing,
-    ) -> NodeOptions<'_, ()> {
+    ) -> NodeOptions<'_, (), S, D> {
         self.draft(name, Arc::new(Mount::sharing(child.child(), sharing, ArgCodec::State)))
     }
 
-    pub(crate) fn draft<A>(&mut self, name: &str, run: Arc<dyn NodeFn>) -> NodeOptions<'_, A> {
+    pub(crate) fn draft<A>(
+        &mut self,
+        name: &str,
+        run: Arc<dyn NodeFn>,
+    ) -> NodeOptions<'_, A, S, D> {
         let name: Arc<str> = Arc::from(name);
         self.nodes.push(NodeDraft {
             name: Arc::clone(&name),
@@ -231,9 +238,11 @@ impl<S, D> Graph<S, D> {
             metadata: Map::new(),
             tags: Tags::default(),
             reads: None,
+            policies: PolicyDraft::default(),
+            hidden: false,
         });
         let draft = self.nodes.len() - 1;
-        NodeOptions { draft: &mut self.nodes[draft], arg: PhantomData }
+        NodeOptions { draft: &mut self.nodes[draft], types: PhantomData }
     }
 
     /// Adds a router from `from`.
@@ -267,7 +276,7 @@ impl<S, D> Graph<S, D> {
 
 impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
     /// Adds a node. It runs when an edge, a join, a route or a `Send` leads to it.
-    pub fn node<In, H>(&mut self, name: &str, handler: H) -> NodeOptions<'_, In::Arg>
+    pub fn node<In, H>(&mut self, name: &str, handler: H) -> NodeOptions<'_, In::Arg, S, D>
     where
         In: NodeInput<S>,
         H: Handler<S, D, In>,
@@ -295,7 +304,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         child: &Compiled<C, D>,
         input: impl Fn(&View<S>) -> C::Update + std::marker::Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + std::marker::Send + Sync + 'static,
-    ) -> NodeOptions<'_, ()> {
+    ) -> NodeOptions<'_, (), S, D> {
         let run = Mount::reading_state::<S, C>(&self.schema, child.child(), input, output);
         self.draft(name, Arc::new(run))
     }
@@ -307,7 +316,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
         child: &Compiled<C, D>,
         input: impl Fn(&A) -> C::Update + std::marker::Send + Sync + 'static,
         output: impl Fn(&View<C>) -> S::Update + std::marker::Send + Sync + 'static,
-    ) -> NodeOptions<'_, A> {
+    ) -> NodeOptions<'_, A, S, D> {
         let run = Mount::taking_argument::<S, C, A>(child.child(), input, output);
         self.draft(name, Arc::new(run))
     }
@@ -346,12 +355,12 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
 }
 
 /// Options of a node that was just added.
-pub struct NodeOptions<'a, A> {
-    draft: &'a mut NodeDraft,
-    arg: PhantomData<fn(A)>,
+pub struct NodeOptions<'a, A, S = (), D = ()> {
+    pub(crate) draft: &'a mut NodeDraft,
+    types: PhantomData<fn(A) -> (S, D)>,
 }
 
-impl<A> NodeOptions<'_, A> {
+impl<A, S, D> NodeOptions<'_, A, S, D> {
     /// The node runs only when nothing else is left to run, once for all edges that asked for it.
     /// A `Send` to it does not wait.
     pub fn defer(self) -> Self {
@@ -392,7 +401,7 @@ impl<A> NodeOptions<'_, A> {
     }
 }
 
-impl NodeOptions<'_, Json> {
+impl<S, D> NodeOptions<'_, Json, S, D> {
     /// The node reads these keys of an untyped state alone.
     pub(crate) fn reads(self, keys: Vec<Arc<str>>) -> Self {
         self.draft.reads = Some(keys);
@@ -509,6 +518,12 @@ impl<S, D> Compiled<S, D> {
     /// A picture of the graph; see [`Drawing::mermaid`].
     pub fn draw(&self, xray: Xray) -> Drawing {
         self.core.draw(xray, &Breakpoints::None, &Breakpoints::None)
+    }
+
+    /// The names of the nodes in apply order, hidden ones included: `__error_handler__<node>` and
+    /// `__default_error_handler__`.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.core.nodes.iter().skip(1).map(|node| &*node.name)
     }
 
     pub(crate) fn core(&self) -> Arc<Core> {

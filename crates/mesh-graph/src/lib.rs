@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod checkpointer;
 mod command;
 mod context;
+mod control;
 mod entrypoint;
 pub mod env;
 pub mod error;
@@ -33,8 +34,13 @@ mod made;
 mod mount;
 mod names;
 mod node;
+mod observer;
 mod parent;
+mod permits;
+mod policy;
 pub mod reducer;
+mod rescue;
+mod retry;
 mod run;
 mod shared;
 mod snapshot;
@@ -46,6 +52,7 @@ mod stream;
 mod superstep;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timeout;
 mod untyped;
 mod update;
 pub mod value;
@@ -63,6 +70,7 @@ pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoStep, Route, Send, Step};
 pub use context::{Ctx, Info};
+pub use control::Control;
 pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};
 pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};
 pub use graph::{
@@ -72,11 +80,14 @@ pub use ids::Ids;
 pub use inside::Inside;
 pub use interrupt::{Interrupt, InterruptId, Resume};
 pub use keys::{Key, Keys};
-pub use names::{COPY, END, INPUT, INTERRUPT, START};
+pub use names::{COPY, DEFAULT_ERROR_HANDLER, END, ERROR_HANDLER, INPUT, INTERRUPT, START};
 pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};
+pub use observer::{Observer, Pause};
+pub use rescue::{Caught, ErrorHandler, Then};
+pub use retry::{Classify, FailedAttempt, Retry, Retryable};
 pub use run::{
-    Breakpoints, CANCEL_GRACE, Durability, OnPending, RECURSION_LIMIT, SIBLING_GRACE, Status,
-    Warning,
+    Breakpoints, CANCEL_GRACE, Durability, OnPending, RECURSION_LIMIT, SIBLING_GRACE,
+    SiblingPolicy, Status, Warning,
 };
 pub use shared::Sharing;
 pub use snapshot::{StateSnapshot, TaskSnapshot};
@@ -87,6 +98,7 @@ pub use stream::{
     EVENT_BUFFER, Event, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys, REDACTED, ToolEvent,
     UnknownStreamMode, v3,
 };
+pub use timeout::{RefreshOn, Timeout, TimeoutKind};
 pub use untyped::{JsonStep, JsonView};
 pub use version::Migrate;
 

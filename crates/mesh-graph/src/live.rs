@@ -379,7 +379,7 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Result<Vec<PendingSen
                 }
                 stored::encode(&partial).map_err(wrap)?
             };
-            Ok(PendingSend { node: spec.name.to_string(), arg })
+            Ok(PendingSend { node: spec.name.to_string(), arg, timeout: sent.timeout.clone() })
         })
         .collect()
 }
@@ -406,7 +406,7 @@ fn decode_send(core: &Core, send: &PendingSend) -> Option<Sent> {
             Arc::new(values)
         }
     };
-    Some(Sent { node, arg })
+    Some(Sent { node, arg, timeout: send.timeout.clone() })
 }
 
 /// What a finished task gave, in memory: its writes, where it leads, and its stored form.

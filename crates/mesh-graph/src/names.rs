@@ -18,6 +18,11 @@ pub(crate) const RETURN: &str = "__return__";
 /// Key under which pending interrupts are reported.
 pub const INTERRUPT: &str = "__interrupt__";
 
+/// Begins the name of the hidden node that handles the errors of one node.
+pub const ERROR_HANDLER: &str = "__error_handler__";
+/// The hidden node that handles the errors of all nodes without a handler of their own.
+pub const DEFAULT_ERROR_HANDLER: &str = "__default_error_handler__";
+
 /// Names that no node may have.
 const RESERVED: [&str; 12] = [
     START,
@@ -37,11 +42,16 @@ const RESERVED: [&str; 12] = [
 /// Separators of namespaces: between levels, and between node and task id.
 const SEPARATORS: [char; 2] = ['|', ':'];
 
+/// Whether `name` is that of a hidden node that handles errors.
+pub(crate) fn is_handler(name: &str) -> bool {
+    name == DEFAULT_ERROR_HANDLER || name.starts_with(ERROR_HANDLER)
+}
+
 /// Why `name` may not name a node, or `None` when it may.
 pub(crate) fn refuse(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty")
-    } else if name == COPY || RESERVED.contains(&name) {
+    } else if name == COPY || is_handler(name) || RESERVED.contains(&name) {
         Some("is reserved")
     } else if name.contains(SEPARATORS) {
         Some("contains a namespace separator (`|` or `:`)")

@@ -162,6 +162,16 @@ pub struct TaskInput<'a> {
     positions: Option<&'a [usize]>,
 }
 
+impl<'a> TaskInput<'a> {
+    pub(crate) fn new(
+        schema: &'a Schema,
+        input: &'a Input,
+        positions: Option<&'a [usize]>,
+    ) -> Self {
+        Self { schema, input, positions }
+    }
+}
+
 impl<S: State, P: Part<S>> NodeInput<S> for View<P> {
     type Arg = ();
 
@@ -249,8 +259,7 @@ where
 {
     fn call(&self, input: Input, ctx: TaskContext) -> BoxFuture<'static, NodeResult<StepOutput>> {
         let positions = self.positions.as_deref();
-        let schema = &ctx.0.run.core.schema;
-        let taken = In::take(&TaskInput { schema, input: &input, positions });
+        let taken = In::take(&TaskInput::new(&ctx.0.run.core.schema, &input, positions));
         // The snapshot is let go before the node runs, so that the barrier finds it unshared.
         drop(input);
         match (taken, Ctx::<D>::new(ctx)) {

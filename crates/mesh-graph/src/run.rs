@@ -3,6 +3,7 @@
 //! Everything that decides lives in `superstep`; the modules below only act. A run that is dropped
 //! or fails leaves its thread as the last checkpoint says.
 
+mod attempt;
 mod begin;
 mod cached;
 mod child;
@@ -28,15 +29,19 @@ use crate::{
     channel::Values,
     checkpoint::{CheckpointId, Place},
     checkpointer::Checkpointer,
+    control::Control,
     env::Env,
     error::Error,
     graph::{Core, NodeId, START_ID},
     interrupt::{Interrupt, InterruptId, Resume},
     live::StartInput,
+    observer::Observer,
     parent::ToParent,
+    permits::LimitTable,
     state::Write,
     store::Store,
     stream::Sink,
+    timeout::Progress,
 };
 
 use self::begin::Begun;
@@ -52,6 +57,25 @@ pub const CANCEL_GRACE: Duration = Duration::from_millis(250);
 
 /// How long the siblings of a failed task may go on, so that work already paid for is kept.
 pub const SIBLING_GRACE: Duration = Duration::from_secs(30);
+
+/// What happens to the other tasks of a superstep when one has failed for good. The failure is
+/// told at once in both cases; a task that is dropped has no error and runs again on resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiblingPolicy {
+    /// They may go on for this long, so that work already paid for is kept.
+    Finish {
+        /// Then they are dropped.
+        grace: Duration,
+    },
+    /// They are dropped now.
+    Cancel,
+}
+
+impl Default for SiblingPolicy {
+    fn default() -> Self {
+        Self::Finish { grace: SIBLING_GRACE }
+    }
+}
 
 /// Node supersteps of one invocation before [`Error::RecursionLimit`], unless the run says
 /// otherwise.
@@ -94,6 +118,8 @@ pub enum Status {
     Interrupted,
     /// It was cancelled; unfinished tasks run again on resume.
     Cancelled,
+    /// It was asked to stop before its next superstep, by [`crate::Control::request_drain`].
+    Drained,
 }
 
 /// Something a run wants to be known although it did not fail.
@@ -185,6 +211,11 @@ pub(crate) struct RunShared {
     pub(crate) sink: Sink,
     pub(crate) cancel: CancellationToken,
     pub(crate) slots: Option<Arc<Semaphore>>,
+    pub(crate) limit_table: Arc<LimitTable>,
+    pub(crate) control: Control,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Progress of the task that the graph is mounted in.
+    pub(crate) progress: Option<Arc<Progress>>,
     pub(crate) limits: Limits,
     /// Answers given to this run, for the children that asked.
     pub(crate) answers: Mutex<Arc<BTreeMap<InterruptId, Json>>>,
@@ -202,6 +233,9 @@ pub(crate) struct Limits {
     pub(crate) before: Breakpoints,
     pub(crate) after: Breakpoints,
     pub(crate) on_pending: OnPending,
+    pub(crate) siblings: SiblingPolicy,
+    /// Of one superstep; mounted graphs have none of their own.
+    pub(crate) step_timeout: Option<Duration>,
 }
 
 impl RunShared {
@@ -228,6 +262,8 @@ pub(crate) struct Finished {
     pub(crate) instances: Instances,
     /// Questions whose answers it took in this run.
     pub(crate) answered: Vec<(Interrupt, Json)>,
+    /// Why it was drained.
+    pub(crate) drained: Option<String>,
 }
 
 /// Runs a graph until it is done, interrupted, cancelled or failed.

@@ -140,11 +140,6 @@ impl Steps {
         lock(&self.log.0).values().cloned().collect()
     }
 
-    /// Begins an execution: names count from the start again, results stay.
-    pub(crate) fn restart(&self) {
-        *lock(&self.claims) = Claims::default();
-    }
-
     /// Takes a name for this execution.
     pub(crate) fn claim(
         &self,
@@ -297,6 +292,10 @@ impl TaskContext {
         let shared = &*self.0;
         if let Some(call) = &shared.call {
             return call.caller.record();
+        }
+        if let Some(rescue) = &shared.rescue {
+            let caught = &rescue.caught;
+            return TaskRecord::new(caught.task_id, &caught.node, rescue.path.clone());
         }
         let path = match &shared.cause {
             Cause::Push(index) => TaskPath::Push(*index),

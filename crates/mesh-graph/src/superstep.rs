@@ -17,6 +17,7 @@ use crate::{
     node::Input,
     reducer,
     state::Write,
+    timeout::Timeout,
     value::Value,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Planned {
     pub(crate) cause: Cause,
     /// Argument of the `Send` that made it.
     arg: Option<Value>,
+    /// Time limit of the `Send` that made it.
+    pub(crate) timeout: Option<Box<Timeout>>,
 }
 
 /// What made a task.
@@ -42,12 +45,14 @@ pub(crate) enum Cause {
     },
     /// The `Send` at this index.
     Push(u32),
+    /// The task with this id failed, and the node handles its error.
+    Rescue(TaskId),
 }
 
 impl Planned {
     /// Stands for a node whose result comes from outside.
     pub(crate) fn stand_in(node: NodeId) -> Self {
-        Self { node, cause: Cause::Start, arg: None }
+        Self { node, cause: Cause::Start, arg: None, timeout: None }
     }
 
     /// Where it stands in apply order.
@@ -72,7 +77,7 @@ impl Cause {
     pub(crate) fn triggers(&self, core: &Core, node: NodeId) -> Vec<String> {
         match self {
             Self::Start => vec![crate::names::START.to_owned()],
-            Self::Push(_) => vec!["__pregel_push".to_owned()],
+            Self::Push(_) | Self::Rescue(_) => vec!["__pregel_push".to_owned()],
             Self::Pull { branch, joins } => {
                 let own = branch.then(|| core.node(node).trigger.to_string());
                 let joins = joins.iter().map(|id| core.joins[*id as usize].name.to_string());
@@ -105,6 +110,9 @@ impl Cause {
             Self::Push(index) => {
                 hasher.update(b"push").update(&index.to_be_bytes());
             }
+            Self::Rescue(failed) => {
+                hasher.update(b"rescue").update(&failed.0.to_be_bytes());
+            }
             // Whatever triggers it: a goto to a node that waits for an answer, or has finished
             // beside one that failed, makes no other task of it.
             Self::Pull { .. } => {
@@ -121,13 +129,14 @@ impl Cause {
 pub(crate) fn plan(core: &Core, live: &Live) -> Vec<Planned> {
     let ready = &live.ready;
     if ready.input.is_some() {
-        return vec![Planned { node: START_ID, cause: Cause::Start, arg: None }];
+        return vec![Planned::stand_in(START_ID)];
     }
     let mut tasks = pulls(core, live, false);
     tasks.extend(ready.sends.iter().enumerate().map(|(index, sent)| Planned {
         node: sent.node,
         cause: Cause::Push(index as u32),
         arg: Some(Arc::clone(&sent.arg)),
+        timeout: sent.timeout.clone(),
     }));
     if tasks.is_empty() {
         // Nothing else is left: whoever waited for that runs now, all together.
@@ -146,6 +155,7 @@ fn pulls(core: &Core, live: &Live, deferred: bool) -> Vec<Planned> {
             node: *node,
             cause: Cause::Pull { branch: true, joins: SmallVec::new() },
             arg: None,
+            timeout: None,
         })
         .collect();
     for join in &ready.complete {
@@ -161,7 +171,7 @@ fn pulls(core: &Core, live: &Live, deferred: bool) -> Vec<Planned> {
             }
             Err(position) => {
                 let cause = Cause::Pull { branch: false, joins: SmallVec::from_slice(&[*join]) };
-                tasks.insert(position, Planned { node: target, cause, arg: None });
+                tasks.insert(position, Planned { node: target, cause, arg: None, timeout: None });
             }
         }
     }
@@ -224,7 +234,7 @@ pub(crate) fn apply(
                 }
                 live.ready.deferred.retain(|node| *node != planned.node);
             }
-            Cause::Push(_) => {}
+            Cause::Push(_) | Cause::Rescue(_) => {}
         }
     }
     live.ready.nodes.clear();

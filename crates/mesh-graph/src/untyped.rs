@@ -208,6 +208,17 @@ impl JsonStep {
     }
 }
 
+/// An untyped function as a node.
+pub(crate) fn json_node<D, F, Fut, Out>(node: F) -> Arc<dyn NodeFn>
+where
+    D: std::marker::Send + Sync + 'static,
+    F: Fn(JsonView, Ctx<D>) -> Fut + std::marker::Send + Sync + 'static,
+    Fut: Future<Output = NodeResult<Out>> + std::marker::Send + 'static,
+    Out: Into<JsonStep> + 'static,
+{
+    Arc::new(JsonNode { node, deps: PhantomData })
+}
+
 /// A node of an untyped graph.
 struct JsonNode<D, F> {
     node: F,
@@ -280,13 +291,17 @@ impl<D: std::marker::Send + Sync + 'static> Graph<Untyped, D> {
 
     /// Adds a node that reads all keys. It runs when an edge, a join, a route or a `Send` leads to
     /// it; after a `Send` it reads the argument and nothing else.
-    pub fn node_json<F, Fut, Out>(&mut self, name: &str, node: F) -> NodeOptions<'_, Json>
+    pub fn node_json<F, Fut, Out>(
+        &mut self,
+        name: &str,
+        node: F,
+    ) -> NodeOptions<'_, Json, Untyped, D>
     where
         F: Fn(JsonView, Ctx<D>) -> Fut + std::marker::Send + Sync + 'static,
         Fut: Future<Output = NodeResult<Out>> + std::marker::Send + 'static,
         Out: Into<JsonStep> + 'static,
     {
-        self.draft(name, Arc::new(JsonNode { node, deps: PhantomData }))
+        self.draft(name, json_node(node))
     }
 
     /// Adds a node that reads these keys alone.
@@ -295,14 +310,14 @@ impl<D: std::marker::Send + Sync + 'static> Graph<Untyped, D> {
         name: &str,
         keys: impl IntoIterator<Item = impl AsRef<str>>,
         node: F,
-    ) -> NodeOptions<'_, Json>
+    ) -> NodeOptions<'_, Json, Untyped, D>
     where
         F: Fn(JsonView, Ctx<D>) -> Fut + std::marker::Send + Sync + 'static,
         Fut: Future<Output = NodeResult<Out>> + std::marker::Send + 'static,
         Out: Into<JsonStep> + 'static,
     {
         let keys = keys.into_iter().map(|key| Arc::from(key.as_ref())).collect();
-        self.draft(name, Arc::new(JsonNode { node, deps: PhantomData })).reads(keys)
+        self.draft(name, json_node(node)).reads(keys)
     }
 
     /// After `from`, `decide` names where to go: a node, END, a [`Send`], or a list of these. It

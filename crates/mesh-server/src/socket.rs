@@ -284,7 +284,7 @@ async fn follow(
                     Status::Done => End::Done,
                     Status::Interrupted if thread.is_some() => End::Done,
                     Status::Interrupted => End::Refused(Refusal::Unanswerable),
-                    Status::Cancelled => End::Refused(Refusal::Stopping),
+                    Status::Cancelled | Status::Drained => End::Refused(Refusal::Stopping),
                 }
             }
             Err(error) => failed(&error, thread_name, id).into(),

@@ -8,12 +8,39 @@ use crate::{
     channel::Schema,
     error::{CompileError, Mistake},
     names::{self, END, START},
+    policy::{self, HandlerDraft, Handling, PolicyDraft},
+    rescue::Then,
 };
 
 use super::{
     NodeDraft, RouterDraft, Tags, Targets,
     core::{Core, Exits, JoinId, JoinSpec, NodeId, NodeSpec, Router, START_ID, Target},
 };
+
+/// Adds the hidden nodes of all error handlers.
+fn hide_handlers(drafts: &mut Vec<NodeDraft>, defaults: &PolicyDraft) {
+    let hidden = |name: String, handler: &HandlerDraft| NodeDraft {
+        name: Arc::from(name),
+        run: Arc::clone(&handler.run),
+        defer: false,
+        targets: Vec::new(),
+        cache: None,
+        metadata: Map::new(),
+        tags: Tags::default(),
+        reads: None,
+        policies: PolicyDraft::default(),
+        hidden: true,
+    };
+    let mut handlers: Vec<NodeDraft> = drafts
+        .iter()
+        .filter_map(|draft| {
+            Some(hidden(policy::handler_name(&draft.name), draft.policies.handler.as_ref()?))
+        })
+        .collect();
+    let default = defaults.handler.as_ref();
+    handlers.extend(default.map(|handler| hidden(names::DEFAULT_ERROR_HANDLER.into(), handler)));
+    drafts.append(&mut handlers);
+}
 
 /// Numbers nodes by name and turns drafts into specifications, collecting mistakes.
 pub(super) struct Compiler {
@@ -23,6 +50,8 @@ pub(super) struct Compiler {
     by_name: HashMap<Arc<str>, NodeId>,
     /// Declared targets of gotos, to be found when all nodes are known.
     targets: Vec<(NodeId, Vec<Arc<str>>)>,
+    policies: Vec<(NodeId, PolicyDraft)>,
+    defaults: PolicyDraft,
     mistakes: Vec<Mistake>,
 }
 
@@ -30,9 +59,11 @@ impl Compiler {
     pub(super) fn new(
         graph: Arc<str>,
         schema: Arc<Schema>,
-        drafts: Vec<NodeDraft>,
+        mut drafts: Vec<NodeDraft>,
+        defaults: PolicyDraft,
         mut mistakes: Vec<Mistake>,
     ) -> Self {
+        hide_handlers(&mut drafts, &defaults);
         let mut drafts: Vec<(usize, NodeDraft)> = (1..).zip(drafts).collect();
         drafts.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let start: Arc<str> = Arc::from(START);
@@ -48,12 +79,14 @@ impl Compiler {
             declared: 0,
             metadata: Map::new(),
             tags: Tags::default(),
+            policies: None,
         }];
         let mut by_name = HashMap::new();
         let mut targets = Vec::new();
+        let mut policies = Vec::new();
         by_name.insert(Arc::clone(&nodes[0].name), START_ID);
         for (declared, draft) in drafts {
-            if let Some(reason) = names::refuse(&draft.name) {
+            if let (Some(reason), false) = (names::refuse(&draft.name), draft.hidden) {
                 mistakes.push(Mistake::BadName { name: draft.name.to_string(), reason });
                 continue;
             }
@@ -66,6 +99,8 @@ impl Compiler {
             let reads = draft.reads.map(|keys| reads(&schema, &draft.name, &keys, &mut mistakes));
             by_name.insert(Arc::clone(&draft.name), id);
             targets.push((id, draft.targets));
+            draft.policies.check(&draft.name, &mut mistakes);
+            policies.push((id, draft.policies));
             nodes.push(NodeSpec {
                 trigger: Arc::from(format!("branch:to:{}", draft.name)),
                 name: draft.name,
@@ -78,9 +113,11 @@ impl Compiler {
                 declared,
                 metadata: draft.metadata,
                 tags: draft.tags,
+                policies: None,
             });
         }
-        Self { graph, schema, nodes, by_name, targets, mistakes }
+        defaults.check("all nodes", &mut mistakes);
+        Self { graph, schema, nodes, by_name, targets, policies, defaults, mistakes }
     }
 
     fn source(&mut self, name: &Arc<str>, place: impl Fn() -> String) -> Option<NodeId> {
@@ -139,6 +176,7 @@ impl Compiler {
                 }
             }
         }
+        self.resolve_policies();
         let start = &self.nodes[START_ID as usize].exits;
         if start.edges.is_empty() && start.routers.is_empty() && start.joins.is_empty() {
             self.mistakes.push(Mistake::NoEntry);
@@ -155,6 +193,68 @@ impl Compiler {
             parts: HashMap::new(),
             lenient_input: false,
         })
+    }
+
+    /// Gives every node its policies, and every handler what follows it. Handlers are no longer
+    /// found by name after that.
+    fn resolve_policies(&mut self) {
+        let defaults = std::mem::take(&mut self.defaults);
+        let drafts = std::mem::take(&mut self.policies);
+        let mut shared: HashMap<&str, usize> = HashMap::new();
+        for (id, draft) in &drafts {
+            let name = Arc::clone(&self.nodes[*id as usize].name);
+            let own = draft.handler.as_ref().map(|handler| (policy::handler_name(&name), handler));
+            let default = || {
+                let handler = defaults.handler.as_ref()?;
+                Some((names::DEFAULT_ERROR_HANDLER.to_owned(), handler))
+            };
+            let handled = if names::is_handler(&name) { None } else { own.or_else(default) };
+            let mut handling = None;
+            if let Some((hidden, handler)) = handled
+                && let Some(node) = self.by_name.get(&*hidden).copied()
+            {
+                handling = Some(Handling { node, follow: handler.then == Then::Follow });
+                let takes = self.nodes[*id as usize].run.as_ref().map(|run| run.arg());
+                if let Some(Err(expected)) =
+                    takes.map(|takes| policy::fits(&handler.run.arg(), &takes))
+                {
+                    let node = name.to_string();
+                    self.mistakes.push(Mistake::HandlerArgument { node, expected });
+                }
+            }
+            let mounted =
+                self.nodes[*id as usize].run.as_ref().is_some_and(|run| run.mount().is_some());
+            for limit in &draft.limits {
+                let Some(shares) = &limit.name else { continue };
+                let expected = if mounted {
+                    "a node that is no mounted graph"
+                } else if *shared.entry(shares).or_insert(limit.tasks) != limit.tasks {
+                    "the same number at every node that shares it"
+                } else {
+                    continue;
+                };
+                let (node, option) = (name.to_string(), "limit");
+                self.mistakes.push(Mistake::BadOption { node, option, expected });
+            }
+            self.nodes[*id as usize].policies = draft.resolve(&defaults, handling);
+        }
+        // What follows a handler is said by the node it handles.
+        let own = drafts.iter().filter_map(|(id, draft)| {
+            let node = &self.nodes[*id as usize].name;
+            Some((policy::handler_name(node), draft.handler.clone()?.then))
+        });
+        let default =
+            defaults.handler.map(|handler| (names::DEFAULT_ERROR_HANDLER.to_owned(), handler.then));
+        for (hidden, then) in own.chain(default).collect::<Vec<_>>() {
+            if let (Some(id), Then::Goto(targets)) = (self.by_name.get(&*hidden).copied(), then) {
+                for name in targets {
+                    if let Some(Target::Node(target)) = self.target(&name, || hidden.clone()) {
+                        self.nodes[id as usize].exits.edges.push(target);
+                    }
+                }
+            }
+        }
+        self.by_name.retain(|name, _| !names::is_handler(name));
     }
 
     fn join(&mut self, sources: &[Arc<str>], to: &Arc<str>, specs: &mut Vec<JoinSpec>) {

@@ -14,7 +14,9 @@ use crate::{
     error::Failure,
     names::{END, START},
     node::{ArgCodec, NodeFn},
+    policy::Policies,
     state::Update,
+    timeout::Timeout,
 };
 
 /// Position of a node in its graph. Nodes are numbered by name, so that number order is apply
@@ -58,6 +60,8 @@ pub(crate) struct NodeSpec {
     pub(super) declared: usize,
     pub(crate) metadata: Map<String, Json>,
     pub(crate) tags: Tags,
+    /// None for a node that nothing watches over.
+    pub(crate) policies: Option<Box<Policies>>,
 }
 
 /// What follows a node.
@@ -112,6 +116,7 @@ pub(crate) struct Leads {
 pub(crate) struct Sent {
     pub(crate) node: NodeId,
     pub(crate) arg: crate::value::Value,
+    pub(crate) timeout: Option<Box<Timeout>>,
 }
 
 impl std::fmt::Debug for Sent {
@@ -145,6 +150,11 @@ impl Core {
         Ok(())
     }
 
+    /// Where the fields of a part are in the schema.
+    pub(crate) fn positions(&self, part: TypeId) -> Option<&[usize]> {
+        self.parts.get(&part).map(|positions| &**positions)
+    }
+
     /// Resolves one target into where it leads; END leads nowhere.
     pub(crate) fn resolve(&self, goto: Goto, leads: &mut Leads) -> Result<(), Failure> {
         match goto {
@@ -163,7 +173,14 @@ impl Core {
             Goto::Send(send) => {
                 let id =
                     self.find(&send.node).ok_or_else(|| Failure::unknown_target(&send.node))?;
-                leads.sends.push(Sent { node: id, arg: self.fit_argument(id, send)? });
+                let timeout = send.timeout.clone();
+                if timeout.as_ref().is_some_and(|timeout| !timeout.is_valid()) {
+                    return Err(Failure::invalid_update(format!(
+                        "the timeout of the Send to `{}` has to be more than zero",
+                        send.node
+                    )));
+                }
+                leads.sends.push(Sent { node: id, arg: self.fit_argument(id, send)?, timeout });
                 Ok(())
             }
         }
@@ -260,6 +277,8 @@ impl Core {
             }
             let spec = self.node(id);
             let joins = spec.exits.joins.iter().map(|join| self.joins[*join as usize].target);
+            let handler = spec.policies.as_ref().and_then(|policies| policies.handler);
+            open.extend(handler.map(|handler| handler.node));
             let targets = spec.targets.iter().filter_map(|target| target.node());
             open.extend(spec.exits.edges.iter().copied().chain(joins).chain(targets));
             for router in &spec.exits.routers {

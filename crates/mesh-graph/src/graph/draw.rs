@@ -171,6 +171,9 @@ impl Core {
             for target in &spec.targets {
                 draw(*target, None, true);
             }
+            if let Some(handler) = spec.policies.as_ref().and_then(|policies| policies.handler) {
+                draw(Target::Node(handler.node), Some("error"), true);
+            }
             for router in &spec.exits.routers {
                 for target in router.closed.iter().flatten() {
                     draw(*target, None, true);

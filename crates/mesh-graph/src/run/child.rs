@@ -171,10 +171,15 @@ pub(crate) async fn drive_child(
         sink: if task.is_hidden() { Sink::default() } else { parent.sink.for_child(|| task.id()) },
         cancel: task.0.cancel.clone(),
         slots: parent.slots.clone(),
+        limit_table: Arc::clone(&parent.limit_table),
+        control: parent.control.clone(),
+        observer: parent.observer.clone(),
+        progress: task.progress().cloned(),
         limits: Limits {
             before: Breakpoints::None,
             after: Breakpoints::None,
             on_pending: OnPending::Discard,
+            step_timeout: None,
             ..parent.limits.clone()
         },
         answers: Mutex::new(Arc::new(answers)),
@@ -215,7 +220,8 @@ pub(crate) async fn drive_child(
     match status {
         Status::Done => Ok(Done { values, made: if watched { made } else { Vec::new() } }),
         Status::Interrupted => Err(task.suspend_for(interrupts)),
-        Status::Cancelled => Err(NodeError(NodeErrorKind::Cancelled)),
+        // A drained graph goes on with its parent's task.
+        Status::Cancelled | Status::Drained => Err(NodeError(NodeErrorKind::Cancelled)),
     }
 }
 

@@ -18,23 +18,17 @@ use crate::{
     checkpointer::{self, Checkpointer, Loaded},
     context::{Asked, TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
-    graph::{Core, NodeId, START_ID},
+    graph::{Core, NodeId},
     interrupt::Interrupt,
     live::{Effect, Live},
     made::Made,
-    node::Input,
     parent::ToParent,
-    step::Steps,
     superstep::{self, Cause, Planned},
 };
 
 use super::{
-    CANCEL_GRACE, Finished, RunShared, SIBLING_GRACE, Status, Warning,
-    cached::run_cached,
-    running::Running,
-    saving::Written,
-    task::{TaskEnd, run_task},
-    telling::Standing,
+    CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning, running::Running,
+    saving::Written, task::TaskEnd, telling::Standing,
 };
 
 pub(crate) struct Driver {
@@ -63,6 +57,8 @@ pub(crate) struct Driver {
     pub(super) answered: Vec<(Interrupt, Json)>,
     /// Streams know which messages the state had when the run began.
     pub(super) messages_known: bool,
+    /// The superstep took longer than it may.
+    pub(super) step_timed_out: bool,
 }
 
 /// Changes that wait for the end of the run.
@@ -81,18 +77,21 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
     /// The execution that is under way or has ended.
     pub(super) task: Option<TaskContext>,
+    /// Attempts that were begun, of the node or, once that has failed for good, of its handler.
+    pub(super) attempt: u32,
+    pub(super) first_at_ms: Option<i64>,
 }
 
 impl Slot {
     /// Takes over the durable steps that the task has had so far.
-    fn keep_steps(&mut self) {
+    pub(super) fn keep_steps(&mut self) {
         if let Some(steps) = self.task.as_ref().and_then(|task| task.0.steps.get()) {
             self.record.steps = steps.records();
         }
     }
 
     /// Takes over the questions and answers of graphs below that the task was not told of.
-    fn keep_answers_below(&mut self) {
+    pub(super) fn keep_answers_below(&mut self) {
         let Some(below) = self.task.as_ref().and_then(|task| task.0.below.get()) else { return };
         let below = std::mem::take(&mut *below.lock().unwrap_or_else(PoisonError::into_inner));
         for (interrupt, answer) in below {
@@ -142,6 +141,7 @@ impl Driver {
             standing: None,
             answered: Vec::new(),
             messages_known: false,
+            step_timed_out: false,
         }
     }
 
@@ -179,6 +179,10 @@ impl Driver {
             made: self.live.made.as_ref().map(|made| made.writes.clone()).unwrap_or_default(),
             instances: self.live.instances.as_deref().cloned().unwrap_or_default(),
             answered: self.answered.clone(),
+            drained: match status {
+                Status::Drained => self.shared.control.drain_reason().map(str::to_owned),
+                _ => None,
+            },
         }
     }
 
@@ -213,6 +217,11 @@ impl Driver {
             {
                 return self.stop_at_breakpoint().await;
             }
+            // After the breakpoint, so that a drain does not skip it.
+            if self.shared.control.drain_reason().is_some() {
+                self.save_exit().await?;
+                return Ok(self.finished(Status::Drained, Vec::new()));
+            }
             self.tell_starts(&slots).await;
             self.execute(&mut slots).await?;
             self.steps += u32::from(!starting);
@@ -242,6 +251,8 @@ impl Driver {
                     unsaved: false,
                     state: SlotState::Waiting,
                     task: None,
+                    attempt: 0,
+                    first_at_ms: None,
                 };
                 if self.records.is_empty() {
                     return Ok(slot);
@@ -278,13 +289,14 @@ impl Driver {
         )
     }
 
-    pub(super) fn context(&self, planned: &Planned, record: &TaskRecord) -> TaskContext {
+    /// The surroundings of a task's first attempt.
+    pub(super) fn surroundings(&self, planned: &Planned, record: &TaskRecord) -> TaskShared {
         let mut answers = record.answers.clone();
         if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
             // A graph below a task that keeps nothing itself: the task keeps the answers for it.
             answers.extend(self.shared.answers().iter().map(|(id, given)| (*id, given.clone())));
         }
-        TaskContext(Arc::new(TaskShared {
+        TaskShared {
             run: Arc::clone(&self.shared),
             node: planned.node,
             cause: planned.cause.clone(),
@@ -298,15 +310,19 @@ impl Driver {
             forked_from: record.forked_from.clone(),
             instances: self.live.instances.clone(),
             below: OnceLock::new(),
-            slot: Mutex::new(None),
+            held: Mutex::default(),
             asked: Mutex::new(Asked::default()),
             steps: OnceLock::new(),
             call: None,
-        }))
+            attempt: 1,
+            first_attempt_at_ms: OnceLock::new(),
+            timed: None,
+            rescue: None,
+        }
     }
 
     /// What the routers of a node see besides its own writes; none for a node without routers.
-    fn routed_snapshot(&self, node: NodeId) -> Option<Arc<Values>> {
+    pub(super) fn routed_snapshot(&self, node: NodeId) -> Option<Arc<Values>> {
         let core = self.core();
         let routed = !core.node(node).exits.routers.is_empty();
         routed.then(|| {
@@ -329,26 +345,7 @@ impl Driver {
         let left = waiting.len();
         let mut running = Running::new(left > 1);
         for position in waiting {
-            let slot = &mut slots[position];
-            let task = self.context(&slot.planned, &slot.record);
-            if !slot.record.steps.is_empty() {
-                task.0.steps.get_or_init(|| Steps::stored(&slot.record.steps));
-            }
-            slot.task = Some(task.clone());
-            let input = slot.planned.input(&self.live);
-            let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
-            let store = self.storage().is_some();
-            let around = match input {
-                Input::Arg(_) => self.routed_snapshot(slot.planned.node),
-                Input::Snapshot(_) => None,
-            };
-            match (&self.core().node(slot.planned.node).cache, &self.shared.cache) {
-                (Some(policy), Some(cache)) => {
-                    let (policy, cache) = (Arc::clone(policy), Arc::clone(cache));
-                    running.add(position, run_cached(task, input, around, store, policy, cache));
-                }
-                _ => running.add(position, run_task(task, input, around, start, store)),
-            }
+            self.attempt(&mut slots[position], position, &mut running, Duration::ZERO).await?;
         }
         let ended = self.watch(slots, &mut running, left).await;
         if running.is_busy() {
@@ -366,6 +363,7 @@ impl Driver {
     ) -> Result<(), Error> {
         let mut failed = false;
         let mut grace: Option<BoxFuture<'static, ()>> = None;
+        let mut step = self.shared.limits.step_timeout.map(|limit| self.sleep(limit));
         while left > 0 {
             let ended = tokio::select! {
                 biased;
@@ -376,21 +374,30 @@ impl Driver {
                     continue;
                 }
                 () = poll_grace(&mut grace), if grace.is_some() => None,
+                () = poll_grace(&mut step), if step.is_some() => {
+                    self.step_timed_out = true;
+                    None
+                }
             };
             let Some((position, end)) = ended else {
-                // Time is up: what still runs is dropped and runs again on resume.
-                for slot in slots.iter_mut() {
-                    if matches!(slot.state, SlotState::Waiting) {
-                        self.cancelled(slot);
-                    }
-                }
+                self.drop_waiting(slots);
                 break;
             };
+            let end = self.after_attempt(&mut slots[position], position, running, end).await?;
+            let Some(end) = end else { continue };
             left -= 1;
             self.note(&mut slots[position], end, left).await?;
             if matches!(slots[position].state, SlotState::Failed { .. }) && grace.is_none() {
-                failed = true;
-                grace = Some(self.sleep(SIBLING_GRACE));
+                match self.shared.limits.siblings {
+                    SiblingPolicy::Finish { grace: time } => {
+                        failed = true;
+                        grace = Some(self.sleep(time));
+                    }
+                    SiblingPolicy::Cancel => {
+                        self.drop_waiting(slots);
+                        break;
+                    }
+                }
             }
         }
         Ok(())
@@ -417,16 +424,17 @@ impl Driver {
                 self.warn_of_stale_answers(slot, &answered);
                 slot.record.interrupts = distinct(answered);
                 slot.record.commit.clone_from(&effect.commit);
-                slot.record.error = None;
+                // An error that was handled stays visible.
+                slot.record.error.clone_from(&slot.record.caught);
                 slot.state = SlotState::Done(effect);
             }
             TaskEnd::Suspended { open, answered } => {
                 slot.record.interrupts = distinct(answered.into_iter().chain(open).collect());
-                slot.record.error = None;
+                slot.record.error.clone_from(&slot.record.caught);
                 slot.state = SlotState::Suspended;
                 store = true;
             }
-            TaskEnd::Failed { failure, inner, answered } => {
+            TaskEnd::Failed { failure, inner, answered, .. } => {
                 if !answered.is_empty() {
                     slot.record.interrupts = answered;
                 }
@@ -465,7 +473,7 @@ impl Driver {
     }
 
     /// Gives the slot a record of its own, if results are stored and it has none yet.
-    fn identify(&self, slot: &mut Slot) {
+    pub(super) fn identify(&self, slot: &mut Slot) {
         if slot.record.node.is_empty() && self.storage().is_some() {
             let core = self.core();
             slot.record = TaskRecord::new(
@@ -473,6 +481,15 @@ impl Driver {
                 &core.node(slot.planned.node).name,
                 slot.planned.path(core),
             );
+        }
+    }
+
+    /// Time is up: what still runs is dropped and runs again on resume.
+    fn drop_waiting(&self, slots: &mut [Slot]) {
+        for slot in slots {
+            if matches!(slot.state, SlotState::Waiting) {
+                self.cancelled(slot);
+            }
         }
     }
 
@@ -531,8 +548,17 @@ impl Driver {
                 inner,
             }));
         }
+        if std::mem::take(&mut self.step_timed_out)
+            && let Some(limit) = self.shared.limits.step_timeout
+        {
+            return Err(Error::StepTimeout { step: self.live.step + 1, limit });
+        }
         if slots.iter().any(|slot| matches!(slot.state, SlotState::Cancelled)) {
-            return Ok(Some(self.finished(Status::Cancelled, Vec::new())));
+            // A mounted graph that was drained gives its task back unfinished.
+            let drained =
+                self.shared.control.drain_reason().is_some() && !self.shared.cancel.is_cancelled();
+            let status = if drained { Status::Drained } else { Status::Cancelled };
+            return Ok(Some(self.finished(status, Vec::new())));
         }
         if slots.iter().any(|slot| matches!(slot.state, SlotState::ToParent(_))) {
             // Ends this graph for good: what siblings wrote or asked is let go.

@@ -85,6 +85,6 @@ pub(super) async fn caught(task: impl Future<Output = TaskEnd> + Send) -> TaskEn
     AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| {
         let message = format!("panicked: {}", panic_message(&*panic));
         let failure = Failure::new(FailureKind::Panic, message);
-        TaskEnd::Failed { failure, inner: None, answered: Vec::new() }
+        TaskEnd::failed(failure)
     })
 }

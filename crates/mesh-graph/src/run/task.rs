@@ -2,14 +2,12 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use futures::FutureExt;
-
 use crate::{
     channel::Values,
     checkpoint::TaskId,
     command::Output,
     context::TaskContext,
-    error::{Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
+    error::{BoxError, Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
     graph::{Core, Leads, NodeId},
     ids,
     interrupt::Interrupt,
@@ -19,6 +17,8 @@ use crate::{
     reducer::{self, panic_message},
     state::Update,
 };
+
+use super::attempt::{self, Interrupted};
 
 /// How one execution of a task ended.
 pub(super) enum TaskEnd {
@@ -34,10 +34,19 @@ pub(super) enum TaskEnd {
     ToParent(Box<ToParent>),
     Failed {
         failure: Failure,
+        /// The child graph's own error, of a mount.
         inner: Option<Box<Error>>,
+        /// The node's own error.
+        source: Option<BoxError>,
         answered: Vec<Interrupt>,
     },
     Cancelled,
+}
+
+impl TaskEnd {
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::Failed { failure, inner: None, source: None, answered: Vec::new() }
+    }
 }
 
 /// One execution of a task: the node, then its routers, then the stored form; all or nothing.
@@ -53,7 +62,8 @@ pub(super) async fn run_task(
     let core = Arc::clone(&task.0.run.core);
     let spec = core.node(task.0.node);
     let input = managed(&core, input, task.0.remaining_steps);
-    let routed = !spec.exits.routers.is_empty();
+    let exits = task.exits();
+    let routed = !core.node(exits).exits.routers.is_empty();
     let snapshot = match &input {
         Input::Snapshot(values) => routed.then(|| Arc::clone(values)),
         Input::Arg(_) => around,
@@ -65,31 +75,15 @@ pub(super) async fn run_task(
             Ok((Output { updates, ..Output::default() }, start.leads.clone()))
         }
         (None, None) => Ok((Output::default(), Leads::default())),
-        (Some(run), _) => {
-            if let (Some(slots), None) = (&task.0.run.slots, run.mount()) {
-                task.hold(Arc::clone(slots).acquire_owned().await.ok());
+        (Some(run), _) => match attempt::call(run, input, &task).await {
+            Ok(Err(NodeError(NodeErrorKind::Output(output)))) => Ok((*output, Leads::default())),
+            Ok(result) => result.map(|output| (output.0, Leads::default())),
+            Err(Interrupted::Panicked(panic)) => {
+                let message = format!("panicked: {}", panic_message(&*panic));
+                return TaskEnd::failed(Failure::new(FailureKind::Panic, message));
             }
-            if let Some(steps) = task.0.steps.get() {
-                // Every attempt names its steps from the start again.
-                steps.restart();
-            }
-            let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
-            let called = call.catch_unwind().await;
-            if task.0.run.slots.is_some() {
-                task.hold(None);
-            }
-            match called {
-                Ok(Err(NodeError(NodeErrorKind::Output(output)))) => {
-                    Ok((*output, Leads::default()))
-                }
-                Ok(result) => result.map(|output| (output.0, Leads::default())),
-                Err(panic) => {
-                    let message = format!("panicked: {}", panic_message(&*panic));
-                    let failure = Failure::new(FailureKind::Panic, message);
-                    return TaskEnd::Failed { failure, inner: None, answered: Vec::new() };
-                }
-            }
-        }
+            Err(Interrupted::TimedOut(failure)) => return TaskEnd::failed(failure),
+        },
     };
     let (open, answered, entered) = {
         let asked = std::mem::take(&mut *task.asked());
@@ -99,16 +93,15 @@ pub(super) async fn run_task(
     if !open.is_empty() {
         return TaskEnd::Suspended { open, answered };
     }
-    let failed = |failure| TaskEnd::Failed { failure, inner: None, answered: Vec::new() };
     match output {
         Ok((Output { parent: Some(command), .. }, _)) => {
             if task.0.run.ns.is_empty() {
-                return failed(no_parent());
+                return TaskEnd::failed(no_parent());
             }
             TaskEnd::ToParent(command)
         }
         Ok((output, leads)) => {
-            match effect_of(&core, task.0.node, output, leads, snapshot, store, &|| task.id()) {
+            match effect_of(&core, exits, output, leads, snapshot, store, &|| task.id()) {
                 Ok(mut effect) => {
                     if !entered.is_empty() {
                         if let Some(commit) = &mut effect.commit {
@@ -118,7 +111,7 @@ pub(super) async fn run_task(
                     }
                     TaskEnd::Done { effect, answered }
                 }
-                Err(failure) => failed(failure),
+                Err(failure) => TaskEnd::failed(failure),
             }
         }
         Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
@@ -127,8 +120,8 @@ pub(super) async fn run_task(
             TaskEnd::Cancelled
         }
         Err(error) => {
-            let (failure, inner) = error.into_failure();
-            TaskEnd::Failed { failure, inner, answered }
+            let (failure, inner, source) = error.into_failure();
+            TaskEnd::Failed { failure, inner, source, answered }
         }
     }
 }

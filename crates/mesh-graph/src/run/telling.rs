@@ -73,7 +73,8 @@ impl Driver {
             Some(task) => task.id(),
             None => self.task_id(&slot.planned),
         };
-        Task { id, node: Arc::clone(&self.core().node(slot.planned.node).name), attempt: 1 }
+        let node = slot.task.as_ref().map_or(slot.planned.node, |task| task.0.node);
+        Task { id, node: Arc::clone(&self.core().node(node).name), attempt: slot.attempt.max(1) }
     }
 
     /// The state, and the questions that the run ends with. What of it has no JSON form is shown
@@ -223,6 +224,40 @@ impl Driver {
         }
     }
 
+    /// An error handler that is about to run, as the task it is.
+    pub(super) async fn tell_handler(&mut self, slot: &Slot, input: Input) {
+        if let Some(context) = &slot.task
+            && (self.wants(Mode::Tasks) || self.wants(Mode::Debug))
+        {
+            let task = self.task(slot);
+            let told = Told::Start {
+                core: Arc::clone(self.core()),
+                node: context.0.node,
+                id: task.id,
+                cause: context.0.cause.clone(),
+                input,
+            };
+            self.tell(Mode::Tasks, self.live.step + 1, Some(task), told).await;
+        }
+    }
+
+    /// A task that failed for good and whose error is about to be handled.
+    pub(super) async fn tell_caught(&mut self, slot: &Slot) {
+        if self.wants(Mode::Tasks) || self.wants(Mode::Debug) {
+            let task = self.task(slot);
+            let told = Told::Result {
+                core: Arc::clone(self.core()),
+                node: slot.planned.node,
+                id: task.id,
+                updates: Vec::new(),
+                error: slot.record.caught.clone(),
+                interrupts: Vec::new(),
+                cached: false,
+            };
+            self.tell(Mode::Tasks, self.live.step + 1, Some(task), told).await;
+        }
+    }
+
     /// Whether streams show the task at all.
     fn shows(&self, slot: &Slot) -> bool {
         slot.planned.node != START_ID && !self.core().node(slot.planned.node).tags.hidden
@@ -244,7 +279,8 @@ impl Driver {
             self.tell_result(slot, shown).await;
         }
         if self.shared.sink.ordered() {
-            let task = self.task(slot);
+            // The place of a task whose error was handled is its own, not its handler's.
+            let task = Task { id: self.task_id(&slot.planned), ..self.task(slot) };
             self.send(Mode::Tasks, self.live.step + 1, Some(task), Body::Ended).await;
         }
     }
@@ -296,7 +332,7 @@ impl Driver {
         if shown && (self.wants(Mode::Tasks) || self.wants(Mode::Debug)) {
             let told = Told::Result {
                 core: Arc::clone(self.core()),
-                node: slot.planned.node,
+                node: slot.task.as_ref().map_or(slot.planned.node, |task| task.0.node),
                 id: task.id,
                 updates: effect.map(|effect| effect.updates.clone()).unwrap_or_default(),
                 error: slot.record.error.clone().filter(|_| effect.is_none() && !suspended),
@@ -329,6 +365,7 @@ impl Driver {
                     let event = match finished.status {
                         Status::Done => "completed",
                         Status::Interrupted | Status::Cancelled => "interrupted",
+                        Status::Drained => "drained",
                     };
                     self.tell_lifecycle(event, None).await;
                 }

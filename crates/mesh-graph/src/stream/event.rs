@@ -172,7 +172,7 @@ impl Said {
     /// What a node or a functional task says.
     pub(crate) fn of_node(error: &NodeError) -> Self {
         let public = match &error.0 {
-            NodeErrorKind::Failed { code: Some(_), error } => Some(error.to_string()),
+            NodeErrorKind::Failed { code: Some(_), error, .. } => Some(error.to_string()),
             _ => None,
         };
         Self { full: error.to_string(), public }

@@ -6,14 +6,14 @@
     reason = "a conformance suite fails by panicking, as tests do"
 )]
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    CheckpointId, Checkpointer, Failure, FailureKind, InputHash, Interrupt, InterruptId, StepName,
-    StepRecord, TaskId,
+    CheckpointId, Checkpointer, Failure, FailureKind, InputHash, Interrupt, InterruptId, Retryable,
+    StepName, StepRecord, TaskId,
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, FORMAT, ForkedFrom, Pending, PendingInput, PendingSend,
         Place, SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
@@ -135,6 +135,8 @@ fn failed(message: &str) -> Failure {
         code: Some("coded".to_owned()),
         message: message.to_owned(),
         chain: vec!["because".to_owned()],
+        retryable: Retryable::After(Duration::from_millis(1500)),
+        attempt: 2,
     }
 }
 
@@ -172,7 +174,7 @@ async fn a_thread_that_was_never_written_has_nothing(subject: Subject) {
 }
 
 async fn what_was_put_is_loaded_whole(subject: Subject) {
-    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1] };
+    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1], timeout: None };
     let write = StoredWrite { key: "κλειδί".to_owned(), overwrite: true, value: vec![1, 0] };
     let whole = Checkpoint {
         step: -1,

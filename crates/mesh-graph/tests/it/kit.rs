@@ -8,7 +8,7 @@ use std::{
 
 use mesh_graph::{
     App, Breakpoints, Checkpointer, Compiled, Ctx, END, Error, Graph, IntoStep, MemoryCheckpointer,
-    Mode, Named, NodeError, NodeResult, Outcome, Route, Run, START, State, View,
+    Mode, Named, NodeError, NodeOptions, NodeResult, Outcome, Route, Run, START, State, View,
     checkpointer::Filter, env::CountingEnv,
 };
 use serde_json::{Value as Json, json};
@@ -87,6 +87,32 @@ impl Lab {
             ctx.deps().start(&ctx.info().node);
             node(state, ctx)
         });
+        self
+    }
+
+    /// A node with a function of its own, and with options.
+    pub(crate) fn with_options<F, Fut, Out>(
+        mut self,
+        name: &str,
+        node: F,
+        options: impl FnOnce(NodeOptions<'_, (), S, Deps>) -> NodeOptions<'_, (), S, Deps>,
+    ) -> Self
+    where
+        F: Fn(View<S>, Ctx<Deps>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = NodeResult<Out>> + Send + 'static,
+        Out: IntoStep<S> + 'static,
+    {
+        self.nodes.insert(name.to_owned());
+        options(self.graph.node(name, move |state: View<S>, ctx: Ctx<Deps>| {
+            ctx.deps().start(&ctx.info().node);
+            node(state, ctx)
+        }));
+        self
+    }
+
+    /// Whatever else the graph's builder offers.
+    pub(crate) fn tuned(mut self, tune: impl FnOnce(&mut Graph<S, Deps>)) -> Self {
+        tune(&mut self.graph);
         self
     }
 

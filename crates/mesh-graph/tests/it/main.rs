@@ -30,6 +30,8 @@ mod ordered;
 mod parents;
 mod parts;
 mod protocol;
+mod rescues;
+mod retries;
 mod shared;
 mod state;
 mod steps;
