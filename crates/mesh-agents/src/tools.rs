@@ -11,10 +11,10 @@ mod node;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use mesh_graph::{Ctx, Goto, NodeError, NodeResult};
+use mesh_graph::{Ctx, Goto, NodeError, NodeResult, ToolEvent};
 use mesh_model::{Content, Kind, Message, Messages, ToolSpec, ToolStatus};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 pub use function::{FnTool, tool};
 pub(crate) use node::last_assistant;
@@ -131,6 +131,18 @@ impl ToolCx {
         question: &(impl Serialize + ?Sized),
     ) -> NodeResult<A> {
         self.ctx.interrupt(&format!("{}/{key}", self.call_id), question)
+    }
+
+    /// Tells a part of the output on the `tools` stream, while the call goes on.
+    ///
+    /// # Errors
+    /// When the part has no JSON form.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may lose the part.
+    pub async fn progress(&self, part: &(impl Serialize + Sync + ?Sized)) -> NodeResult<()> {
+        let delta = &serde_json::to_value(part)?;
+        self.ctx.tool(ToolEvent::OutputDelta { tool_call_id: &self.call_id, delta }).await
     }
 
     /// The message that answers this call.
@@ -283,6 +295,17 @@ impl ToolAnswer {
             *status = ToolStatus::Error;
         }
         Self::Message(message)
+    }
+
+    /// What readers of the `tools` stream see: the message, or what a command writes.
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Message(message) => message.to_wire(),
+            Self::Command(command) => json!({
+                "messages": command.messages.iter().map(Message::to_wire).collect::<Vec<_>>(),
+                "vars": command.vars,
+            }),
+        }
     }
 
     fn of(cx: &ToolCx, output: ToolOutput) -> NodeResult<Self> {

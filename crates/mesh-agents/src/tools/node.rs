@@ -4,7 +4,7 @@ use std::{any::type_name, error::Error, fmt, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::BoxFuture, stream};
 use indexmap::IndexMap;
-use mesh_graph::{Arg, Ctx, END, Goto, NodeError, NodeResult, Step, View};
+use mesh_graph::{Arg, Ctx, END, Goto, NodeError, NodeResult, Step, ToolEvent, View};
 use mesh_model::{Kind, Message, Messages, ToolCall, ToolSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -481,6 +481,8 @@ impl ToolNode {
         if !problems.is_empty() {
             return self.told(&cx, BadArguments { problems: problems.join("; ") }.into());
         }
+        let (tool_call_id, tool_name) = (cx.call_id(), &*cx.tool);
+        cx.ctx.tool(ToolEvent::Started { tool_call_id, tool_name, input: &args }).await?;
         let mut args = match args {
             Json::Object(args) => args,
             _ => Map::new(),
@@ -502,8 +504,21 @@ impl ToolNode {
         };
         drop(slot);
         match output.and_then(|output| ToolAnswer::of(&cx, output)) {
-            Ok(answer) => Ok(answer),
-            Err(error) => self.told(&cx, error),
+            Ok(answer) => {
+                let output = answer.to_json();
+                cx.ctx.tool(ToolEvent::Finished { tool_call_id, output: &output }).await?;
+                Ok(answer)
+            }
+            Err(error) => {
+                // A question is no end: the call begins anew once it is answered.
+                if let Some(own) = error.own() {
+                    let message = own.to_string();
+                    let code = own.is::<ToolTimeout>().then_some("timeout");
+                    let event = ToolEvent::Error { tool_call_id, message: &message, code };
+                    cx.ctx.tool(event).await?;
+                }
+                self.told(&cx, error)
+            }
         }
     }
 }

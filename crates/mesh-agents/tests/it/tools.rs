@@ -15,8 +15,8 @@ use mesh_agents::{
     ToolCx, ToolErrors, ToolNode, ToolNodeError, ToolOutput, ToolRequest, tool, tools_condition,
 };
 use mesh_graph::{
-    App, Ctx, END, Error, Graph, MemoryCheckpointer, NodeError, NodeResult, Outcome, Resume, START,
-    Status, View, store::MemoryStore,
+    App, Ctx, END, Error, Graph, MemoryCheckpointer, Mode, NodeError, NodeResult, Outcome, Resume,
+    START, Status, View, store::MemoryStore,
 };
 use mesh_model::{Kind, Message, Messages, ToolCall, ToolStatus};
 use schemars::JsonSchema;
@@ -265,6 +265,35 @@ async fn calls_run_at_once_up_to_a_limit_and_no_longer_than_they_may() {
     let hasty = node([hasty as Arc<dyn Tool>]).on_error(ToolErrors::Tell);
     let text = complaint(hasty, calls(&[("slow", json!({}))])).await;
     assert!(text.contains("no result after 300 ms"), "{text}");
+}
+
+#[tokio::test]
+async fn what_tools_do_is_told_on_their_stream() {
+    let count = tool("count", "Counts.", |sum: Sum, cx: ToolCx| async move {
+        cx.progress(&json!(sum.a)).await?;
+        Ok("counted")
+    })
+    .inject("b", Inject::Key("secret".into()));
+    let told = node([Arc::new(count) as Arc<dyn Tool>, failing()]).on_error(ToolErrors::Tell);
+    let said = calls(&[("count", json!({"a": 1, "b": 9})), ("fail", json!({})), ("no", json!({}))]);
+    let input = say(said).vars(BTreeMap::from([("secret".to_owned(), json!(42))]));
+    let mut run = app(told).run(input).stream([Mode::Tools]).start().unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = run.next().await {
+        events.push(event.data());
+    }
+    let of = |id: &str| -> Vec<Json> {
+        events.iter().filter(|event| event["tool_call_id"] == id).cloned().collect()
+    };
+    let first = of("1");
+    let names: Vec<&Json> = first.iter().map(|event| &event["event"]).collect();
+    assert_eq!(names, ["tool-started", "tool-output-delta", "tool-finished"]);
+    assert_eq!(first[0]["input"], json!({"a": 1}), "what is injected is not shown");
+    assert_eq!(first[2]["output"]["content"], "counted");
+    let second = of("2");
+    assert_eq!(second[1]["event"], "tool-error");
+    assert_eq!(second[1]["message"], "the disk is full");
+    assert!(of("3").is_empty(), "nothing was called");
 }
 
 #[test]
