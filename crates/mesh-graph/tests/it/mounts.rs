@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mesh_graph::{
-    Checkpointer, Compiled, Ctx, Durability, END, Error, Graph, MemoryCheckpointer, NodeResult,
-    Patch, Resolution, Resume, START, Sharing, State, Status, View,
+    Checkpointer, Compiled, Ctx, Durability, END, Error, Graph, MemoryCheckpointer, NodeError,
+    NodeResult, Patch, Resolution, Resume, Retry, Retryable, START, Sharing, State, Status, View,
     checkpoint::Place,
     checkpointer::{Filter, Retention},
 };
@@ -227,6 +227,27 @@ async fn t187_a_child_that_failed_goes_on_at_the_node_that_failed() {
         assert_eq!(log(&run.invoke().await.unwrap()), ["p", "s1", "s2"], "{durability:?}");
         let runs = ["p", "s1", "s2"].map(|node| bench.trace.runs(node));
         assert_eq!(runs, [1, 1, 2], "{durability:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t188_a_retry_of_a_mount_resumes_its_graph() {
+    for durability in [Durability::Sync, Durability::Async, Durability::Exit] {
+        let child = Lab::new("S -> s1; s1 -> s2")
+            .with("s2", |_, ctx| async move {
+                if ctx.deps().runs("s2") < 3 {
+                    return Err(NodeError::msg("not yet").retryable(Retryable::Yes));
+                }
+                Ok(S::update().push_log("s2"))
+            })
+            .compile();
+        let mut graph = Graph::<S, Deps>::new("parent");
+        graph.mount("sub", &child, |_| S::update(), takes_log).retry(Retry::default());
+        graph.edge(START, "sub");
+        let bench = Bench::new(&graph.compile().unwrap());
+        let run = bench.run(empty()).durability(durability);
+        assert_eq!(log(&run.invoke().await.unwrap()), ["s1", "s2"], "{durability:?}");
+        assert_eq!(["s1", "s2"].map(|node| bench.trace.runs(node)), [1, 3], "{durability:?}");
     }
 }
 
