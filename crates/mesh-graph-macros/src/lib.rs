@@ -103,10 +103,10 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         quote! { #channel.visible(#input, #output) #sensitive #messages }
     });
     let versioned = version.map(|version| {
-        let migrate = match migrate {
-            Some(path) => quote! { ::core::option::Option::Some(#path) },
-            None => quote! { ::core::option::Option::None },
-        };
+        let migrate = migrate.map_or_else(
+            || quote! { ::core::option::Option::None },
+            |path| quote! { ::core::option::Option::Some(#path) },
+        );
         quote! { .versioned(#version, #migrate) }
     });
     let view_name = format_ident!("{state}View");
