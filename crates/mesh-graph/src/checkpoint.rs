@@ -10,11 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    channel::KeyError,
     error::Failure,
     interrupt::{Interrupt, InterruptId},
     step::StepRecord,
     timeout::Timeout,
+    value::CodecError,
 };
+
+pub use crate::payload::Payload;
 
 /// Updates of a delta channel between two full values: bounds how much a load has to fold.
 pub const SNAPSHOT_EVERY: u32 = 100;
@@ -215,8 +219,7 @@ pub struct PendingSend {
     /// The node.
     pub node: String,
     /// Its argument, encoded.
-    #[serde(with = "bytes")]
-    pub arg: Vec<u8>,
+    pub arg: Payload,
     /// Its own time limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Box<Timeout>>,
@@ -230,21 +233,20 @@ pub struct StoredWrite {
     /// Replaces instead of reducing.
     pub overwrite: bool,
     /// The value, encoded.
-    #[serde(with = "bytes")]
-    pub value: Vec<u8>,
+    pub value: Payload,
 }
 
 /// A stored part of a channel's value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Blob {
     /// The whole value.
-    Full(#[serde(with = "bytes")] Vec<u8>),
+    Full(Payload),
     /// Updates to fold, in order, onto the value that `base` holds, or onto the empty value.
     Delta {
         /// The checkpoint with the blob before this one.
         base: Option<CheckpointId>,
         /// Encoded updates.
-        updates: Vec<StoredUpdate>,
+        updates: Vec<Payload>,
     },
 }
 
@@ -257,10 +259,6 @@ impl Blob {
         }
     }
 }
-
-/// One encoded update of a delta.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StoredUpdate(#[serde(with = "bytes")] pub Vec<u8>);
 
 /// What is known of one task of a checkpoint's next superstep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,6 +335,49 @@ pub enum TaskPath {
     Push(u32),
 }
 
+impl Blob {
+    /// Makes sure that everything is encoded.
+    pub(crate) fn encode(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Full(value) => value.bytes().map(|_| ()),
+            Self::Delta { updates, .. } => updates.iter().try_for_each(|u| u.bytes().map(|_| ())),
+        }
+    }
+}
+
+impl TaskCommit {
+    /// Makes sure that everything is encoded, as long as it is known who wrote it.
+    pub(crate) fn encode(&self) -> Result<(), KeyError> {
+        encode_writes(self.updates.iter().flatten())?;
+        encode_sends(&self.sends)
+    }
+}
+
+impl Pending {
+    /// As [`TaskCommit::encode`].
+    pub(crate) fn encode(&self) -> Result<(), KeyError> {
+        if let Some(input) = &self.input {
+            encode_writes(&input.writes)?;
+            encode_sends(&input.sends)?;
+        }
+        encode_sends(&self.sends)
+    }
+}
+
+fn encode_writes<'a>(writes: impl IntoIterator<Item = &'a StoredWrite>) -> Result<(), KeyError> {
+    writes.into_iter().try_for_each(|write| {
+        let key = || write.key.clone();
+        write.value.bytes().map(|_| ()).map_err(|source| KeyError { key: key(), source })
+    })
+}
+
+fn encode_sends(sends: &[PendingSend]) -> Result<(), KeyError> {
+    sends.iter().try_for_each(|send| {
+        let key = || format!("Send to {}", send.node);
+        send.arg.bytes().map(|_| ()).map_err(|source| KeyError { key: key(), source })
+    })
+}
+
 /// The atomic result of a task: all its writes and its routing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskCommit {
@@ -351,39 +392,4 @@ pub struct TaskCommit {
     /// Where the per-thread graphs that it used stand since, by namespace.
     #[serde(default)]
     pub instances: BTreeMap<String, CheckpointId>,
-}
-
-/// Byte strings as byte strings, not as lists of numbers.
-pub(crate) mod bytes {
-    use serde::{Deserializer, Serializer, de};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl<'de> de::Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a byte string")
-            }
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
-                let mut bytes = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(4096));
-                while let Some(byte) = seq.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes)
-            }
-        }
-        deserializer.deserialize_byte_buf(Bytes)
-    }
 }

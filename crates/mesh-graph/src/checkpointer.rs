@@ -11,12 +11,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     checkpoint::{
         Blob, Checkpoint, CheckpointId, FORMAT, Place, SNAPSHOT_EVERY, TaskId, TaskRecord,
     },
     error::BoxError,
+    stored,
+    value::CodecError,
 };
 
 pub use self::retention::{Fact, PlaceFacts, Reach, Retention, doomed_with_runs};
@@ -153,6 +156,13 @@ pub trait Checkpointer: Send + Sync {
         record: TaskRecord,
     ) -> Result<(), Error>;
 
+    /// Whether payloads are kept as values in the memory of this process. What is handed to a
+    /// checkpointer that keeps bytes has been encoded, and a value that cannot be fails the task
+    /// that wrote it.
+    fn keeps_values(&self) -> bool {
+        false
+    }
+
     /// The checkpoint with this id, or the newest one.
     ///
     /// # Errors
@@ -198,9 +208,14 @@ pub trait Checkpointer: Send + Sync {
 }
 
 /// Checkpoints in memory, gone with the process.
+///
+/// Values never change once they are written, so they are kept as they are and shared with whoever
+/// reads them: a step costs what it changed, and nothing is encoded.
 #[derive(Debug, Default)]
 pub struct MemoryCheckpointer {
     places: Mutex<HashMap<Place, Shelf>>,
+    /// Keeps bytes instead.
+    encoding: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -342,6 +357,25 @@ pub fn chain(
 }
 
 impl MemoryCheckpointer {
+    /// One that keeps bytes, as a database does: values are encoded when they are written and
+    /// decoded when they are read. For tests of what a restart would bring back.
+    pub fn encoding() -> Self {
+        Self { encoding: true, ..Self::default() }
+    }
+
+    /// What would be left of `stored` after a restart.
+    fn bytes_of<T: Serialize + DeserializeOwned>(
+        &self,
+        id: CheckpointId,
+        stored: T,
+    ) -> Result<T, Error> {
+        if !self.encoding {
+            return Ok(stored);
+        }
+        let damaged = |error: CodecError| Error::Damaged { id, reason: error.to_string() };
+        stored::encode(&stored).and_then(|bytes| stored::decode(&bytes)).map_err(damaged)
+    }
+
     fn places(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Shelf>> {
         // A panic while the lock was held cannot leave a half-made entry: every change below is
         // a few inserts of values that exist already.
@@ -379,9 +413,12 @@ impl MemoryCheckpointer {
 #[async_trait]
 impl Checkpointer for MemoryCheckpointer {
     async fn put(&self, commit: Commit) -> Result<(), Error> {
+        let id = commit.checkpoint.id;
+        let checkpoint = self.bytes_of(id, commit.checkpoint)?;
+        let blobs = self.bytes_of(id, commit.blobs)?;
+        let tasks = self.bytes_of(id, commit.tasks)?;
         let mut places = self.places();
         let shelf = places.entry(commit.place.clone()).or_default();
-        let id = commit.checkpoint.id;
         if shelf.checkpoints.contains_key(&id) {
             return Ok(());
         }
@@ -391,15 +428,15 @@ impl Checkpointer for MemoryCheckpointer {
         {
             return Err(Error::HeadMoved { thread: commit.place.thread });
         }
-        if let Some(parent) = commit.checkpoint.parent {
-            for record in commit.tasks {
+        if let Some(parent) = checkpoint.parent {
+            for record in tasks {
                 shelf.put_task(parent, record);
             }
         }
-        for (key, blob) in commit.blobs {
+        for (key, blob) in blobs {
             shelf.blobs.insert((id, key), blob);
         }
-        shelf.checkpoints.insert(id, commit.checkpoint);
+        shelf.checkpoints.insert(id, checkpoint);
         Ok(())
     }
 
@@ -409,8 +446,13 @@ impl Checkpointer for MemoryCheckpointer {
         checkpoint: CheckpointId,
         record: TaskRecord,
     ) -> Result<(), Error> {
+        let record = self.bytes_of(checkpoint, record)?;
         self.places().entry(place.clone()).or_default().put_task(checkpoint, record);
         Ok(())
+    }
+
+    fn keeps_values(&self) -> bool {
+        !self.encoding
     }
 
     async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {

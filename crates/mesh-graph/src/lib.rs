@@ -36,6 +36,7 @@ mod names;
 mod node;
 mod observer;
 mod parent;
+mod payload;
 mod permits;
 mod policy;
 pub mod reducer;

@@ -1,6 +1,6 @@
 //! A thread in memory, between a checkpoint and the next: values by channel, and what is ready.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value as Json;
 use smallvec::SmallVec;
@@ -9,18 +9,19 @@ use crate::{
     channel::{KeyError, Schema, Values},
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Pending, PendingInput, PendingSend,
-        Source, StoredUpdate, StoredWrite, TaskCommit, TaskId,
+        Source, StoredWrite, TaskCommit, TaskId,
     },
     checkpointer::Loaded,
     error::Error,
     graph::{Core, JoinId, Leads, NodeId, Sent},
     made::Made,
     node::ArgCodec,
+    payload::Payload,
     reducer,
     run::Instances,
     state::{Update, Write},
     stored,
-    value::Value,
+    value::{Codec, CodecError, Value, codec},
 };
 
 /// A thread in memory.
@@ -213,7 +214,7 @@ impl Live {
         id: CheckpointId,
         source: Source,
         facts: &Facts<'_>,
-    ) -> Result<Checkpoint, KeyError> {
+    ) -> Checkpoint {
         let schema = &core.schema;
         let name = |node: &NodeId| core.node(*node).name.to_string();
         let channels = self
@@ -233,9 +234,9 @@ impl Live {
             .collect();
         let input = match &self.ready.input {
             Some(input) => Some(PendingInput {
-                writes: encode_writes(schema, &input.update)?,
+                writes: encode_writes(schema, &input.update),
                 nodes: input.leads.nodes.iter().map(name).collect(),
-                sends: encode_sends(core, &input.leads.sends)?,
+                sends: encode_sends(core, &input.leads.sends),
             }),
             None => None,
         };
@@ -246,7 +247,7 @@ impl Live {
             .filter(|(_, arrived)| !arrived.is_empty())
             .map(|(join, arrived)| (join.name.to_string(), arrived.iter().map(name).collect()))
             .collect();
-        Ok(Checkpoint {
+        Checkpoint {
             v: FORMAT,
             id,
             parent: self.parent,
@@ -261,7 +262,7 @@ impl Live {
             pending: Pending {
                 input,
                 nodes: self.ready.nodes.iter().map(name).collect(),
-                sends: encode_sends(core, &self.ready.sends)?,
+                sends: encode_sends(core, &self.ready.sends),
                 joins,
                 deferred: self.ready.deferred.iter().map(name).collect(),
             },
@@ -269,7 +270,7 @@ impl Live {
             metadata: facts.metadata.clone(),
             caller: facts.caller,
             instances: self.instances.as_deref().cloned().unwrap_or_default(),
-        })
+        }
     }
 }
 
@@ -282,7 +283,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) caller: Option<TaskId>,
 }
 
-fn key_error(schema: &Schema, index: usize) -> impl Fn(crate::value::CodecError) -> KeyError {
+fn key_error(schema: &Schema, index: usize) -> impl Fn(CodecError) -> KeyError {
     let key = schema.key(index).to_string();
     move |source| KeyError { key: key.clone(), source }
 }
@@ -294,17 +295,17 @@ fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError
     let mut value = channel.initial.clone();
     for blob in blobs {
         value = match blob {
-            Blob::Full(bytes) => Some(channel.codec.decode(bytes).map_err(&wrap)?),
+            Blob::Full(whole) => Some(whole.value(&*channel.codec).map_err(&wrap)?),
             Blob::Delta { updates, .. } => {
                 let mut decoded = Vec::with_capacity(updates.len());
                 for update in updates {
-                    decoded.push(channel.codec.decode(&update.0).map_err(&wrap)?);
+                    decoded.push(update.value(&*channel.codec).map_err(&wrap)?);
                 }
                 match channel.rule.reducer() {
                     Some(reducer) => {
                         let folded = reducer::fold(&**reducer, value, decoded);
                         Some(folded.map_err(|error| {
-                            wrap(crate::value::CodecError::Mismatch {
+                            wrap(CodecError::Mismatch {
                                 expected: channel.codec.type_name(),
                                 reason: error.to_string(),
                             })
@@ -319,27 +320,20 @@ fn fold(schema: &Schema, index: usize, blobs: &[Blob]) -> Result<Value, KeyError
     Ok(value.unwrap_or_else(|| Arc::clone(&channel.default)))
 }
 
-pub(crate) fn encode_value(
-    schema: &Schema,
-    index: usize,
-    value: &Value,
-) -> Result<Vec<u8>, KeyError> {
-    schema.channels()[index].codec.encode(value).map_err(key_error(schema, index))
+/// The stored form of a channel's value.
+pub(crate) fn payload(schema: &Schema, index: usize, value: &Value) -> Payload {
+    Payload::live(value, &schema.channels()[index].codec)
 }
 
-pub(crate) fn encode_writes(
-    schema: &Schema,
-    update: &Update,
-) -> Result<Vec<StoredWrite>, KeyError> {
+/// The stored form of writes; nothing is encoded yet.
+pub(crate) fn encode_writes(schema: &Schema, update: &Update) -> Vec<StoredWrite> {
     update
         .writes
         .iter()
-        .map(|write| {
-            Ok(StoredWrite {
-                key: schema.key(write.channel).to_string(),
-                overwrite: write.overwrite,
-                value: encode_value(schema, write.channel, &write.value)?,
-            })
+        .map(|write| StoredWrite {
+            key: schema.key(write.channel).to_string(),
+            overwrite: write.overwrite,
+            value: payload(schema, write.channel, &write.value),
         })
         .collect()
 }
@@ -350,36 +344,33 @@ pub(crate) fn decode_writes(schema: &Schema, writes: &[StoredWrite]) -> Result<U
     for write in writes {
         let Some(channel) = schema.index(&write.key) else { continue };
         let codec = &schema.channels()[channel].codec;
-        let value = codec.decode(&write.value).map_err(key_error(schema, channel))?;
+        let value = write.value.value(&**codec).map_err(key_error(schema, channel))?;
         update.writes.push(Write { channel, overwrite: write.overwrite, value });
     }
     Ok(update)
 }
 
-pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Result<Vec<PendingSend>, KeyError> {
+/// The stored form of direct tasks; nothing is encoded yet.
+pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Vec<PendingSend> {
     sends
         .iter()
         .map(|sent| {
             let spec = core.node(sent.node);
-            let wrap = |source| KeyError { key: format!("Send to {}", spec.name), source };
-            let arg = if let Some(ArgCodec::Typed(codec)) = spec.run.as_ref().map(|run| run.arg()) {
-                codec.encode(&sent.arg).map_err(wrap)?
-            } else if let Some(json) = sent.arg.downcast_ref::<Json>() {
-                stored::encode(&*core.schema.tracked(json)).map_err(wrap)?
-            } else {
-                let values = sent.arg.downcast_ref::<Values>().cloned().unwrap_or_default();
-                let mut partial = BTreeMap::new();
-                for (index, value) in values.0.iter().enumerate() {
-                    if let Some(value) = value
-                        && core.schema.channels()[index].rule.stored()
-                    {
-                        let bytes = encode_value(&core.schema, index, value)?;
-                        partial.insert(core.schema.key(index).to_string(), StoredUpdate(bytes));
-                    }
+            let arg = match spec.run.as_ref().map(|run| run.arg()) {
+                Some(ArgCodec::Typed(codec)) => Payload::live(&sent.arg, &codec),
+                Some(ArgCodec::Json) => {
+                    let arg = match sent.arg.downcast_ref::<Json>() {
+                        Some(json) => match core.schema.tracked(json) {
+                            Cow::Borrowed(_) => Arc::clone(&sent.arg),
+                            Cow::Owned(tracked) => Arc::new(tracked),
+                        },
+                        None => Arc::clone(&sent.arg),
+                    };
+                    Payload::live(&arg, &codec::<Json>())
                 }
-                stored::encode(&partial).map_err(wrap)?
+                Some(ArgCodec::State) | None => PartialState::payload(&core.schema, &sent.arg),
             };
-            Ok(PendingSend { node: spec.name.to_string(), arg, timeout: sent.timeout.clone() })
+            PendingSend { node: spec.name.to_string(), arg, timeout: sent.timeout.clone() }
         })
         .collect()
 }
@@ -391,22 +382,89 @@ pub(crate) fn decode_sends(core: &Core, sends: &[PendingSend]) -> Result<Vec<Sen
 
 fn decode_send(core: &Core, send: &PendingSend) -> Option<Sent> {
     let node = core.find(&send.node)?;
-    let arg: Value = match core.node(node).run.as_ref()?.arg() {
-        ArgCodec::Typed(codec) => codec.decode(&send.arg).ok()?,
-        ArgCodec::Json => Arc::new(stored::decode::<Json>(&send.arg).ok()?),
-        ArgCodec::State => {
-            let partial: BTreeMap<String, StoredUpdate> = stored::decode(&send.arg).ok()?;
-            let mut values = Values(vec![None; core.schema.channels().len()]);
-            for (key, bytes) in partial {
-                if let Some(index) = core.schema.index(&key) {
-                    values.0[index] =
-                        Some(core.schema.channels()[index].codec.decode(&bytes.0).ok()?);
-                }
-            }
-            Arc::new(values)
-        }
+    let arg = match core.node(node).run.as_ref()?.arg() {
+        ArgCodec::Typed(codec) => send.arg.value(&*codec),
+        ArgCodec::Json => send.arg.value(&*codec::<Json>()),
+        ArgCodec::State => send.arg.value(&PartialState(Arc::clone(&core.schema))),
     };
+    let arg = arg.ok()?;
     Some(Sent { node, arg, timeout: send.timeout.clone() })
+}
+
+/// How the argument of a `Send` to a node that reads state is stored: the keys it has, encoded.
+struct PartialState(Arc<Schema>);
+
+impl PartialState {
+    fn payload(schema: &Arc<Schema>, arg: &Value) -> Payload {
+        let mut arg = Arc::clone(arg);
+        if let Some(values) = arg.downcast_ref::<Values>() {
+            let kept = |index: usize| schema.channels()[index].rule.stored();
+            if values.0.iter().enumerate().any(|(index, value)| value.is_some() && !kept(index)) {
+                let mut values = values.clone();
+                for (index, value) in values.0.iter_mut().enumerate() {
+                    value.take_if(|_| !kept(index));
+                }
+                arg = Arc::new(values);
+            }
+        }
+        let codec: Arc<dyn Codec> = Arc::new(Self(Arc::clone(schema)));
+        Payload::live(&arg, &codec)
+    }
+
+    fn mismatch(&self, reason: impl ToString) -> CodecError {
+        CodecError::Mismatch { expected: self.type_name(), reason: reason.to_string() }
+    }
+}
+
+impl Codec for PartialState {
+    fn type_name(&self) -> &'static str {
+        "partial state"
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        value.downcast_ref::<Values>().is_some_and(|v| v.0.len() == self.0.channels().len())
+    }
+
+    fn schema(&self) -> Json {
+        self.0.input_schema()
+    }
+
+    fn to_json(&self, value: &Value) -> Result<Json, CodecError> {
+        let values = value.downcast_ref::<Values>();
+        let values = values.ok_or_else(|| self.mismatch("a value of another Rust type"))?;
+        self.0.to_json(values, |_, _| true).map_err(|error| error.source)
+    }
+
+    fn from_json(&self, json: Json) -> Result<Value, CodecError> {
+        let update = Update::from_json(&self.0, json, |_| true);
+        let values = update.and_then(|update| update.into_values(&self.0));
+        Ok(Arc::new(values.map_err(|failure| self.mismatch(failure))?))
+    }
+
+    fn encode(&self, value: &Value) -> Result<Vec<u8>, CodecError> {
+        let values = value.downcast_ref::<Values>();
+        let values = values.ok_or_else(|| self.mismatch("a value of another Rust type"))?;
+        let mut partial = BTreeMap::new();
+        for (index, value) in values.0.iter().enumerate() {
+            if let Some(value) = value {
+                partial.insert(&**self.0.key(index), payload(&self.0, index, value));
+            }
+        }
+        // Asked one by one, so that an error tells what it was about.
+        partial.values().try_for_each(|value| value.bytes().map(|_| ()))?;
+        stored::encode(&partial)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Value, CodecError> {
+        let partial: BTreeMap<String, Payload> = stored::decode(bytes)?;
+        let mut values = Values(vec![None; self.0.channels().len()]);
+        for (key, value) in partial {
+            if let Some(index) = self.0.index(&key) {
+                values.0[index] = Some(value.value(&*self.0.channels()[index].codec)?);
+            }
+        }
+        Ok(Arc::new(values))
+    }
 }
 
 /// What a finished task gave, in memory: its writes, where it leads, and its stored form.
@@ -424,20 +482,15 @@ pub(crate) struct Effect {
 }
 
 impl Effect {
-    /// Encodes everything that has to survive a crash.
-    pub(crate) fn encode(&mut self, core: &Core) -> Result<(), KeyError> {
-        let mut updates = Vec::with_capacity(self.updates.len());
-        for update in &self.updates {
-            updates.push(encode_writes(&core.schema, update)?);
-        }
-        self.commit = Some(TaskCommit {
-            updates,
+    /// Makes the stored form of everything that has to survive a crash; nothing is encoded yet.
+    pub(crate) fn make_storable(&mut self, core: &Core) -> &TaskCommit {
+        self.commit.insert(TaskCommit {
+            updates: self.updates.iter().map(|u| encode_writes(&core.schema, u)).collect(),
             nodes: self.leads.nodes.iter().map(|id| core.node(*id).name.to_string()).collect(),
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
-            sends: encode_sends(core, &self.leads.sends)?,
+            sends: encode_sends(core, &self.leads.sends),
             instances: self.instances.clone(),
-        });
-        Ok(())
+        })
     }
 
     /// The effect of a stored commit.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     channel::{KeyError, Schema},
-    checkpoint::{Blob, ChannelEntry, CheckpointId, SNAPSHOT_EVERY, StoredUpdate, StoredWrite},
+    checkpoint::{Blob, ChannelEntry, CheckpointId, Payload, SNAPSHOT_EVERY, StoredWrite},
     checkpointer::Loaded,
     graph::START_ID,
     live::{Effect, Entry, decode_writes, encode_writes},
@@ -52,10 +52,12 @@ impl Made {
         let mut writes: Vec<StoredWrite> = Vec::new();
         for blob in blobs {
             match blob {
-                Blob::Full(bytes) => writes = stored::decode(bytes).map_err(unreadable)?,
+                Blob::Full(whole) => {
+                    writes = whole.bytes().and_then(stored::decode).map_err(unreadable)?;
+                }
                 Blob::Delta { updates, .. } => {
                     for update in updates {
-                        writes.push(stored::decode(&update.0).map_err(unreadable)?);
+                        writes.push(update.bytes().and_then(stored::decode).map_err(unreadable)?);
                     }
                 }
             }
@@ -110,12 +112,12 @@ impl Made {
         let from = if whole { 0 } else { self.stored };
         let mut writes = Update::default();
         writes.writes.extend(self.writes[from..].iter().cloned());
-        let writes = encode_writes(schema, &writes)?;
+        let writes = encode_writes(schema, &writes);
         let blob = if whole {
-            Blob::Full(stored::encode(&writes).map_err(unserializable)?)
+            Blob::Full(stored::encode(&writes).map_err(unserializable)?.into())
         } else {
-            let updates: Result<Vec<StoredUpdate>, CodecError> =
-                writes.iter().map(|write| stored::encode(write).map(StoredUpdate)).collect();
+            let updates: Result<Vec<Payload>, CodecError> =
+                writes.iter().map(|write| stored::encode(write).map(Payload::from)).collect();
             Blob::Delta {
                 base: self.entry.map(|entry| entry.at),
                 updates: updates.map_err(unserializable)?,

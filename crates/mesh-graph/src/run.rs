@@ -238,7 +238,26 @@ pub(crate) struct Limits {
     pub(crate) step_timeout: Option<Duration>,
 }
 
+/// In what form a task's result is needed besides memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing is stored.
+    Nothing,
+    /// The checkpointer keeps values as they are.
+    Values,
+    /// The checkpointer keeps bytes: what cannot be encoded fails the task that wrote it.
+    Bytes,
+}
+
 impl RunShared {
+    pub(crate) fn keep(&self) -> Keep {
+        match (&self.checkpointer, &self.place) {
+            (Some(checkpointer), Some(_)) if checkpointer.keeps_values() => Keep::Values,
+            (Some(_), Some(_)) => Keep::Bytes,
+            _ => Keep::Nothing,
+        }
+    }
+
     pub(super) fn answers(&self) -> Arc<BTreeMap<InterruptId, Json>> {
         Arc::clone(&self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }

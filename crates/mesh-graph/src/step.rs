@@ -19,6 +19,7 @@ use crate::{
     context::{Ctx, TaskContext},
     error::{Failure, FailureKind, NodeError, NodeResult},
     interrupt::first_128,
+    payload::Payload,
     run::Durability,
     stored,
     superstep::Cause,
@@ -66,8 +67,7 @@ pub struct StepRecord {
     /// The hash of its input.
     pub input: InputHash,
     /// The result, encoded.
-    #[serde(with = "crate::checkpoint::bytes")]
-    pub value: Vec<u8>,
+    pub value: Payload,
 }
 
 /// The steps of a task, as its executions and their calls share them.
@@ -188,7 +188,7 @@ impl Steps {
             );
             return Err(mismatch(message));
         }
-        match stored::decode(&known.value) {
+        match known.value.bytes().and_then(stored::decode) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 Err(mismatch(format!("step `{step}`: its stored result cannot be read: {error}")))
@@ -272,7 +272,7 @@ impl TaskContext {
     /// Nobody is given a result that is not stored: what follows may depend on it.
     pub(crate) async fn keep_step(&self, claim: Claim, value: Vec<u8>) -> NodeResult<()> {
         let Claim { path, what, input } = claim;
-        let record = StepRecord { path, what, input, value };
+        let record = StepRecord { path, what, input, value: value.into() };
         let shared = &*self.0;
         let run = &shared.run;
         if let (Some(checkpointer), Some(place)) = (&run.checkpointer, &run.place)

@@ -15,7 +15,7 @@ use crate::{
     live::{Effect, Ready, StartInput},
     names::{COPY, END, INPUT},
     node::Input,
-    run::{Driver, RunShared, Written, effect_of},
+    run::{Driver, Keep, RunShared, Written, effect_of},
     state::Update,
     superstep::{self, Change, Planned},
 };
@@ -77,12 +77,14 @@ pub(crate) async fn resolve_task(
                 Input::Snapshot(values) => Some(values),
                 Input::Arg(_) => None,
             };
-            effect_of(&core, planned.node, output, Leads::default(), snapshot, true, &|| task)
-                .map_err(Error::InvalidStateUpdate)?
+            effect_of(&core, planned.node, output, Leads::default(), snapshot, Keep::Bytes, &|| {
+                task
+            })
+            .map_err(Error::InvalidStateUpdate)?
         }
         Resolution::Skip => {
             let mut nothing = Effect::default();
-            nothing.encode(&core).map_err(Error::Unserializable)?;
+            nothing.make_storable(&core).encode().map_err(Error::Unserializable)?;
             nothing
         }
     };
@@ -245,8 +247,9 @@ async fn apply(
         let seed = TaskId(driver.shared.env.new_id());
         let output = Output { updates: values.into_iter().collect(), ..Output::default() };
         let snapshot = Some(Arc::clone(&driver.live.values));
-        let effect = effect_of(core, node, output, Leads::default(), snapshot, true, &|| seed)
-            .map_err(Error::InvalidStateUpdate)?;
+        let effect =
+            effect_of(core, node, output, Leads::default(), snapshot, Keep::Bytes, &|| seed)
+                .map_err(Error::InvalidStateUpdate)?;
         done.push((planned, effect));
     }
     let commits: Vec<_> = done.iter().map(|(_, effect)| effect.commit.clone()).collect();

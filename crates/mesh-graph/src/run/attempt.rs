@@ -217,7 +217,7 @@ impl Driver {
             task.steps = OnceLock::from(steps);
         }
         let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
-        let store = self.shared.checkpointer.is_some();
+        let store = self.shared.keep();
         let rescued = task.rescue.is_some();
         let around = match &input {
             Input::Arg(_) => self.routed_snapshot(

@@ -385,7 +385,8 @@ impl Driver {
         let seed = TaskId(self.shared.env.new_id());
         ids::prepare(&core, &mut effect.updates, &|| seed).map_err(Error::InvalidInput)?;
         effect
-            .encode(&core)
+            .make_storable(&core)
+            .encode()
             .map_err(|error| Error::InvalidInput(Failure::unserializable(&error)))?;
         if finished {
             // Nothing is pending, so the update gets a checkpoint of its own.

@@ -15,7 +15,10 @@ use crate::{
     stored,
 };
 
-use super::task::{TaskEnd, run_task};
+use super::{
+    Keep,
+    task::{TaskEnd, run_task},
+};
 
 /// A task's result as caches keep it.
 #[derive(Serialize, Deserialize)]
@@ -29,7 +32,7 @@ pub(super) async fn run_cached(
     task: TaskContext,
     input: Input,
     around: Option<Arc<Values>>,
-    store: bool,
+    store: Keep,
     policy: Arc<CachePolicy>,
     cache: Arc<dyn NodeCache>,
 ) -> TaskEnd {
@@ -86,7 +89,7 @@ fn read(task: &TaskContext, kept: &[u8]) -> Option<Effect> {
 
 fn write(task: &TaskContext, effect: &mut Effect) -> Option<Vec<u8>> {
     if effect.commit.is_none() {
-        effect.encode(&task.0.run.core).ok()?;
+        effect.make_storable(&task.0.run.core).encode().ok()?;
     }
     let commit = effect.commit.clone()?;
     stored::encode(&Kept { commit, empty_fan_out: effect.leads.empty_fan_out }).ok()

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{
-    checkpoint::{
-        Blob, CheckpointId, Place, SNAPSHOT_EVERY, Source, StoredUpdate, TaskCommit, TaskRecord,
-    },
+    channel::KeyError,
+    checkpoint::{Blob, CheckpointId, Place, SNAPSHOT_EVERY, Source, TaskCommit, TaskRecord},
     checkpointer::{Checkpointer, Commit, Head},
     error::Error,
-    live::{Entry, Facts, encode_value},
+    live::{Entry, Facts, payload},
+    payload::Payload,
     superstep::{self, Change},
 };
 
 use super::{
-    Durability,
+    Durability, Keep,
     driver::{Driver, Unsaved},
     telling::Standing,
 };
@@ -86,10 +86,14 @@ impl Driver {
             metadata: &self.shared.metadata,
             caller: self.shared.above.caller,
         };
-        let checkpoint = self
-            .live
-            .checkpoint(&self.shared.core, id, source, &facts)
-            .map_err(Error::Unserializable)?;
+        let checkpoint = self.live.checkpoint(&self.shared.core, id, source, &facts);
+        if self.shared.keep() == Keep::Bytes {
+            checkpoint.pending.encode().map_err(Error::Unserializable)?;
+            for (key, blob) in &blobs {
+                let wrap = |source| Error::Unserializable(KeyError { key: key.clone(), source });
+                blob.encode().map_err(wrap)?;
+            }
+        }
         let expected_head =
             if std::mem::take(&mut self.branching) { Head::Any } else { Head::Is(head) };
         Ok(Commit { place, checkpoint, blobs, tasks, expected_head })
@@ -165,14 +169,11 @@ impl Driver {
         let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
             + change.folded.len() as u32;
         if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
-            let reuse = change.replaced_by.and_then(|place| written.bytes(place));
+            let reuse = change.replaced_by.and_then(|place| written.value(place));
             return self.full_blob(id, change.channel, reuse, blobs);
         }
-        let updates: Option<Vec<StoredUpdate>> = change
-            .folded
-            .iter()
-            .map(|place| written.bytes(*place).map(|bytes| StoredUpdate(bytes.to_vec())))
-            .collect();
+        let updates: Option<Vec<Payload>> =
+            change.folded.iter().map(|place| written.value(*place).cloned()).collect();
         let Some(updates) = updates else {
             return self.full_blob(id, change.channel, None, blobs);
         };
@@ -188,20 +189,15 @@ impl Driver {
         &mut self,
         id: CheckpointId,
         channel: usize,
-        reuse: Option<&[u8]>,
+        reuse: Option<&Payload>,
         blobs: &mut Vec<(String, Blob)>,
     ) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let rule = &core.schema.channels()[channel].rule;
         let entry = match self.live.values.get(channel) {
             Some(value) if rule.stored() => {
-                let bytes = match reuse {
-                    Some(bytes) => bytes.to_vec(),
-                    None => {
-                        encode_value(&core.schema, channel, value).map_err(Error::Unserializable)?
-                    }
-                };
-                blobs.push((core.schema.key(channel).to_string(), Blob::Full(bytes)));
+                let value = reuse.cloned().unwrap_or_else(|| payload(&core.schema, channel, value));
+                blobs.push((core.schema.key(channel).to_string(), Blob::Full(value)));
                 Some(Entry { version: self.live.version, at: id, depth: 0 })
             }
             _ => None,
@@ -216,7 +212,7 @@ impl Driver {
 pub(crate) struct Written(pub(crate) Vec<Option<TaskCommit>>);
 
 impl Written {
-    pub(super) fn bytes(&self, (task, update, write): superstep::Place) -> Option<&[u8]> {
+    pub(super) fn value(&self, (task, update, write): superstep::Place) -> Option<&Payload> {
         let commit = self.0.get(task)?.as_ref()?;
         Some(&commit.updates.get(update)?.get(write)?.value)
     }

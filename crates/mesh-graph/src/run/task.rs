@@ -15,6 +15,7 @@ use crate::{
     node::Input,
     parent::{ToParent, no_parent},
     reducer::{self, panic_message},
+    run::Keep,
     state::Update,
 };
 
@@ -57,7 +58,7 @@ pub(super) async fn run_task(
     input: Input,
     around: Option<Arc<Values>>,
     start: Option<Arc<StartInput>>,
-    store: bool,
+    store: Keep,
 ) -> TaskEnd {
     let core = Arc::clone(&task.0.run.core);
     let spec = core.node(task.0.node);
@@ -148,7 +149,7 @@ pub(crate) fn effect_of(
     mut output: Output,
     leads: Leads,
     snapshot: Option<Arc<Values>>,
-    store: bool,
+    store: Keep,
     task: &dyn Fn() -> TaskId,
 ) -> Result<Effect, Failure> {
     let spec = core.node(node);
@@ -192,8 +193,15 @@ pub(crate) fn effect_of(
         joins: spec.exits.joins.iter().copied().collect(),
         ..Effect::default()
     };
-    if store {
-        effect.encode(core).map_err(|error| Failure::unserializable(&error))?;
+    match store {
+        Keep::Nothing => {}
+        Keep::Values => {
+            effect.make_storable(core);
+        }
+        Keep::Bytes => {
+            let encoded = effect.make_storable(core).encode();
+            encoded.map_err(|error| Failure::unserializable(&error))?;
+        }
     }
     Ok(effect)
 }

@@ -15,8 +15,8 @@ use crate::{
     CheckpointId, Checkpointer, Failure, FailureKind, InputHash, Interrupt, InterruptId, Retryable,
     StepName, StepRecord, TaskId,
     checkpoint::{
-        Blob, ChannelEntry, Checkpoint, FORMAT, ForkedFrom, Pending, PendingInput, PendingSend,
-        Place, SNAPSHOT_EVERY, Source, StoredUpdate, StoredWrite, TaskCommit, TaskPath, TaskRecord,
+        Blob, ChannelEntry, Checkpoint, FORMAT, ForkedFrom, Payload, Pending, PendingInput,
+        PendingSend, Place, SNAPSHOT_EVERY, Source, StoredWrite, TaskCommit, TaskPath, TaskRecord,
     },
     checkpointer::{Commit, Error, Filter, Head, Loaded, Retention},
 };
@@ -174,8 +174,9 @@ async fn a_thread_that_was_never_written_has_nothing(subject: Subject) {
 }
 
 async fn what_was_put_is_loaded_whole(subject: Subject) {
-    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1], timeout: None };
-    let write = StoredWrite { key: "κλειδί".to_owned(), overwrite: true, value: vec![1, 0] };
+    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1].into(), timeout: None };
+    let write =
+        StoredWrite { key: "κλειδί".to_owned(), overwrite: true, value: vec![1, 0].into() };
     let whole = Checkpoint {
         step: -1,
         source: Source::Fork,
@@ -204,10 +205,10 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
         instances: BTreeMap::from([("a|b".to_owned(), id(3))]),
         ..checkpoint(2, Some(1))
     };
-    let update = |byte: u8| StoredUpdate(vec![byte; 3]);
+    let update = |byte: u8| Payload::from(vec![byte; 3]);
     let blobs = vec![
         ("a".to_owned(), Blob::Delta { base: None, updates: vec![update(1), update(2)] }),
-        ("b".to_owned(), Blob::Full(vec![9])),
+        ("b".to_owned(), Blob::Full(vec![9].into())),
     ];
     let task = TaskRecord {
         commit: Some(TaskCommit {
@@ -243,16 +244,16 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
 async fn putting_a_checkpoint_again_changes_nothing(subject: Subject) {
     let mut put = commit(t(), 1, None);
     put.checkpoint.channels = vec![entry("a", 1, 0)];
-    put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+    put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
     subject.put(put.clone()).await.unwrap();
     subject.put(commit(t(), 2, Some(1))).await.unwrap();
     // The head has moved on, and still this is no conflict: it is stored already.
-    put.blobs = vec![("a".to_owned(), Blob::Full(vec![2]))];
+    put.blobs = vec![("a".to_owned(), Blob::Full(vec![2].into()))];
     put.checkpoint.step = 99;
     subject.put(put).await.unwrap();
     let loaded = subject.load(&t(), Some(id(1))).await.unwrap().unwrap();
     assert_eq!(loaded.checkpoint.step, 1);
-    assert_eq!(loaded.values, [[Blob::Full(vec![1])]]);
+    assert_eq!(loaded.values, [[Blob::Full(vec![1].into())]]);
     assert_eq!(ids(&subject.list(&t(), &Filter::default()).await.unwrap()), [2, 1]);
 }
 
@@ -267,7 +268,7 @@ async fn a_put_on_another_head_is_refused_and_leaves_nothing(subject: Subject) {
         let mut put = commit(t(), 3, wrong);
         put.checkpoint.parent = Some(id(2));
         put.tasks = vec![TaskRecord { commit: Some(done("x")), ..record(1, "n") }];
-        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
         assert!(matches!(subject.put(put).await, Err(Error::HeadMoved { .. })));
     }
     let loaded = subject.load(&t(), None).await.unwrap().unwrap();
@@ -342,7 +343,7 @@ async fn steps_are_added_and_take_nothing_away(subject: Subject) {
         path: vec![StepName::Call(key.to_owned()), StepName::Nth(3)],
         what: "charge".to_owned(),
         input: InputHash(7),
-        value: value.to_vec(),
+        value: value.to_vec().into(),
     };
     let with = |steps: &[StepRecord]| TaskRecord { steps: steps.to_vec(), ..record(1, "n") };
     let (a, b) = (step("a", &[0, 255]), step("b", &[]));
@@ -401,20 +402,28 @@ async fn records_are_in_apply_order(subject: Subject) {
 async fn values_are_found_where_they_were_written(subject: Subject) {
     let mut first = commit(t(), 1, None);
     first.checkpoint.channels = vec![entry("a", 1, 0), entry("b", 1, 0)];
-    first.blobs =
-        vec![("a".to_owned(), Blob::Full(vec![1])), ("b".to_owned(), Blob::Full(vec![2]))];
+    first.blobs = vec![
+        ("a".to_owned(), Blob::Full(vec![1].into())),
+        ("b".to_owned(), Blob::Full(vec![2].into())),
+    ];
     subject.put(first).await.unwrap();
     let mut second = commit(t(), 2, Some(1));
     // Order of the entries is that of the checkpoint, not that of the keys.
     second.checkpoint.channels = vec![entry("b", 2, 0), entry("a", 1, 0)];
-    second.blobs = vec![("b".to_owned(), Blob::Full(Vec::new()))];
+    second.blobs = vec![("b".to_owned(), Blob::Full(Vec::new().into()))];
     subject.put(second).await.unwrap();
-    assert_eq!(values(&subject, 2).await, [[Blob::Full(Vec::new())], [Blob::Full(vec![1])]]);
-    assert_eq!(values(&subject, 1).await, [[Blob::Full(vec![1])], [Blob::Full(vec![2])]]);
+    assert_eq!(
+        values(&subject, 2).await,
+        [[Blob::Full(Vec::new().into())], [Blob::Full(vec![1].into())]]
+    );
+    assert_eq!(
+        values(&subject, 1).await,
+        [[Blob::Full(vec![1].into())], [Blob::Full(vec![2].into())]]
+    );
 }
 
 fn delta(base: Option<u128>, byte: u8) -> Blob {
-    Blob::Delta { base: base.map(id), updates: vec![StoredUpdate(vec![byte])] }
+    Blob::Delta { base: base.map(id), updates: vec![Payload::from(vec![byte])] }
 }
 
 /// A thread with the list `a`: one update per checkpoint from 1 to `length`.
@@ -439,13 +448,13 @@ async fn deltas_are_rebuilt_from_their_chain(subject: Subject) {
     // A full value ends the chain.
     let mut full = commit(t(), longest + 1, Some(longest));
     full.checkpoint.channels = vec![entry("a", longest + 1, 0)];
-    full.blobs = vec![("a".to_owned(), Blob::Full(vec![7]))];
+    full.blobs = vec![("a".to_owned(), Blob::Full(vec![7].into()))];
     subject.put(full).await.unwrap();
     let mut next = commit(t(), longest + 2, Some(longest + 1));
     next.checkpoint.channels = vec![entry("a", longest + 2, 1)];
     next.blobs = vec![("a".to_owned(), delta(Some(longest + 1), 8))];
     subject.put(next).await.unwrap();
-    let expected = [Blob::Full(vec![7]), delta(Some(longest + 1), 8)];
+    let expected = [Blob::Full(vec![7].into()), delta(Some(longest + 1), 8)];
     assert_eq!(values(&subject, longest + 2).await, [expected]);
 }
 
@@ -530,7 +539,7 @@ async fn a_deleted_thread_is_gone_with_its_namespaces(subject: Subject) {
     for place in [t(), child.clone(), place("tt")] {
         let mut put = commit(place.clone(), 1, None);
         put.checkpoint.channels = vec![entry("a", 1, 0)];
-        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1]))];
+        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
         subject.put(put).await.unwrap();
         subject.put_task(&place, id(1), record(1, "n")).await.unwrap();
     }
@@ -587,9 +596,9 @@ async fn a_large_value_comes_back(subject: Subject) {
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let mut put = commit(t(), 1, None);
     put.checkpoint.channels = vec![entry("a", 1, 0)];
-    put.blobs = vec![("a".to_owned(), Blob::Full(large.clone()))];
+    put.blobs = vec![("a".to_owned(), Blob::Full(large.clone().into()))];
     subject.put(put).await.unwrap();
-    assert_eq!(values(&subject, 1).await, [[Blob::Full(large)]]);
+    assert_eq!(values(&subject, 1).await, [[Blob::Full(large.into())]]);
 }
 
 async fn an_unknown_format_is_refused(subject: Subject) {

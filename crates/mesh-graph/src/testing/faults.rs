@@ -103,6 +103,10 @@ impl Checkpointer for FaultyCheckpointer {
         self.through(self.inner.put_task(place, checkpoint, record)).await
     }
 
+    fn keeps_values(&self) -> bool {
+        self.inner.keeps_values()
+    }
+
     async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {
         self.inner.load(place, id).await
     }

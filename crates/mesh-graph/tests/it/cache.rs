@@ -204,7 +204,7 @@ async fn a_node_that_asked_is_not_cached() {
         .cache(CachePolicy::new());
     graph.edge(mesh_graph::START, "a");
     let bench = Bench::new(graph, Some(memory()));
-    let app = bench.app.clone().checkpointer(Arc::new(mesh_graph::MemoryCheckpointer::default()));
+    let app = bench.app.clone().checkpointer(Arc::new(mesh_graph::MemoryCheckpointer::encoding()));
     for (thread, answer) in [("t", "Ann"), ("u", "Bob")] {
         app.run(empty()).thread(thread).invoke().await.unwrap();
         let resume = mesh_graph::Resume::Only(json!(answer));

@@ -45,7 +45,7 @@ async fn t178_a_called_graph_that_asks_goes_on_as_its_state_is_kept() {
         (child.unsaved(), (false, false), 3),
     ];
     for (child, namespaces, starts) in kept {
-        let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+        let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
         let bench = Bench::on(&calls(child, 1), Arc::clone(&checkpointer));
         let asked = bench.invoke(empty()).await;
         assert_eq!((asked.status, asked.interrupts.len()), (Status::Interrupted, 1));
@@ -65,7 +65,7 @@ async fn t178_a_called_graph_that_asks_goes_on_as_its_state_is_kept() {
 async fn t180_calls_of_one_node_have_namespaces_of_their_own() {
     let child = Lab::new("S -> c").compile();
     for (child, per_thread) in [(child.clone(), false), (child.per_thread(), true)] {
-        let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+        let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
         let bench = Bench::on(&calls(child, 2), Arc::clone(&checkpointer));
         bench.run(empty()).break_before(at(&["n"])).invoke().await.unwrap();
         let task = bench.app.state("t").await.unwrap().tasks[0].id;

@@ -222,7 +222,7 @@ async fn t027_ephemeral_and_any_values_last_a_step_and_untracked_ones_the_run() 
 
 #[tokio::test]
 async fn t028_untracked_values_are_gone_when_the_thread_is_loaded_again() {
-    let app = kinds().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = kinds().app(()).checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     app.run(Kinds::update()).thread("t").invoke().await.unwrap();
     let stored = app.state("t").await.unwrap().json().unwrap();
     assert_eq!(stored, json!({"seen": SEEN, "all": ["x", "y", "z"]}));
@@ -314,7 +314,7 @@ async fn t036_a_panicking_reducer_fails_its_tasks_and_leaves_the_last_step_alone
             .compile()
             .unwrap()
             .app(())
-            .checkpointer(Arc::new(MemoryCheckpointer::default()))
+            .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
             .env(Arc::new(CountingEnv::default()));
         let run = app.run(Fragile::update()).thread("t").durability(durability);
         let error = run.invoke().await.unwrap_err();

@@ -17,14 +17,14 @@ use crate::kit::{Bench, Lab, S, asks, empty, log, values};
 #[tokio::test]
 async fn the_memory_checkpointer_passes_the_suite() {
     check_checkpointer(|| async {
-        Arc::new(MemoryCheckpointer::default()) as Arc<dyn Checkpointer>
+        Arc::new(MemoryCheckpointer::encoding()) as Arc<dyn Checkpointer>
     })
     .await;
 }
 
 #[tokio::test]
 async fn t150_a_run_cut_at_any_write_ends_like_an_uncut_one() {
-    check_cuts(Arc::new(MemoryCheckpointer::default())).await;
+    check_cuts(Arc::new(MemoryCheckpointer::encoding())).await;
 }
 
 fn root() -> Place {
@@ -33,7 +33,7 @@ fn root() -> Place {
 
 #[tokio::test]
 async fn t140_the_first_writes_of_a_task_stay_and_control_entries_are_replaced() {
-    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let checkpointer = Arc::new(MemoryCheckpointer::encoding());
     let bench = Bench::on(&Lab::new("S -> a").compile(), Arc::clone(&checkpointer) as _);
     let head = bench.invoke(empty()).await.checkpoint.unwrap();
     let put = async |task: u128, node: &str, change: &dyn Fn(&mut TaskRecord)| {
@@ -109,7 +109,7 @@ async fn one_line_of_a_threads_history_can_be_listed() {
 
 #[tokio::test]
 async fn t148_threads_are_copied_pruned_and_deleted_and_lists_stay_whole() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let graph = Lab::new("S -> a; a -> b").with("b", asks("q", json!(1))).compile();
     let bench = Bench::on(&graph, Arc::clone(&checkpointer));
     for answer in ["one", "two", "three"] {
@@ -135,7 +135,7 @@ async fn t148_threads_are_copied_pruned_and_deleted_and_lists_stay_whole() {
 
 #[tokio::test]
 async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let bench = Bench::on(&Lab::new("S -> a").compile(), Arc::clone(&checkpointer));
     bench.invoke(S::update().push_log("in")).await;
     let head = checkpointer.load(&root(), None).await.unwrap().unwrap().checkpoint;
@@ -149,7 +149,7 @@ async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
             (entry.at, entry.depth) = (id, 0);
         }
         let (place, expected_head) = (root(), Head::Any);
-        let blobs = vec![("log".to_owned(), Blob::Full(stored::encode(&["in"]).unwrap()))];
+        let blobs = vec![("log".to_owned(), Blob::Full(stored::encode(&["in"]).unwrap().into()))];
         let mut commit = Commit { place, checkpoint, blobs, tasks: Vec::new(), expected_head };
         change(&mut commit);
         checkpointer.put(commit).await.unwrap();
@@ -157,7 +157,7 @@ async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
     };
     // A value of another format, of another type, and cut short.
     for bytes in [vec![stored::FORMAT + 1, 0], stored::encode(&"text").unwrap(), vec![]] {
-        let value = |commit: &mut Commit| commit.blobs[0].1 = Blob::Full(bytes.clone());
+        let value = |commit: &mut Commit| commit.blobs[0].1 = Blob::Full(bytes.clone().into());
         let error = put(&value).await.unwrap_err();
         assert!(
             matches!(&error, Error::UnreadableCheckpoint { source, .. } if source.key == "log")

@@ -88,7 +88,7 @@ async fn a_thread_with_graphs_below_its_tasks_survives_a_cut_at_every_write() {
     for durability in [Durability::Sync, Durability::Async, Durability::Exit] {
         for fault in Fault::ALL {
             for at in 1.. {
-                let storage: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+                let storage: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
                 let faulty = Arc::new(FaultyCheckpointer::new(Arc::clone(&storage), at, fault));
                 let cut = app(Arc::clone(&faulty) as Arc<dyn Checkpointer>);
                 let ended = tokio::select! {

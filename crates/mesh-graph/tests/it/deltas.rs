@@ -128,7 +128,7 @@ async fn history<S: State>(
 where
     S::Update: Default,
 {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let faulty = Arc::new(FaultyCheckpointer::new(Arc::clone(&checkpointer), plan.at, plan.fault));
     let app = app.env(Arc::new(CountingEnv::default()));
     let cut = app.clone().checkpointer(Arc::clone(&faulty) as _);

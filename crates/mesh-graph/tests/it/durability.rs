@@ -67,7 +67,7 @@ async fn t135_exit_keeps_a_question() {
 }
 
 async fn failing_put(durability: Durability) -> Bench {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let bench =
         Bench::on(&Lab::new("S -> a; a -> b; b -> c; c -> d").compile(), Arc::clone(&checkpointer));
     // The third put is the checkpoint after `a`: -1, 0, 1.
@@ -226,7 +226,7 @@ impl Checkpointer for Watched {
 #[tokio::test]
 async fn t138_at_most_one_checkpoint_is_on_its_way() {
     let watched = Arc::new(Watched {
-        inner: Slow(Arc::new(MemoryCheckpointer::default())),
+        inner: Slow(Arc::new(MemoryCheckpointer::encoding())),
         now: AtomicUsize::new(0),
         peak: AtomicUsize::new(0),
         stored: AtomicUsize::new(0),
@@ -276,7 +276,7 @@ async fn t139_a_value_that_cannot_be_stored_fails_the_node_that_wrote_it() {
     });
     graph.edge(START, "fine").edge("fine", "a");
     let app =
-        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let error = app.run(WithShy::update()).thread("t").invoke().await.unwrap_err();
     assert_eq!(error.failure_kind(), Some(&FailureKind::Unserializable { key: "shy".into() }));
     assert!(error.to_string().starts_with("node `a` failed: key `shy`: "), "{error}");
@@ -295,7 +295,7 @@ async fn depths(checkpointer: &Arc<dyn Checkpointer>) -> Vec<u32> {
 }
 
 async fn loop_of(steps: u32) -> (Bench, Arc<dyn Checkpointer>) {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let graph = Lab::new("S -> a; a -> a")
         .with("a", |s, _| async move { Ok(S::update().push_log(s.log.len().to_string())) })
         .compile();
@@ -328,7 +328,7 @@ async fn t141_a_list_is_stored_whole_only_every_so_often_and_reads_the_same_ever
 
 #[tokio::test]
 async fn t142_an_overwrite_forces_a_whole_value() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let graph = Lab::new("S -> a; a -> reset; reset -> b; b -> c")
         .with("reset", |_, _| async { Ok(S::update().set_log(vec!["reset".to_owned()])) })
         .compile();
@@ -392,7 +392,7 @@ async fn t149_of_two_runs_on_one_thread_one_finds_the_head_moved() {
 
 #[tokio::test]
 async fn a_put_under_another_head_is_told_with_its_thread() {
-    let checkpointer = MemoryCheckpointer::default();
+    let checkpointer = MemoryCheckpointer::encoding();
     let (_, other) = loop_of(1).await;
     let loaded = other.load(&root(), None).await.unwrap().unwrap();
     let commit = Commit {
@@ -423,7 +423,7 @@ async fn a_reduced_value_that_cannot_be_stored_ends_the_run_and_leaves_the_threa
     graph.node("a", |_: View<Hiding>, _: Ctx| async { Ok(Hiding::update().shy(Shy::default())) });
     graph.edge(START, "a");
     let app =
-        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let error = app.run(Hiding::update()).thread("t").invoke().await.unwrap_err();
     assert!(matches!(&error, Error::Unserializable(cause) if cause.key == "shy"), "{error}");
     assert_eq!(app.state("t").await.unwrap().next, ["a"]);

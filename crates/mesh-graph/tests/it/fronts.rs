@@ -224,7 +224,7 @@ impl Case {
         let graph = graph.compile().unwrap_or_else(|error| panic!("{}: {error}", self.edges));
         graph
             .app(())
-            .checkpointer(Arc::new(MemoryCheckpointer::default()))
+            .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
             .env(Arc::new(CountingEnv::default()))
     }
 

@@ -22,7 +22,7 @@ impl<Out: mesh_graph::value::Datum, Save: mesh_graph::value::Datum> Bench<Out, S
         let trace = Deps::default();
         let app = graph
             .app(Arc::clone(&trace))
-            .checkpointer(Arc::new(MemoryCheckpointer::default()))
+            .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
             .env(Arc::new(CountingEnv::default()));
         Self { app, trace }
     }

@@ -171,7 +171,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(graph: &Compiled<S, Deps>) -> Self {
-        Self::on(graph, Arc::new(MemoryCheckpointer::default()))
+        Self::on(graph, Arc::new(MemoryCheckpointer::encoding()))
     }
 
     /// On threads that somebody else keeps.

@@ -66,7 +66,7 @@ async fn shown<S>(run: Run<S>) -> String {
 fn graph(build: impl FnOnce(&mut Graph<Talk>)) -> mesh_graph::App<Talk> {
     let mut graph = Graph::<Talk>::new("talk");
     build(&mut graph);
-    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let checkpointer = Arc::new(MemoryCheckpointer::encoding());
     graph.compile().unwrap().app(()).checkpointer(checkpointer)
 }
 

@@ -57,7 +57,7 @@ async fn t174_only_what_the_mappings_name_crosses() {
 async fn t175_children_live_in_the_namespace_of_their_task_and_know_their_ancestors() {
     let leaf = Lab::new("S -> c").with("c", asks("q", json!("deep?"))).compile();
     let middle = parent_of(&leaf);
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let bench = Bench::on(&parent_of(&middle), Arc::clone(&checkpointer));
     bench.invoke(empty()).await;
 
@@ -306,7 +306,7 @@ async fn pruning_keeps_the_state_of_a_per_thread_child_that_the_head_goes_on_fro
         .with("c", |s, _| async move { Ok(S::update().push_log(format!("c{}", s.log.len()))) })
         .compile()
         .per_thread();
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let bench = Bench::on(&parent_of(&child), Arc::clone(&checkpointer));
     bench.invoke(empty()).await;
     let first = bench.app.state("t").await.unwrap().checkpoint.unwrap();
@@ -355,7 +355,7 @@ async fn a_new_answer_to_a_child_forks_the_child_where_it_asked() {
 #[tokio::test]
 async fn a_child_that_finished_before_its_parent_heard_of_it_is_not_run_again() {
     let child = Lab::new("S -> c").compile();
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     let bench = Bench::on(&parent_of(&child), Arc::clone(&checkpointer));
     // Cut when the parent wants to store the step in which its child finished.
     let place = Place { thread: "t".to_owned(), ns: String::new() };

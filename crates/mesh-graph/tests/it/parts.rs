@@ -75,7 +75,7 @@ async fn t009_a_node_sees_the_part_it_names_and_the_result_is_the_output() {
 async fn t010_state_and_values_show_private_keys_too() {
     let whole = json!({"q": "why", "a": "done", "mid": "m", "secret": "why!"});
     let app = secretive().compile().unwrap().app(Seen::default());
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let run = app.run(All::update().q("why")).thread("t").stream([Mode::Values]);
     let mut handle = run.start().unwrap();
     let mut last = Json::Null;
@@ -219,7 +219,7 @@ async fn a_topic_lasts_a_superstep_and_an_accumulating_one_stays() {
         mesh_graph::END
     });
     let app = graph.compile().unwrap().app(());
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let outcome = app.run(Topics::update()).thread("t").invoke().await.unwrap();
     assert_eq!(outcome.state().seen, ["[1, 2] [1, 2]", "[3] [1, 2, 3]", "[] [1, 2, 3]"]);
     let stored = app.state("t").await.unwrap().json().unwrap();
@@ -249,7 +249,7 @@ async fn t077_managed_keys_are_computed_and_an_input_cannot_set_them() {
     graph.route("a", |state| if *state.last { mesh_graph::END } else { "a" });
     let app = graph.compile().unwrap().app(());
     assert!(app.input_schema()["properties"].get("left").is_none());
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let run = app.run_json(json!({"left": 99, "last": true})).thread("t").recursion_limit(3);
     let outcome = run.invoke().await.unwrap();
     let seen = json!({"seen": ["3 false", "2 false", "1 true"]});

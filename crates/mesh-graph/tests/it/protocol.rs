@@ -84,7 +84,7 @@ fn app() -> App<Talk> {
         .compile()
         .unwrap()
         .app(())
-        .checkpointer(Arc::new(MemoryCheckpointer::default()))
+        .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
         .env(Arc::new(CountingEnv::default()))
 }
 

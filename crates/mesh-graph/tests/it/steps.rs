@@ -90,7 +90,7 @@ async fn a_failed_node_keeps_its_steps_and_a_failed_step_is_not_one() {
 
 #[tokio::test]
 async fn a_step_is_durable_as_soon_as_it_ends() {
-    let kept = Arc::new(MemoryCheckpointer::default());
+    let kept = Arc::new(MemoryCheckpointer::encoding());
     let graph = Lab::new("S -> a")
         .with("a", |_, ctx: Ctx<Deps>| async move {
             ctx.step("pay", &(), work(&ctx, "paid")).await?;

@@ -504,7 +504,7 @@ async fn a_sensitive_key_is_shown_in_no_stream_and_kept_everywhere_else() {
         Ok(Account::update().push_keys("swordfish-2").name("Ann"))
     });
     graph.edge(START, "a");
-    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let checkpointer = Arc::new(MemoryCheckpointer::encoding());
     let app = graph.compile().unwrap().app(()).checkpointer(checkpointer);
     let mut handle = app
         .run(Account::update().secret("swordfish").push_keys("swordfish-1"))

@@ -485,7 +485,7 @@ async fn t078_random_graphs_give_the_same_checkpoints_in_any_order_of_completion
             let app = lab
                 .compile()
                 .app(Arc::clone(&trace))
-                .checkpointer(Arc::new(MemoryCheckpointer::default()))
+                .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
                 .env(Arc::new(CountingEnv::default()));
             app.run(empty()).thread("t").invoke().await.unwrap();
             let history = app.history("t", &Filter::default()).await.unwrap();
@@ -575,7 +575,7 @@ async fn a_value_that_panics_when_it_is_stored_fails_its_task() {
     graph.node("good", |_: View<Risky>, _: Ctx| async { Ok(Risky::update().other(1)) });
     graph.edge(START, "bad").edge(START, "good");
     let app =
-        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::default()));
+        graph.compile().unwrap().app(()).checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let error = app.run(Risky::update()).thread("t").invoke().await.unwrap_err();
     assert_eq!(error.failure_kind(), Some(&FailureKind::Panic));
     assert!(error.to_string().contains("not to be written"), "{error}");
@@ -583,7 +583,7 @@ async fn a_value_that_panics_when_it_is_stored_fails_its_task() {
 
 #[tokio::test]
 async fn a_join_counts_only_its_own_sources_whatever_storage_says() {
-    let checkpointer = Arc::new(MemoryCheckpointer::default());
+    let checkpointer = Arc::new(MemoryCheckpointer::encoding());
     let lab = Lab::new("S -> a, c; a & b -> j").also(["b"]);
     let bench = Bench::on(&lab.compile(), Arc::clone(&checkpointer) as Arc<dyn Checkpointer>);
     bench.invoke(empty()).await;

@@ -35,7 +35,7 @@ fn returning(step: impl Fn() -> JsonStep + std::marker::Send + Sync + 'static) -
 fn ready(graph: &Compiled<Untyped>) -> App<Untyped> {
     graph
         .app(())
-        .checkpointer(Arc::new(MemoryCheckpointer::default()))
+        .checkpointer(Arc::new(MemoryCheckpointer::encoding()))
         .env(Arc::new(CountingEnv::default()))
 }
 
@@ -171,7 +171,7 @@ async fn a_node_reads_the_keys_it_names_and_private_ones_stay_inside() {
     graph.sequence([START, "n1", "n2", "n3"]);
     let seen = Seen::default();
     let app = graph.compile().unwrap().app(Arc::clone(&seen));
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     let outcome = app.run_json(json!({"q": "why"})).thread("t").invoke().await.unwrap();
     assert_eq!(outcome.json().unwrap(), json!({"a": "done"}));
     assert_eq!(
@@ -348,7 +348,7 @@ async fn channels_of_every_kind_live_as_long_as_they_should() {
     graph.edge(START, "a").edge(START, "a2").sequence(["a", "b", "c"]);
     let seen = Seen::default();
     let app = graph.compile().unwrap().app(Arc::clone(&seen));
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     app.run_json(json!({})).thread("t").invoke().await.unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
@@ -415,7 +415,7 @@ async fn an_argument_is_seen_as_it_was_sent_and_stored_without_untracked_keys() 
         .route_json(START, move |_| vec![Send::json("w", sent.clone()), Send::json("w", json!(7))]);
     let seen = Seen::default();
     let app = graph.compile().unwrap().app(Arc::clone(&seen));
-    let app = app.checkpointer(Arc::new(MemoryCheckpointer::default()));
+    let app = app.checkpointer(Arc::new(MemoryCheckpointer::encoding()));
     app.run_json(json!({"x": 0})).thread("whole").invoke().await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [arg, json!(7)]);
     // A run that stops before the sends and is loaded again has what was stored.

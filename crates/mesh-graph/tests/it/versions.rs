@@ -77,7 +77,7 @@ fn new(checkpointer: &Arc<dyn Checkpointer>) -> App<TillInCents> {
 
 #[tokio::test]
 async fn what_an_older_build_stored_is_brought_to_this_ones_shape() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     old(&checkpointer).run(Till::update()).thread("t").invoke().await.unwrap();
     let app = new(&checkpointer);
     let state = app.state("t").await.unwrap();
@@ -102,7 +102,7 @@ async fn what_an_older_build_stored_is_brought_to_this_ones_shape() {
 
 #[tokio::test]
 async fn an_older_build_refuses_what_a_newer_one_stored() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     new(&checkpointer).run(TillInCents::update()).thread("t").invoke().await.unwrap();
     let Err(error) = old(&checkpointer).state("t").await else { panic!("it was read") };
     let Error::UnreadableCheckpoint { source, .. } = error else { panic!("{error}") };
@@ -130,7 +130,7 @@ fn passing<S: State + Part<S>>(checkpointer: &Arc<dyn Checkpointer>) -> App<S> {
 
 #[tokio::test]
 async fn a_migration_that_fails_names_the_key_and_the_versions() {
-    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::default());
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
     passing::<Second>(&checkpointer)
         .run(Second::update().total(1))
         .thread("t")

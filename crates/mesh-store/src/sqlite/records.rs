@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use mesh_graph::{
     CheckpointId,
-    checkpoint::{Blob, Checkpoint, StoredWrite, TaskRecord},
+    checkpoint::{Blob, Checkpoint, Payload, StoredWrite, TaskRecord},
     checkpointer::Error,
     stored,
 };
@@ -71,12 +71,14 @@ impl<'a> Values<'a> {
         let mut refs = Refs { at: self.at.0, parts: Vec::new() };
         for (update, writes) in updates.iter_mut().enumerate() {
             for (position, write) in writes.iter_mut().enumerate() {
-                if write.value.len() < REFERRED_MIN {
+                // Handed over encoded; what is not is told when the record is.
+                let Ok(value) = write.value.bytes() else { continue };
+                if value.len() < REFERRED_MIN {
                     continue;
                 }
                 let parts = self.by_key.get_mut(write.key.as_str());
-                if let Some(part) = parts.and_then(|parts| parts.find(&write.value)) {
-                    write.value = Vec::new();
+                if let Some(part) = parts.and_then(|parts| parts.find(value)) {
+                    write.value = Payload::default();
                     refs.parts.push((update as u32, position as u32, part as u32));
                 }
             }
@@ -91,18 +93,19 @@ impl Parts<'_> {
             Blob::Full(_) => 1,
             Blob::Delta { updates, .. } => updates.len(),
         };
-        let found = (self.next..count)
-            .chain(0..self.next.min(count))
-            .find(|part| self::part(self.blob, *part) == Some(value))?;
+        let found = (self.next..count).chain(0..self.next.min(count)).find(|part| {
+            let part = self::part(self.blob, *part);
+            part.is_some_and(|part| part.bytes().is_ok_and(|bytes| bytes == value))
+        })?;
         self.next = found + 1;
         Some(found)
     }
 }
 
-fn part(blob: &Blob, part: usize) -> Option<&[u8]> {
+fn part(blob: &Blob, part: usize) -> Option<&Payload> {
     match blob {
-        Blob::Full(bytes) => (part == 0).then_some(bytes),
-        Blob::Delta { updates, .. } => updates.get(part).map(|update| update.0.as_slice()),
+        Blob::Full(value) => (part == 0).then_some(value),
+        Blob::Delta { updates, .. } => updates.get(part),
     }
 }
 
@@ -190,7 +193,7 @@ impl Refs {
                 blobs.insert(write.key.clone(), row.decode(checkpoint, "a value")?);
             }
             let value = blobs.get(&write.key).and_then(|blob| self::part(blob, *part as usize));
-            write.value = value.ok_or_else(missing)?.to_vec();
+            write.value = value.ok_or_else(missing)?.clone();
         }
         Ok(())
     }
