@@ -60,9 +60,9 @@ impl TaskContext {
 
     /// Waits until the task may run.
     ///
-    /// Limits are taken in the order of their names, then the node's own, then the run's slot: one
-    /// order for all, so that no two tasks wait for each other. A mount waits for its graph and
-    /// takes no slot of the run.
+    /// The node's own limit is taken first, then shared ones by name, then the run's slot: one
+    /// order for all, so that no two tasks wait for each other, and the widest last, so that few
+    /// hold what many need while they wait. A mount waits for its graph and takes no slot.
     pub(crate) async fn take_permits(&self) {
         let run = &self.0.run;
         let spec = run.core.node(self.0.node);

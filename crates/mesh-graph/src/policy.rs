@@ -65,8 +65,8 @@ impl PolicyDraft {
         handler: Option<Handling>,
     ) -> Option<Box<Policies>> {
         let mut limits = self.limits.clone();
-        // Names in order, then the node's own: see `permits::acquire`.
-        limits.sort_by(|a, b| a.name.is_none().cmp(&b.name.is_none()).then(a.name.cmp(&b.name)));
+        // The node's own first, then names in order: see `TaskContext::take_permits`.
+        limits.sort_by(|a, b| a.name.cmp(&b.name));
         let policies = Policies {
             retry: self.retry.clone().or_else(|| defaults.retry.clone()).unwrap_or_default(),
             timeout: self.timeout.or(defaults.timeout),

@@ -8,6 +8,7 @@ mod begin;
 mod cached;
 mod child;
 mod driver;
+mod observing;
 mod running;
 mod saving;
 mod task;
@@ -309,5 +310,10 @@ pub(crate) async fn drive(
         driver.shared.sink.flush().await;
     }
     driver.tell_ended(&end).await;
+    if let Ok(finished) = &end
+        && finished.status == Status::Interrupted
+    {
+        driver.observe(|observer, pause| observer.on_interrupt(pause), || &finished.interrupts[..]);
+    }
     end
 }

@@ -212,6 +212,17 @@ impl Driver {
             return Ok(Begun::Idle);
         }
         self.passed = self.live.version;
+        self.observe(
+            |observer, pause| observer.on_resume(pause),
+            || {
+                let unfinished = self.records.values().filter(|record| record.commit.is_none());
+                let answered = unfinished.flat_map(|record| {
+                    let interrupts = record.interrupts.iter();
+                    interrupts.filter(|interrupt| record.answers.contains_key(&interrupt.id))
+                });
+                answered.cloned().collect::<Vec<_>>()
+            },
+        );
         if self.core().schema.sole_output().is_none() {
             // A single value is told when it is there.
             self.tell_values(&[]).await;

@@ -51,7 +51,7 @@ async fn t190_siblings_that_outlast_the_grace_are_dropped_and_run_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t191_a_cancel_after_a_failure_does_not_wait_for_the_siblings() {
+async fn a_cancel_after_a_failure_does_not_wait_for_the_siblings() {
     let bench = lab(&[("bad", 0.1, true), ("slow", 20.0, false)]);
     let cancel = CancellationToken::new();
     let begun = Instant::now();

@@ -29,6 +29,7 @@ mod mounts;
 mod ordered;
 mod parents;
 mod parts;
+mod pauses;
 mod protocol;
 mod rescues;
 mod retries;

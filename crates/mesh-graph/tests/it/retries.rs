@@ -202,16 +202,16 @@ async fn t196_events_of_failed_attempts_stay_and_their_updates_do_not() {
     let mut handle = bench.run(empty()).stream([Mode::Custom, Mode::Updates]).start().unwrap();
     let mut seen = Vec::new();
     while let Some(event) = handle.next().await {
-        seen.push(json!([event.mode.name(), event.data()]));
+        seen.push(json!([event.mode.name(), event.attempt, event.data()]));
     }
     handle.finish().await.unwrap();
     assert_eq!(
         seen,
         [
-            json!(["custom", 1]),
-            json!(["custom", 2]),
-            json!(["custom", 3]),
-            json!(["updates", {"a": values(&["a"])}]),
+            json!(["custom", 1, 1]),
+            json!(["custom", 2, 2]),
+            json!(["custom", 3, 3]),
+            json!(["updates", 3, {"a": values(&["a"])}]),
         ]
     );
 }
