@@ -36,12 +36,14 @@ use crate::{
     names::{self, END, PREVIOUS, START},
     node::{ArgCodec, Input, NodeFn, StepOutput},
     reducer::panic_message,
+    retry::Retry,
     run::{SIBLING_GRACE, Status},
     state::{Reader, State, Update},
     step::{Claim, Wanted},
     stored,
     stream::{Body as StreamBody, Mode, Said, Told, show_update},
     superstep::Cause,
+    timeout::Timeout,
     value::{Datum, codec},
 };
 
@@ -128,6 +130,8 @@ pub struct Entrypoint<In, Out, Save = Out, D = ()> {
     graph: Graph<Flow<In, Out, Save>, D>,
     name: String,
     cache: Option<CachePolicy>,
+    retry: Option<Vec<Retry>>,
+    timeout: Option<Timeout>,
     run: Body<In, Out, Save, D>,
 }
 
@@ -160,6 +164,8 @@ impl<In: Datum, Out: Datum, Save: Datum, D: Send + Sync + 'static> Entrypoint<In
             graph: Graph::new(name),
             name: name.to_owned(),
             cache: None,
+            retry: None,
+            timeout: None,
             run: Arc::new(move |input, cx| Box::pin(run(input, cx))),
         }
     }
@@ -170,15 +176,34 @@ impl<In: Datum, Out: Datum, Save: Datum, D: Send + Sync + 'static> Entrypoint<In
         self
     }
 
+    /// The function is tried again when it failed, as a node is. Tasks that finished are not run
+    /// again.
+    pub fn retry(mut self, policies: impl Into<Vec<Retry>>) -> Self {
+        self.retry = Some(policies.into());
+        self
+    }
+
+    /// Limits the time of an attempt, with all its tasks.
+    pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+
     /// Makes it a graph: it runs, is stored and streamed like every other. Its input and its
     /// result are single values, in JSON too.
     ///
     /// # Errors
-    /// [`CompileError`] when the name cannot be a node's.
+    /// [`CompileError`] when the name cannot be a node's, or a policy has no meaning.
     pub fn compile(mut self) -> Result<Compiled<Flow<In, Out, Save>, D>, CompileError> {
-        let node = self.graph.draft::<()>(&self.name, Arc::new(EntryNode { run: self.run }));
+        let mut node = self.graph.draft::<()>(&self.name, Arc::new(EntryNode { run: self.run }));
         if let Some(policy) = self.cache {
-            node.cache(policy);
+            node = node.cache(policy);
+        }
+        if let Some(policies) = self.retry {
+            node = node.retry(policies);
+        }
+        if let Some(timeout) = self.timeout {
+            node.timeout(timeout);
         }
         self.graph.edge(START, self.name.as_str());
         self.graph.compile()

@@ -186,7 +186,7 @@ impl<S, D> Graph<S, D> {
     }
 
     /// The cache policy of all nodes that have none of their own.
-    pub fn cache(&mut self, policy: CachePolicy) -> &mut Self {
+    pub fn default_cache(&mut self, policy: CachePolicy) -> &mut Self {
         self.cache = Some(Arc::new(policy));
         self
     }

@@ -218,7 +218,7 @@ async fn a_policy_of_the_graph_holds_for_nodes_without_their_own() {
     let mut graph = Graph::<S, Deps>::new("cached");
     graph.node("a", appends());
     graph.node("b", appends()).cache(CachePolicy::new().ttl(Duration::ZERO));
-    graph.edge(mesh_graph::START, "a").edge("a", "b").cache(CachePolicy::new());
+    graph.edge(mesh_graph::START, "a").edge("a", "b").default_cache(CachePolicy::new());
     let bench = Bench::new(graph, Some(memory()));
     bench.run(1).await;
     bench.run(1).await;

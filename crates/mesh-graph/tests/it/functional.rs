@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mesh_graph::{
     App, CachePolicy, Compiled, Ctx, Entrypoint, Error, FailureKind, Final, Flow, FlowCtx,
-    MemoryCache, MemoryCheckpointer, Mode, NodeError, Outcome, Resume, Run, Status, Task,
+    MemoryCache, MemoryCheckpointer, Mode, NodeError, Outcome, Resume, Retry, Run, Status, Task,
     checkpointer::Filter, env::CountingEnv,
 };
 use serde_json::{Value as Json, json};
@@ -267,6 +267,19 @@ async fn t244_a_tasks_result_is_given_again_for_its_argument() {
     assert_eq!(hit[1], json!({"wf": 2}));
     bench.invoke(5).await;
     assert_eq!(bench.trace.runs("t"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_entrypoint_runs_the_failed_task_alone() {
+    let (ok, bad) = (plus_one("ok"), fails_once());
+    let flow = Entrypoint::new("wf", move |n: i64, cx: FlowCtx<Deps, i64>| {
+        let (ok, bad) = (ok.clone(), bad.clone());
+        async move { Ok(cx.start(&ok, n).await? + cx.start(&bad, n).await?) }
+    });
+    let flow = flow.retry(Retry::default().on(|_| true)).timeout(Duration::from_mins(1));
+    let bench = Bench::new(&flow.compile().unwrap());
+    assert_eq!(bench.invoke(1).await.value().as_deref(), Some(&3));
+    assert_eq!((bench.trace.runs("ok"), bench.trace.runs("bad")), (1, 2));
 }
 
 #[tokio::test]

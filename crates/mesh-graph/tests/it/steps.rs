@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use mesh_graph::{
-    Ctx, Durability, Error, FailureKind, MemoryCheckpointer, NodeError, NodeResult, STEPS_MAX,
-    Status, View,
+    Ctx, Durability, Error, FailureKind, MemoryCheckpointer, NodeError, NodeResult, Retry,
+    STEPS_MAX, Status, View,
 };
 use serde_json::{Value as Json, json};
 
@@ -86,6 +86,28 @@ async fn a_failed_node_keeps_its_steps_and_a_failed_step_is_not_one() {
     bench.run(empty()).invoke().await.unwrap_err();
     assert_eq!(log(&bench.resume().await), ["paid", "sent"]);
     assert_eq!((bench.trace.runs("paid"), bench.trace.runs("flaky")), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_not_repeated_by_a_retry_with_or_without_storage() {
+    let lab = || {
+        Lab::new("S -> a").with_options(
+            "a",
+            |_, ctx: Ctx<Deps>| async move {
+                let paid = ctx.step("pay", &(), work(&ctx, "paid")).await?;
+                let next = ctx.step_next(&(), work(&ctx, "next")).await?;
+                match ctx.info().attempt {
+                    1 => Err(NodeError::msg("once")),
+                    _ => Ok(S::update().extend_log([paid, next])),
+                }
+            },
+            |node| node.retry(Retry::default().on(|_| true)),
+        )
+    };
+    for bench in [lab().app(), Bench::unsaved(&lab().compile())] {
+        assert_eq!(log(&bench.invoke(empty()).await), ["paid", "next"]);
+        assert_eq!((bench.trace.runs("paid"), bench.trace.runs("next")), (1, 1));
+    }
 }
 
 #[tokio::test]
