@@ -392,4 +392,7 @@ pub struct TaskCommit {
     /// Where the per-thread graphs that it used stand since, by namespace.
     #[serde(default)]
     pub instances: BTreeMap<String, CheckpointId>,
+    /// A router of it returned an empty list: a run that ends there says so, also after a resume.
+    #[serde(default)]
+    pub empty_fan_out: bool,
 }

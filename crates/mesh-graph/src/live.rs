@@ -490,6 +490,7 @@ impl Effect {
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
             sends: encode_sends(core, &self.leads.sends),
             instances: self.instances.clone(),
+            empty_fan_out: self.leads.empty_fan_out,
         })
     }
 
@@ -511,6 +512,7 @@ impl Effect {
             effect.leads.nodes.push(core.find(node).ok_or_else(|| unknown(node))?);
         }
         effect.leads.sends = decode_sends(core, &commit.sends).map_err(|node| unknown(&node))?;
+        effect.leads.empty_fan_out = commit.empty_fan_out;
         effect.joins = commit
             .joins
             .iter()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
@@ -19,13 +18,6 @@ use super::{
     Keep,
     task::{TaskEnd, run_task},
 };
-
-/// A task's result as caches keep it.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    commit: TaskCommit,
-    empty_fan_out: bool,
-}
 
 /// Runs a task unless its result is cached, and keeps the result if it is whole.
 pub(super) async fn run_cached(
@@ -80,9 +72,8 @@ fn key_of(task: &TaskContext, input: &Input, policy: &CachePolicy) -> Option<Cac
 
 /// A result that the graph no longer understands is as good as none.
 fn read(task: &TaskContext, kept: &[u8]) -> Option<Effect> {
-    let kept: Kept = stored::decode(kept).ok()?;
-    let mut effect = Effect::decode(&task.0.run.core, task.0.base, &kept.commit).ok()?;
-    effect.leads.empty_fan_out = kept.empty_fan_out;
+    let kept: TaskCommit = stored::decode(kept).ok()?;
+    let mut effect = Effect::decode(&task.0.run.core, task.0.base, &kept).ok()?;
     effect.cached = true;
     Some(effect)
 }
@@ -91,6 +82,5 @@ fn write(task: &TaskContext, effect: &mut Effect) -> Option<Vec<u8>> {
     if effect.commit.is_none() {
         effect.make_storable(&task.0.run.core).encode().ok()?;
     }
-    let commit = effect.commit.clone()?;
-    stored::encode(&Kept { commit, empty_fan_out: effect.leads.empty_fan_out }).ok()
+    stored::encode(effect.commit.as_ref()?).ok()
 }

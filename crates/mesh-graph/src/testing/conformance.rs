@@ -217,6 +217,7 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
             joins: vec!["join:a+b:c".to_owned()],
             sends: vec![send],
             instances: BTreeMap::from([("a".to_owned(), id(9))]),
+            empty_fan_out: true,
         }),
         forked_from: Some(ForkedFrom { task: TaskId(5), ns: "n:5".to_owned() }),
         interrupts: vec![question(1, Some("key")), question(2, None)],

@@ -1,6 +1,6 @@
 //! Smallest tests of what random graphs found (`tests/proof`).
 
-use mesh_graph::{Command, Durability, Goto, NodeResult, Send, Step};
+use mesh_graph::{Command, Durability, Goto, NodeResult, Send, Step, Warning};
 use serde_json::json;
 
 use crate::kit::{Lab, S, asks, empty, fails_once, log, values};
@@ -54,4 +54,15 @@ async fn a_goto_to_a_task_of_the_step_makes_no_other_task_of_it() {
     let outcome = bench.app.command(command).thread("t").invoke().await.unwrap();
     assert_eq!(outcome.interrupts, question, "the question is still the same");
     assert_eq!(["done", "asked", "bad"].map(|node| bench.trace.runs(node)), [1, 1, 2]);
+}
+
+#[tokio::test]
+async fn an_empty_list_is_told_although_another_task_held_the_step_up() {
+    let bench = Lab::new("S -> a, b")
+        .with("b", asks("q", json!("?")))
+        .route("a", |_| Vec::<Goto>::new())
+        .app();
+    assert_eq!(bench.invoke(empty()).await.warnings, []);
+    let outcome = bench.answer(json!("yes")).await.unwrap();
+    assert_eq!(outcome.warnings, [Warning::EmptyFanOut { node: "a".to_owned() }]);
 }

@@ -157,6 +157,8 @@ impl Channel {
     }
 }
 
+/// All writes of a step to one channel: its name, the positions of the tasks, the values.
+type Group = (String, Vec<usize>, Vec<(Json, bool)>);
 type Channels = BTreeMap<String, Channel>;
 /// Versions that a node has seen of its channels.
 type Seen = BTreeMap<String, BTreeMap<String, u64>>;
@@ -401,13 +403,14 @@ impl Live {
             tasks.push(Task { id, node, triggers: Vec::new(), arg: Some(send["arg"].clone()) });
         }
         // Who waits until nothing else is left, waits also for what came up after it was released.
-        let late = |task: &Task| {
-            task.arg.is_none() && self.flow.node(&task.node).is_some_and(|node| node.defer)
-        };
-        if tasks.iter().any(|task| !late(task)) {
-            tasks.retain(|task| !late(task));
+        if tasks.iter().any(|task| !self.waits(task)) {
+            tasks.retain(|task| !self.waits(task));
         }
         tasks
+    }
+
+    fn waits(&self, task: &Task) -> bool {
+        task.arg.is_none() && self.flow.node(&task.node).is_some_and(|node| node.defer)
     }
 
     /// Applies what tasks gave, all at once; says which tasks clash, and about what.
@@ -435,7 +438,7 @@ impl Live {
             }
         }
         // In order of their first write.
-        let mut groups: Vec<(String, Vec<usize>, Vec<(Json, bool)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (position, (_, commit)) in done.iter().enumerate() {
             for (name, value, overwrite) in &commit.writes {
                 let at = groups.iter().position(|group| group.0 == *name);
@@ -448,8 +451,14 @@ impl Live {
             }
         }
         let mut updated = Vec::new();
-        for (name, mut writers, writes) in groups {
+        for (name, mut writers, mut writes) in groups {
             let Some(channel) = channels.get_mut(&name) else { continue };
+            if !tick && channel.rule == Rule::Sends {
+                // No step passes: what was sent before is still to be run.
+                let sent = channel.value.take().unwrap_or_default();
+                let sent = sent.as_array().into_iter().flatten().map(|send| (send.clone(), false));
+                writes = sent.chain(writes).collect();
+            }
             match channel.update(&writes) {
                 Ok(true) => channel.version = next,
                 Ok(false) => {}
@@ -470,7 +479,7 @@ impl Live {
         self.channels = channels;
         self.seen = seen;
         self.updated = updated.into_iter().filter(|name| KEYS.contains(&&**name)).collect();
-        if self.plan().is_empty() {
+        if self.plan().iter().all(|task| self.waits(task)) {
             for channel in self.channels.values_mut() {
                 if channel.release() {
                     channel.version = next;
@@ -524,14 +533,14 @@ impl Live {
             }
             let ways = route.choose(&seen, nth);
             commit.empty_route |= ways.is_empty();
-            self.follow(ways, commit);
+            Self::follow(ways, commit);
         }
         for fan in self.flow.fans.iter().filter(|fan| fan.from == node) {
             let jobs = fan.jobs(&seen);
             if let (true, Some(other)) = (jobs.is_empty(), &fan.if_empty) {
                 commit.writes.push((edge_to(other), Json::Null, false));
             }
-            self.follow(
+            Self::follow(
                 jobs.into_iter().map(|job| Way::Job(fan.to.clone(), job)).collect(),
                 commit,
             );
@@ -539,7 +548,7 @@ impl Live {
         Ok(())
     }
 
-    fn follow(&self, ways: Vec<Way>, commit: &mut Commit) {
+    fn follow(ways: Vec<Way>, commit: &mut Commit) {
         for way in ways {
             match way {
                 Way::End => {}
@@ -1068,7 +1077,7 @@ impl World {
         for write in given.updates.iter().flatten() {
             commit.writes.push((write.key.to_owned(), write.value.clone(), write.overwrite));
         }
-        live.follow(given.ways, &mut commit);
+        Live::follow(given.ways, &mut commit);
         match live.exits(self, &node.name, &mut commit) {
             Ok(()) => (time, TaskEnd::Done(commit)),
             Err(error) => (time, TaskEnd::failed(error)),
@@ -1291,12 +1300,11 @@ impl World {
         let mut open: Vec<Json> = Vec::new();
         for task in &tasks {
             let record = live.records.get(&task.id.path).cloned().unwrap_or_default();
-            match record.commit {
-                Some(commit) => done.push((task, commit)),
-                None => {
-                    next.push(task.node.clone());
-                    open.extend(record.open());
-                }
+            if let Some(commit) = record.commit {
+                done.push((task, commit));
+            } else {
+                next.push(task.node.clone());
+                open.extend(record.open());
             }
         }
         let refs: Vec<(&Task, &Commit)> =

@@ -201,13 +201,13 @@ impl Script {
                 continue;
             }
             for act in acts {
-                self.act(act, node, seen, answers, &mut given);
+                Self::act(act, node, seen, answers, &mut given);
             }
         }
         given
     }
 
-    fn act(&self, act: &Act, node: &str, seen: &Json, answers: &[Json], given: &mut Given) {
+    fn act(act: &Act, node: &str, seen: &Json, answers: &[Json], given: &mut Given) {
         let line = || {
             let told = format!("{}{answers:?}", canonical(seen));
             let (tag, digest) = (tag_of(seen), digest(&told) % 0x1_0000);

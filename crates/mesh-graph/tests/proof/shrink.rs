@@ -138,7 +138,9 @@ fn flows(flow: &Flow) -> Vec<Flow> {
 /// Whether anything leads to or from a node.
 fn is_named(flow: &Flow, name: &str) -> bool {
     let mut rest = flow.clone();
-    rest.nodes.iter_mut().for_each(|node| node.name = "-".to_owned());
+    for node in &mut rest.nodes {
+        node.name.clear();
+    }
     format!("{rest:?}").contains(&format!("\"{name}\""))
 }
 

@@ -362,7 +362,9 @@ impl Storage {
             Some(Fault::StopBefore) => return stop().await,
             _ => write.await?,
         }
-        records.iter().for_each(|record| self.watch.stored(record));
+        for record in records {
+            self.watch.stored(record);
+        }
         match fault {
             Some(Fault::FailAfter) => failed(),
             Some(_) => stop().await,
@@ -652,7 +654,7 @@ fn ended(outcome: &Outcome<S>) -> Observed {
     let end = match outcome.status {
         Status::Done => "done".to_owned(),
         Status::Interrupted => "interrupted".to_owned(),
-        other => format!("{other:?}"),
+        Status::Cancelled => "cancelled".to_owned(),
     };
     let mut warnings: Vec<String> = outcome
         .warnings
