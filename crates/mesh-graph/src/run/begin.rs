@@ -288,9 +288,11 @@ impl Driver {
                     record.answers.entry(interrupt.id).or_insert_with(|| answer.clone());
                 }
             }
-            if record.answers.len() > before
-                && let (Some((checkpointer, place)), Some(id)) = (&storage, self.live.id)
-            {
+            if record.answers.len() == before {
+                continue;
+            }
+            self.just_answered.insert(record.id);
+            if let (Some((checkpointer, place)), Some(id)) = (&storage, self.live.id) {
                 checkpointer.put_task(place, id, record.clone()).await?;
             }
         }

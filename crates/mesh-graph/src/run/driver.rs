@@ -4,7 +4,7 @@
 //! `superstep`'s; what storage gets is in `saving`, what readers get in `telling`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     pub(super) empty_fan_out: Vec<NodeId>,
     /// Channels that commands changed since the last checkpoint, which stores them whole.
     pub(super) between: Vec<usize>,
+    /// Tasks that got an answer in this run.
+    pub(super) just_answered: BTreeSet<TaskId>,
     /// The stored record of the commands given at this checkpoint.
     pub(super) command: Option<TaskRecord>,
     /// What streams tell of the checkpoint it stands on; none without one.
@@ -136,6 +138,7 @@ impl Driver {
             saving: None,
             unsaved: None,
             empty_fan_out: Vec::new(),
+            just_answered: BTreeSet::new(),
             between: Vec::new(),
             command: None,
             standing: None,
@@ -241,7 +244,6 @@ impl Driver {
     pub(super) fn slots(&mut self, planned: Vec<Planned>) -> Result<Vec<Slot>, Error> {
         let core = Arc::clone(self.core());
         let base = self.base();
-        let given = self.shared.answers();
         planned
             .into_iter()
             .map(|planned| {
@@ -266,7 +268,7 @@ impl Driver {
                     } else {
                         // A task whose questions are all open goes on waiting. One that just got
                         // an answer runs, even if it has more to ask.
-                        let answered = record.interrupts.iter().any(|i| given.contains_key(&i.id));
+                        let answered = self.just_answered.contains(&id);
                         if !answered && record.open_interrupts().next().is_some() {
                             slot.state = SlotState::Suspended;
                         }

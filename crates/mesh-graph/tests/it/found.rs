@@ -1,9 +1,11 @@
 //! Smallest tests of what random graphs found (`tests/proof`).
 
-use mesh_graph::{Command, Durability, Goto, NodeResult, Send, Step, Warning};
-use serde_json::json;
+use mesh_graph::{
+    Command, Ctx, Durability, Goto, Graph, NodeResult, START, Send, Step, View, Warning,
+};
+use serde_json::{Value as Json, json};
 
-use crate::kit::{Lab, S, asks, empty, fails_once, log, values};
+use crate::kit::{Bench, Deps, Lab, S, asks, empty, fails_once, log, values};
 
 #[tokio::test]
 async fn a_router_sees_an_overwrite_as_the_barrier_will_apply_it() {
@@ -65,4 +67,26 @@ async fn an_empty_list_is_told_although_another_task_held_the_step_up() {
     assert_eq!(bench.invoke(empty()).await.warnings, []);
     let outcome = bench.answer(json!("yes")).await.unwrap();
     assert_eq!(outcome.warnings, [Warning::EmptyFanOut { node: "a".to_owned() }]);
+}
+
+#[tokio::test]
+async fn of_two_questions_below_a_mount_only_the_answered_one_starts_again() {
+    let twice = |name: &'static str| {
+        move |_: View<S>, ctx: Ctx<Deps>| async move {
+            ctx.interrupt::<Json>("one", &format!("{name} one"))?;
+            ctx.interrupt::<Json>("two", &format!("{name} two"))?;
+            NodeResult::Ok(S::update().push_log(name))
+        }
+    };
+    let child = Lab::new("S -> a, b").with("a", twice("a")).with("b", twice("b")).compile();
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.mount("sub", &child, |_| S::update(), |c| S::update().extend_log(c.log.clone()));
+    graph.edge(START, "sub");
+    let bench = Bench::new(&graph.compile().unwrap());
+    let asked = bench.invoke(empty()).await.interrupts;
+    let both = [0, 1].map(|at| (asked[at].id.to_string(), json!("yes")));
+    let asked = bench.answer_by_id(both).await.unwrap().interrupts;
+    assert_eq!(["a", "b"].map(|node| bench.trace.runs(node)), [2, 2]);
+    bench.answer_by_id([(asked[0].id.to_string(), json!("yes"))]).await.unwrap();
+    assert_eq!(["a", "b"].map(|node| bench.trace.runs(node)), [3, 2]);
 }

@@ -654,7 +654,7 @@ fn ended(outcome: &Outcome<S>) -> Observed {
     let end = match outcome.status {
         Status::Done => "done".to_owned(),
         Status::Interrupted => "interrupted".to_owned(),
-        Status::Cancelled => "cancelled".to_owned(),
+        Status::Cancelled | Status::Drained => "stopped from outside".to_owned(),
     };
     let mut warnings: Vec<String> = outcome
         .warnings
