@@ -7,7 +7,8 @@ use mesh_graph::{
     Arg, Caught, Ctx, FailureKind, Graph, Mistake, Mode, NodeError, NodeResult, Retry, START, Send,
     Status, Step, Then, TimeoutKind, View,
 };
-use serde_json::json;
+use mesh_graph::{Command, Goto, JsonView, Key, Keys, Untyped};
+use serde_json::{Value as Json, json};
 
 use crate::kit::{
     Bench, Deps, Lab, S, SUpdate, appends, asks, empty, events, fails_once, log, values,
@@ -48,6 +49,24 @@ async fn t201_a_handler_runs_after_the_retries_and_says_where_to_go() {
     );
     assert_eq!(log(&outcome.unwrap()), ["handled", "c"]);
     assert_eq!((bench.trace.runs("bad"), bench.trace.runs("b")), (2, 0));
+    // The tasks stream tells the failure once, at the end of the attempts, and then the handler.
+    let run = bench.app.run(empty()).thread("again");
+    let (tasks, _) = events(run, Mode::Tasks).await;
+    let told: Vec<_> = tasks
+        .iter()
+        .map(|task| json!([task["name"], task.get("input").is_some(), task["error"].is_null()]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["bad", true, true]),
+            json!(["bad", false, false]),
+            json!(["__error_handler__bad", true, true]),
+            json!(["__error_handler__bad", false, true]),
+            json!(["c", true, true]),
+            json!(["c", false, true]),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -312,4 +331,34 @@ async fn hidden_nodes_cannot_be_named() {
     graph.node("__error_handler__b", appends());
     graph.edge(START, "b");
     assert!(graph.compile().is_err());
+}
+
+#[tokio::test]
+async fn t202_an_untyped_handler_ends_its_branch_unless_it_goes_somewhere() {
+    async fn fails(_: JsonView, _: Ctx) -> NodeResult<Json> {
+        Err(NodeError::msg("spilt"))
+    }
+    async fn next(_: JsonView, _: Ctx) -> NodeResult<Json> {
+        Ok(json!({"log": ["b"]}))
+    }
+    for (own, expected) in [(false, json!(["any bad"])), (true, json!(["bad", "b"]))] {
+        let keys = Keys::new().key(Key::new("log").append());
+        let mut graph = Graph::<Untyped>::untyped("lab", keys);
+        let bad = graph.node_json("bad", fails);
+        if own {
+            bad.on_error_json(|_: JsonView, caught: Caught, _: Ctx| async move {
+                let update = Some(json!({"log": [caught.node]}));
+                let goto = vec![Goto::from("b")];
+                Ok(Command { update, goto, ..Command::default() })
+            });
+        }
+        graph.node_json("b", next);
+        graph.edge(START, "bad").edge("bad", "b");
+        graph.default_on_error_json(|_: JsonView, caught: Caught, _: Ctx| async move {
+            Ok(json!({"log": [format!("any {}", caught.node)]}))
+        });
+        let app = graph.compile().unwrap().app(());
+        let outcome = app.run_json(json!({})).invoke().await.unwrap();
+        assert_eq!(outcome.json().unwrap()["log"], expected);
+    }
 }
