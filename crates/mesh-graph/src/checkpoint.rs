@@ -198,6 +198,12 @@ pub struct Pending {
     pub sends: Vec<PendingSend>,
     /// Sources that have arrived at each join that is not empty.
     pub joins: BTreeMap<String, Vec<String>>,
+    /// Optional sources that will not come, at each join that has been told of some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, Vec<String>>,
+    /// Joins that have fired and count the rest of their sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fired: Vec<String>,
     /// Deferred nodes that were asked for.
     pub deferred: Vec<String>,
 }
@@ -211,6 +217,9 @@ pub struct PendingInput {
     pub nodes: Vec<String>,
     /// Direct tasks besides the edges of START.
     pub sends: Vec<PendingSend>,
+    /// Optional sources of joins that will not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
 }
 
 /// A direct task in storage.
@@ -389,6 +398,9 @@ pub struct TaskCommit {
     pub joins: Vec<String>,
     /// Direct tasks it makes.
     pub sends: Vec<PendingSend>,
+    /// Optional sources of joins that will not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
     /// Where the per-thread graphs that it used stand since, by namespace.
     #[serde(default)]
     pub instances: BTreeMap<String, CheckpointId>,

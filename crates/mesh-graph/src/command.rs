@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::{
     error::Failure,
     names::END,
-    node::Node,
+    node::{Named, Node},
     parent::ToParent,
     state::{Part, State, Update},
     timeout::Timeout,
@@ -90,6 +90,10 @@ pub enum Goto {
     Node(Arc<str>),
     /// A direct task.
     Send(Send),
+    /// Nowhere: the joins that have this node as an optional source wait for it no longer in this
+    /// round. A node that is no such source fails the task that says so. See
+    /// [`crate::JoinOptions::optional`].
+    NotComing(Arc<str>),
 }
 
 impl From<&str> for Goto {
@@ -129,6 +133,26 @@ impl Route {
     /// The branch ends here.
     pub fn end() -> Self {
         Self(Ok(vec![Goto::from(END)]))
+    }
+
+    /// Also says that these nodes are not coming: [`Goto::NotComing`] for each.
+    ///
+    /// ```
+    /// # use mesh_graph::{Ctx, Graph, NodeResult, Route, START, State, View};
+    /// # #[derive(State)] struct Trip { city: String }
+    /// # async fn ask(_: View<Trip>, _: Ctx) -> NodeResult<()> { Ok(()) }
+    /// # let mut graph = Graph::<Trip>::new("trip");
+    /// # for name in ["weather", "trains", "plan"] { graph.node(name, ask); }
+    /// graph.route(START, |trip| match trip.city.as_str() {
+    ///     "" => Route::from("weather").without(["trains"]),
+    ///     _ => Route::from(vec!["weather", "trains"]),
+    /// });
+    /// graph.join(["weather", "trains"], "plan").optional(["trains"]);
+    /// # graph.compile().unwrap();
+    /// ```
+    pub fn without<N: Named>(self, sources: impl IntoIterator<Item = N>) -> Self {
+        let sources = sources.into_iter().map(|source| Goto::NotComing(source.node_name()));
+        Self(self.0.map(|gotos| gotos.into_iter().chain(sources).collect()))
     }
 }
 

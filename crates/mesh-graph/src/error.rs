@@ -571,6 +571,30 @@ pub enum Mistake {
         /// The target.
         target: String,
     },
+    /// A join cannot wait for so many sources.
+    #[error("the {join} waits for {k} of its sources; expected 1 to {sources}")]
+    JoinCount {
+        /// The join, as `join:a+b:target`.
+        join: String,
+        /// What it waits for.
+        k: usize,
+        /// How many sources it has.
+        sources: usize,
+    },
+    /// Only a source of a join can be optional for it.
+    #[error("the {join} has an optional source `{node}`, which is none of its sources")]
+    NoSource {
+        /// The join, as `join:a+b:target`.
+        join: String,
+        /// The node.
+        node: String,
+    },
+    /// Two joins differ only in what they wait for, so nobody could tell them apart.
+    #[error("the {join} is there twice, with different options")]
+    JoinTwice {
+        /// The join, as `join:a+b:target`.
+        join: String,
+    },
     /// Two schemas say different things about one key.
     #[error("key `{key}` is declared twice, with {problem}")]
     ChannelConflict {

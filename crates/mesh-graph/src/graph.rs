@@ -16,6 +16,7 @@ use crate::{
     channel::{Schema, Values},
     command::{Route, Send},
     error::{CompileError, Mistake},
+    join::{JoinDraft, JoinOptions},
     keys::Keys,
     mount::Mount,
     node::{ArgCodec, Handler, HandlerNode, Named, Node, NodeFn, NodeInput, PartSchema},
@@ -68,7 +69,7 @@ pub struct Graph<S, D = ()> {
     mistakes: Vec<Mistake>,
     nodes: Vec<NodeDraft>,
     edges: Vec<(Arc<str>, Arc<str>)>,
-    joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
+    pub(crate) joins: Vec<JoinDraft>,
     routers: Vec<RouterDraft>,
     cache: Option<Arc<CachePolicy>>,
     pub(crate) defaults: PolicyDraft,
@@ -165,15 +166,17 @@ impl<S, D> Graph<S, D> {
         self
     }
 
-    /// `to` runs once all of `sources` have finished at least once since it last ran for them.
+    /// `to` runs once all of `sources` have finished at least once since it last ran for them; see
+    /// [`JoinOptions`] for joins that need not wait for all.
     pub fn join<N: Named>(
         &mut self,
         sources: impl IntoIterator<Item = N>,
         to: impl Named,
-    ) -> &mut Self {
+    ) -> JoinOptions<'_, S, D> {
         let sources = sources.into_iter().map(|source| source.node_name()).collect();
-        self.joins.push((sources, to.node_name()));
-        self
+        let to = to.node_name();
+        self.joins.push(JoinDraft { sources, to, needed: None, optional: Vec::new() });
+        JoinOptions { at: self.joins.len() - 1, graph: self }
     }
 
     /// Adds nodes with an edge from each to the next, and returns their names.

@@ -28,6 +28,7 @@ mod graph;
 mod ids;
 mod inside;
 mod interrupt;
+mod join;
 mod keys;
 mod live;
 mod made;
@@ -80,6 +81,7 @@ pub use graph::{
 pub use ids::Ids;
 pub use inside::Inside;
 pub use interrupt::{Interrupt, InterruptId, Resume};
+pub use join::JoinOptions;
 pub use keys::{Key, Keys};
 pub use names::{COPY, DEFAULT_ERROR_HANDLER, END, ERROR_HANDLER, INPUT, INTERRUPT, START};
 pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};

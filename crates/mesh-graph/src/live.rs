@@ -14,6 +14,7 @@ use crate::{
     checkpointer::Loaded,
     error::Error,
     graph::{Core, JoinId, Leads, NodeId, Sent},
+    join::{Gathering, Settled},
     made::Made,
     node::ArgCodec,
     payload::Payload,
@@ -60,9 +61,9 @@ pub(crate) struct Ready {
     /// Triggered nodes, ascending, without doubles; never deferred ones.
     pub(crate) nodes: SmallVec<[NodeId; 4]>,
     pub(crate) sends: Vec<Sent>,
-    /// Sources that arrived, by join.
-    pub(crate) joins: Vec<SmallVec<[NodeId; 4]>>,
-    /// Joins at which all sources have arrived.
+    /// How far each join has come.
+    pub(crate) joins: Vec<Gathering>,
+    /// Joins whose target is to run for them.
     pub(crate) complete: SmallVec<[JoinId; 2]>,
     /// Deferred nodes that were asked for, ascending.
     pub(crate) deferred: SmallVec<[NodeId; 2]>,
@@ -77,7 +78,7 @@ pub(crate) struct StartInput {
 
 impl Ready {
     pub(crate) fn new(core: &Core) -> Self {
-        Self { joins: vec![SmallVec::new(); core.joins.len()], ..Self::default() }
+        Self { joins: vec![Gathering::default(); core.joins.len()], ..Self::default() }
     }
 
     /// Whether nothing is left to run.
@@ -99,26 +100,50 @@ impl Ready {
             }
         }
         self.sends.extend(leads.sends);
+        for source in leads.absent {
+            self.miss(core, source);
+        }
     }
 
-    /// Notes that `source` arrived at `join`.
+    /// Notes that `source` arrived at `join`. A loose join waits for [`Ready::settle`].
     pub(crate) fn arrive(&mut self, core: &Core, join: JoinId, source: NodeId) {
-        let arrived = &mut self.joins[join as usize];
-        insert(arrived, source);
-        if arrived.len() == core.joins[join as usize].sources.len() {
+        let spec = &core.joins[join as usize];
+        if self.joins[join as usize].arrive(spec, source) && !spec.is_loose() {
             insert(&mut self.complete, join);
         }
     }
 
-    /// Empties a join whose target ran for it.
-    pub(crate) fn reset_join(&mut self, join: JoinId) {
-        self.joins[join as usize].clear();
+    /// Notes that `source` will not arrive at the joins that it is an optional source of.
+    fn miss(&mut self, core: &Core, source: NodeId) {
+        for join in &core.loose {
+            if core.joins[*join as usize].optional.contains(&source) {
+                self.joins[*join as usize].miss(source);
+            }
+        }
+    }
+
+    /// Decides the joins that need not wait for all, once a whole superstep has been noted.
+    pub(crate) fn settle(&mut self, core: &Core) {
+        for join in &core.loose {
+            if self.complete.contains(join) {
+                continue;
+            }
+            let spec = &core.joins[*join as usize];
+            if let Settled::Fires = self.joins[*join as usize].settle(spec) {
+                insert(&mut self.complete, *join);
+            }
+        }
+    }
+
+    /// Takes note that the target of a join ran for it.
+    pub(crate) fn reset_join(&mut self, core: &Core, join: JoinId) {
+        self.joins[join as usize].fire(&core.joins[join as usize]);
         self.complete.retain(|complete| *complete != join);
     }
 }
 
 /// Inserts into an ascending list without doubles.
-fn insert<const N: usize>(list: &mut SmallVec<[u32; N]>, item: u32)
+pub(crate) fn insert<const N: usize>(list: &mut SmallVec<[u32; N]>, item: u32)
 where
     [u32; N]: smallvec::Array<Item = u32>,
 {
@@ -179,6 +204,7 @@ impl Live {
                 leads.nodes.push(core.find(node).ok_or_else(|| unknown(node))?);
             }
             leads.sends = decode_sends(core, &input.sends).map_err(|node| unknown(&node))?;
+            leads.absent = input.absent.iter().filter_map(|node| core.find(node)).collect();
             let update = decode_writes(&core.schema, &input.writes).map_err(unreadable)?;
             live.ready.input = Some(Arc::new(StartInput { update, leads }));
         }
@@ -189,19 +215,33 @@ impl Live {
             insert(&mut live.ready.deferred, core.find(node).ok_or_else(|| unknown(node))?);
         }
         live.ready.sends = decode_sends(core, &pending.sends).map_err(|node| unknown(&node))?;
+        // A join that the graph no longer has waits for nobody, nor for a node that is none of
+        // its sources.
+        let join = |name: &str| core.joins.iter().position(|join| *join.name == *name);
         for (name, arrived) in &pending.joins {
-            // A join that the graph no longer has waits for nobody.
-            let Some(join) = core.joins.iter().position(|join| *join.name == **name) else {
-                continue;
-            };
+            let Some(join) = join(name) else { continue };
+            let known = &core.joins[join].sources;
             for source in arrived {
-                // Nor for a node that is none of its sources.
-                let known = &core.joins[join].sources;
                 if let Some(source) = core.find(source).filter(|source| known.contains(source)) {
                     live.ready.arrive(core, join as JoinId, source);
                 }
             }
         }
+        for (name, absent) in &pending.absent {
+            let Some(join) = join(name) else { continue };
+            let known = &core.joins[join].optional;
+            for source in absent {
+                if let Some(source) = core.find(source).filter(|source| known.contains(source)) {
+                    live.ready.joins[join].miss(source);
+                }
+            }
+        }
+        for name in &pending.fired {
+            if let Some(join) = join(name).filter(|join| core.joins[*join].is_loose()) {
+                live.ready.joins[join].fired = true;
+            }
+        }
+        live.ready.settle(core);
         live.ran = checkpoint.ran.iter().filter_map(|node| core.find(node)).collect();
         live.updated = checkpoint.updated.iter().filter_map(|key| core.schema.index(key)).collect();
         Ok(live)
@@ -237,16 +277,25 @@ impl Live {
                 writes: encode_writes(schema, &input.update),
                 nodes: input.leads.nodes.iter().map(name).collect(),
                 sends: encode_sends(core, &input.leads.sends),
+                absent: input.leads.absent.iter().map(name).collect(),
             }),
             None => None,
         };
-        let joins = core
-            .joins
-            .iter()
-            .zip(&self.ready.joins)
-            .filter(|(_, arrived)| !arrived.is_empty())
-            .map(|(join, arrived)| (join.name.to_string(), arrived.iter().map(name).collect()))
-            .collect();
+        let mut joins = BTreeMap::new();
+        let mut absent = BTreeMap::new();
+        let mut fired = Vec::new();
+        for (join, gathering) in core.joins.iter().zip(&self.ready.joins) {
+            let note = |into: &mut BTreeMap<_, _>, nodes: &[NodeId]| {
+                if !nodes.is_empty() {
+                    into.insert(join.name.to_string(), nodes.iter().map(name).collect());
+                }
+            };
+            note(&mut joins, &gathering.arrived);
+            note(&mut absent, &gathering.absent);
+            if gathering.fired {
+                fired.push(join.name.to_string());
+            }
+        }
         Checkpoint {
             v: FORMAT,
             id,
@@ -264,6 +313,8 @@ impl Live {
                 nodes: self.ready.nodes.iter().map(name).collect(),
                 sends: encode_sends(core, &self.ready.sends),
                 joins,
+                absent,
+                fired,
                 deferred: self.ready.deferred.iter().map(name).collect(),
             },
             parents: facts.parents.clone(),
@@ -489,6 +540,7 @@ impl Effect {
             nodes: self.leads.nodes.iter().map(|id| core.node(*id).name.to_string()).collect(),
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
             sends: encode_sends(core, &self.leads.sends),
+            absent: self.leads.absent.iter().map(|id| core.node(*id).name.to_string()).collect(),
             instances: self.instances.clone(),
             empty_fan_out: self.leads.empty_fan_out,
         })
@@ -513,6 +565,7 @@ impl Effect {
         }
         effect.leads.sends = decode_sends(core, &commit.sends).map_err(|node| unknown(&node))?;
         effect.leads.empty_fan_out = commit.empty_fan_out;
+        effect.leads.absent = commit.absent.iter().filter_map(|node| core.find(node)).collect();
         effect.joins = commit
             .joins
             .iter()

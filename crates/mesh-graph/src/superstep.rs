@@ -230,7 +230,7 @@ pub(crate) fn apply(
             Cause::Start => live.ready.input = None,
             Cause::Pull { joins, .. } => {
                 for join in joins {
-                    live.ready.reset_join(*join);
+                    live.ready.reset_join(core, *join);
                 }
                 live.ready.deferred.retain(|node| *node != planned.node);
             }
@@ -299,6 +299,7 @@ fn follow(core: &Core, live: &mut Live, done: &mut [(&Planned, Effect)]) {
             Arc::make_mut(known).append(&mut effect.instances);
         }
     }
+    live.ready.settle(core);
 }
 
 /// Sorts all writes by channel and finds conflicts, before anything is changed.

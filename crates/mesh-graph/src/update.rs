@@ -234,7 +234,7 @@ async fn apply(
     // The nodes count as having run: what waited for them waits no more.
     for join in driver.live.ready.complete.clone() {
         if nodes.contains(&core.joins[join as usize].target) {
-            driver.live.ready.reset_join(join);
+            driver.live.ready.reset_join(core, join);
         }
     }
     driver.live.ready.deferred.retain(|node| !nodes.contains(node));

@@ -7,6 +7,7 @@ use serde_json::Map;
 use crate::{
     channel::Schema,
     error::{CompileError, Mistake},
+    join::{JoinDraft, JoinSpec},
     names::{self, END, START},
     policy::{self, HandlerDraft, Handling, PolicyDraft},
     rescue::Then,
@@ -14,7 +15,7 @@ use crate::{
 
 use super::{
     NodeDraft, RouterDraft, Tags, Targets,
-    core::{Core, Exits, JoinId, JoinSpec, NodeId, NodeSpec, Router, START_ID, Target},
+    core::{Core, Exits, JoinId, NodeId, NodeSpec, Router, START_ID, Target},
 };
 
 /// Adds the hidden nodes of all error handlers.
@@ -150,7 +151,7 @@ impl Compiler {
     pub(super) fn compile(
         mut self,
         edges: Vec<(Arc<str>, Arc<str>)>,
-        joins: Vec<(Vec<Arc<str>>, Arc<str>)>,
+        joins: Vec<JoinDraft>,
         routers: Vec<RouterDraft>,
     ) -> Result<Core, CompileError> {
         for (from, to) in edges {
@@ -162,8 +163,8 @@ impl Compiler {
             }
         }
         let mut specs = Vec::new();
-        for (sources, to) in joins {
-            self.join(&sources, &to, &mut specs);
+        for draft in joins {
+            self.join(draft, &mut specs);
         }
         for draft in routers {
             self.router(draft);
@@ -188,6 +189,11 @@ impl Compiler {
             name: self.graph,
             schema: self.schema,
             nodes: self.nodes,
+            loose: (0..)
+                .zip(&specs)
+                .filter(|(_, join)| join.is_loose())
+                .map(|(id, _)| id)
+                .collect(),
             joins: specs,
             by_name: self.by_name,
             parts: HashMap::new(),
@@ -257,27 +263,52 @@ impl Compiler {
         self.by_name.retain(|name, _| !names::is_handler(name));
     }
 
-    fn join(&mut self, sources: &[Arc<str>], to: &Arc<str>, specs: &mut Vec<JoinSpec>) {
+    fn join(&mut self, draft: JoinDraft, specs: &mut Vec<JoinSpec>) {
+        let JoinDraft { sources, to, needed, optional: named } = draft;
         let joined = sources.iter().map(|name| &**name).collect::<Vec<_>>().join("+");
         let name = format!("join:{joined}:{to}");
         if sources.is_empty() {
             self.mistakes.push(Mistake::EmptyJoin { target: to.to_string() });
         }
         let mut ids = Vec::with_capacity(sources.len());
-        for source in sources {
+        for source in &sources {
             if let Some(id) = self.source(source, || format!("the join {name}"))
                 && !ids.contains(&id)
             {
                 ids.push(id);
             }
         }
-        let target = self.target(to, || format!("the join {name}"));
+        let mut optional = Vec::new();
+        for source in named {
+            match self.by_name.get(&source).filter(|_| sources.contains(&source)) {
+                Some(id) => optional.push(*id),
+                None if sources.contains(&source) => {}
+                None => {
+                    let (join, node) = (name.clone(), source.to_string());
+                    self.mistakes.push(Mistake::NoSource { join, node });
+                }
+            }
+        }
+        let k = needed.unwrap_or(ids.len());
+        if needed.is_some() && !(1..=sources.len()).contains(&k) {
+            let (join, sources) = (name.clone(), sources.len());
+            self.mistakes.push(Mistake::JoinCount { join, k, sources });
+        }
+        let target = self.target(&to, || format!("the join {name}"));
         let Some(Target::Node(target)) = target else { return };
+        let same = specs.iter().find(|join| *join.name == *name);
+        if let Some(same) = same {
+            // Said twice, it is one join; storage knows it by its name.
+            if same.needed != k || same.optional != optional {
+                self.mistakes.push(Mistake::JoinTwice { join: name });
+            }
+            return;
+        }
         let join = specs.len() as JoinId;
         for id in &ids {
             self.nodes[*id as usize].exits.joins.push(join);
         }
-        specs.push(JoinSpec { name: Arc::from(name), sources: ids, target });
+        specs.push(JoinSpec { name: Arc::from(name), sources: ids, target, needed: k, optional });
     }
 
     fn router(&mut self, draft: RouterDraft) {

@@ -12,6 +12,7 @@ use crate::{
     channel::{Schema, Values},
     command::{Goto, Route, Send},
     error::Failure,
+    join::JoinSpec,
     names::{END, START},
     node::{ArgCodec, NodeFn},
     policy::Policies,
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) schema: Arc<Schema>,
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) joins: Vec<JoinSpec>,
+    /// The joins that may fire before all of their sources have arrived.
+    pub(crate) loose: Vec<JoinId>,
     pub(super) by_name: HashMap<Arc<str>, NodeId>,
     /// Where the fields of the state and of its parts are in the schema.
     pub(super) parts: HashMap<TypeId, Arc<[usize]>>,
@@ -95,18 +98,13 @@ impl Target {
     }
 }
 
-pub(crate) struct JoinSpec {
-    /// `join:a+b:j`, as streams show it and checkpoints store it.
-    pub(crate) name: Arc<str>,
-    pub(crate) sources: Vec<NodeId>,
-    pub(crate) target: NodeId,
-}
-
 /// Where a task leads, by number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Leads {
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) sends: Vec<Sent>,
+    /// Optional sources of joins that will not come.
+    pub(crate) absent: Vec<NodeId>,
     /// A router that declared sends returned none.
     pub(crate) empty_fan_out: bool,
 }
@@ -165,6 +163,17 @@ impl Core {
             Goto::Node(name) => {
                 let id = self.find(&name).ok_or_else(|| Failure::unknown_target(&name))?;
                 leads.nodes.push(id);
+                Ok(())
+            }
+            Goto::NotComing(name) => {
+                let id = self.find(&name).ok_or_else(|| Failure::unknown_target(&name))?;
+                let is_optional = |join: &JoinId| self.joins[*join as usize].optional.contains(&id);
+                if !self.loose.iter().any(is_optional) {
+                    return Err(Failure::invalid_route(format!(
+                        "`{name}` is no optional source of a join, so it cannot be said not to come"
+                    )));
+                }
+                leads.absent.push(id);
                 Ok(())
             }
             Goto::Send(send) if &*send.node == END || &*send.node == START => {

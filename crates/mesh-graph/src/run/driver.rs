@@ -660,12 +660,12 @@ impl Driver {
         for node in &self.empty_fan_out {
             self.shared.warn(Warning::EmptyFanOut { node: core.node(*node).name.to_string() });
         }
-        for (join, arrived) in core.joins.iter().zip(&self.live.ready.joins) {
-            if !arrived.is_empty() && arrived.len() < join.sources.len() {
-                let missing = join.sources.iter().filter(|source| !arrived.contains(source));
+        for (join, gathering) in core.joins.iter().zip(&self.live.ready.joins) {
+            if gathering.is_partial(join) {
+                let missing = gathering.missing(join);
                 self.shared.warn(Warning::PartialJoin {
                     target: core.node(join.target).name.to_string(),
-                    missing: missing.map(|id| core.node(*id).name.to_string()).collect(),
+                    missing: missing.map(|id| core.node(id).name.to_string()).collect(),
                 });
             }
         }

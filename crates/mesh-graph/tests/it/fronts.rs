@@ -87,7 +87,8 @@ impl Case {
         }
     }
 
-    /// Sources and target of every edge.
+    /// Sources and target of every edge. Of a join, `?` follows an optional source and `@2` a
+    /// target that needs two of them.
     fn edges(&self) -> Vec<(Vec<&str>, &str)> {
         let edges = self.edges.split(';').map(str::trim).filter(|edge| !edge.is_empty());
         edges
@@ -102,7 +103,8 @@ impl Case {
     fn nodes(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = self.also.to_vec();
         for (from, to) in self.edges() {
-            nodes.extend(from.into_iter().chain([to]));
+            let to = to.split('@').next();
+            nodes.extend(from.into_iter().map(|from| from.trim_end_matches('?')).chain(to));
         }
         nodes.sort_unstable();
         nodes.dedup();
@@ -114,9 +116,19 @@ impl Case {
     fn wire<S>(&self, graph: &mut Graph<S>) {
         for (from, to) in self.edges() {
             match &from[..] {
-                [from] => graph.edge(*from, to),
-                several => graph.join(several.iter().copied(), to),
-            };
+                [from] => {
+                    graph.edge(*from, to);
+                }
+                several => {
+                    let names = several.iter().map(|name| name.trim_end_matches('?'));
+                    let optional = several.iter().filter_map(|name| name.strip_suffix('?'));
+                    let (to, needed) = to.split_once('@').unwrap_or((to, ""));
+                    let join = graph.join(names, to).optional(optional);
+                    if let Ok(needed) = needed.parse() {
+                        join.n_of(needed);
+                    }
+                }
+            }
         }
     }
 
@@ -275,9 +287,13 @@ impl Case {
     }
 }
 
-/// An empty list stays one: the branch ends with a warning.
+/// An empty list stays one: the branch ends with a warning. `!b` says that `b` is not coming.
 fn route(targets: Vec<&'static str>) -> Route {
-    Route::from(targets.into_iter().map(Goto::from).collect::<Vec<_>>())
+    let goto = |target: &'static str| match target.strip_prefix('!') {
+        Some(source) => Goto::NotComing(source.into()),
+        None => Goto::from(target),
+    };
+    Route::from(targets.into_iter().map(goto).collect::<Vec<_>>())
 }
 
 async fn agree(case: Case) {
@@ -334,6 +350,19 @@ async fn joins_and_deferred_nodes_agree() {
             ..Case::default()
         },
         Case { edges: "S -> a, b, c, d1; d1 -> d2; a & b -> j; c & d2 -> j", ..Case::default() },
+        Case { edges: "S -> a, b1; b1 -> b2; a & b2 -> j@1", ..Case::default() },
+        Case { edges: "S -> a, b1, c1; b1 -> b2; c1 -> c2; a & b2 & c2 -> j@2", ..Case::default() },
+        Case {
+            edges: "a & b? -> j",
+            routes: &[(START, |x, _| if x.is_some() { vec!["a", "!b"] } else { vec!["a", "b"] })],
+            ..Case::default()
+        },
+        // A source that has to come is said not to: the run fails in both.
+        Case {
+            edges: "S -> a; a & b -> j",
+            routes: &[("a", |_, _| vec!["!b"])],
+            ..Case::default()
+        },
         Case {
             edges: "S -> a, b1; b1 -> b2; a -> d; b2 -> b3; b3 -> d",
             deferred: &["d"],

@@ -23,6 +23,7 @@ mod fronts;
 mod functional;
 mod inputs;
 mod interrupts;
+mod joins;
 mod kit;
 mod messages;
 mod mounts;
