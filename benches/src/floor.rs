@@ -21,12 +21,15 @@ pub(crate) type Node =
 /// Combines a channel's value with an update of it.
 pub(crate) type Reducer = fn(Value, Value) -> Value;
 
+/// Says which nodes follow.
+pub(crate) type Router = Box<dyn Fn(&Values) -> Vec<usize> + Send + Sync>;
+
 /// What follows a node.
 pub(crate) enum Next {
     /// These nodes.
     Nodes(Vec<usize>),
     /// What the function says of the new state.
-    Route(Box<dyn Fn(&Values) -> Vec<usize> + Send + Sync>),
+    Route(Router),
     /// This join gets an arrival.
     Join(usize),
 }

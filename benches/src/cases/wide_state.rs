@@ -329,7 +329,11 @@ fn merge(current: Value, update: Value) -> Value {
 }
 
 pub(crate) fn f2(entries: usize, limit: usize, spawn: Spawn) -> Once {
-    use channel::*;
+    use channel::{
+        AUTORESPONSE, BOT_ID, CATEGORIZATIONS, COUNT, CRM_INFO, EMAIL_THREAD_ID, ISSUE,
+        MEMORY_DOCS, MESSAGES, NOTIFIED_ASSIGNEES, PRIMARY_ISSUE_MEDIUM, RELEVANT_RULES, RESPONSES,
+        SLACK_PARTICIPANTS, TRIGGER_EVENTS, USER_INFO,
+    };
     fn shared(value: impl Send + Sync + 'static) -> Value {
         Arc::new(value)
     }

@@ -280,6 +280,7 @@ impl ToolCommand {
 
 /// What one call came to: a message, or a tool's command.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one per call of a model, and moved once")]
 pub enum ToolAnswer {
     /// The message that answers the call.
     Message(Message),

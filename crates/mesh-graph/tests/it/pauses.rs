@@ -230,8 +230,7 @@ async fn peaks(x: Tune, y: Tune) -> [usize; 3] {
         (0..8).flat_map(|n| [Send::to(&x, n), Send::to(&y, n)]).collect::<Vec<_>>()
     });
     Bench::new(&graph.compile().unwrap()).invoke(empty()).await;
-    let most = peaks.lock().unwrap().most;
-    most
+    peaks.lock().unwrap().most
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,24 +287,4 @@ fn a_shared_limit_is_one_number_and_no_mount_holds_it() {
             bad("m", "a node that is no mounted graph"),
         ]
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn t188_a_retried_mount_goes_on_where_its_graph_stopped() {
-    let child = Lab::new("S -> s1; s1 -> s2")
-        .with("s2", |_, ctx| async move {
-            if ctx.deps().runs("s2") < 3 {
-                return Err(NodeError::msg("not yet"));
-            }
-            Ok(S::update().push_log("s2"))
-        })
-        .compile();
-    let mut graph = Graph::<S, Deps>::new("parent");
-    graph
-        .mount("m", &child, |_| S::update(), |child| S::update().extend_log(child.log.clone()))
-        .retry(Retry::default());
-    graph.edge(START, "m");
-    let bench = Bench::new(&graph.compile().unwrap());
-    assert_eq!(log(&bench.invoke(empty()).await), ["s1", "s2"]);
-    assert_eq!((bench.trace.runs("s1"), bench.trace.runs("s2")), (1, 3));
 }
