@@ -84,8 +84,12 @@ impl Driver {
                 Ok(Begun::Ready)
             }
             Request::Continue => {
-                let fresh_fork = matches!(loaded.checkpoint.source, Source::Fork | Source::Update)
-                    && loaded.tasks.is_empty();
+                // Nothing may have been run from it: tasks of the same ids would find what they left.
+                // What came after it need not have left records, so it has to be the newest.
+                let fresh_fork = at.is_some()
+                    && matches!(loaded.checkpoint.source, Source::Fork | Source::Update)
+                    && loaded.tasks.is_empty()
+                    && self.head().await? == at;
                 if at.is_some() && !fresh_fork {
                     if self.live.ready.is_idle() {
                         return Ok(Begun::Idle);
@@ -131,6 +135,12 @@ impl Driver {
             .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
         self.between.extend(changes.iter().map(|change| change.channel));
         Ok(())
+    }
+
+    /// The newest checkpoint of the place.
+    async fn head(&mut self) -> Result<Option<CheckpointId>, Error> {
+        let Some((checkpointer, place)) = self.storage() else { return Ok(None) };
+        Ok(checkpointer.load(&place, None).await?.map(|head| head.checkpoint.id))
     }
 
     pub(super) async fn begin_new(&mut self, request: Request) -> Result<Begun, Error> {

@@ -90,3 +90,23 @@ async fn of_two_questions_below_a_mount_only_the_answered_one_starts_again() {
     bench.answer_by_id([(asked[0].id.to_string(), json!("yes"))]).await.unwrap();
     assert_eq!(["a", "b"].map(|node| bench.trace.runs(node)), [3, 2]);
 }
+
+#[tokio::test]
+async fn a_fork_that_was_run_from_is_forked_again_with_whatever_durability() {
+    let child = Lab::new("S -> c").compile();
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.mount("sub", &child, |_| S::update(), |c| S::update().extend_log(c.log.clone()));
+    graph.edge(START, "sub");
+    let bench = Bench::new(&graph.compile().unwrap());
+    let first = bench.invoke(empty()).await.checkpoint.unwrap();
+    let before = bench.app.state_at("t", first).await.unwrap().parent.unwrap();
+    let again = async |at| {
+        let run = bench.app.resume().thread("t").at(at).durability(Durability::Exit);
+        run.invoke().await.unwrap();
+    };
+    let fork = bench.app.update_state("t", mesh_graph::Patch::none().at(before)).await.unwrap();
+    for runs in [2, 3] {
+        again(fork).await;
+        assert_eq!(bench.trace.runs("c"), runs);
+    }
+}

@@ -785,7 +785,7 @@ impl World {
         let checkpoints = &self.places[&vec![]];
         matches!(checkpoints[&id].source, "fork" | "update")
             && checkpoints[&id].tasks.is_empty()
-            && checkpoints.values().all(|later| later.parent != Some(id))
+            && checkpoints.keys().next_back() == Some(&id)
             && checkpoints[&id].commands.is_empty()
     }
 
