@@ -611,8 +611,8 @@ pub enum Mistake {
         /// What is wrong with it.
         problem: String,
     },
-    /// A node reads a key that the state does not have.
-    #[error("node `{node}` reads the key `{key}`, which the state does not have")]
+    /// A node reads, or declares to write, a key that the state does not have.
+    #[error("node `{node}` names the key `{key}`, which the state does not have")]
     UnknownKey {
         /// The node.
         node: String,

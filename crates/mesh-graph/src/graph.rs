@@ -5,6 +5,7 @@
 mod compile;
 mod core;
 mod draw;
+mod lint;
 mod tags;
 
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
@@ -31,8 +32,8 @@ pub(crate) use self::core::{Core, JoinId, Leads, NodeId, START_ID, Sent};
 pub(crate) use self::tags::{Tags, streams_tokens};
 use self::{compile::Compiler, core::Decide};
 pub use self::{
-    core::Lint,
     draw::{Drawing, DrawnEdge, DrawnNode, Xray},
+    lint::Lint,
 };
 
 /// A graph under construction, over the state `S` with dependencies `D`.
@@ -86,6 +87,8 @@ pub(crate) struct NodeDraft {
     tags: Tags,
     /// The keys it reads, of an untyped state; none stands for all.
     reads: Option<Vec<Arc<str>>>,
+    /// The keys it writes at most, if it declares them.
+    writes: Option<Vec<Arc<str>>>,
     pub(crate) policies: PolicyDraft,
     /// An error handler: no edge, goto or `Send` can name it.
     hidden: bool,
@@ -241,6 +244,7 @@ impl<S, D> Graph<S, D> {
             metadata: Map::new(),
             tags: Tags::default(),
             reads: None,
+            writes: None,
             policies: PolicyDraft::default(),
             hidden: false,
         });
@@ -381,6 +385,27 @@ impl<A, S, D> NodeOptions<'_, A, S, D> {
     /// Declares where the node's own gotos may lead, for drawings and for `compile` to check.
     pub fn targets<N: Named>(self, targets: impl IntoIterator<Item = N>) -> Self {
         self.draft.targets = targets.into_iter().map(|target| target.node_name()).collect();
+        self
+    }
+
+    /// Declares the only keys that the node writes. A write to another key fails its task, and
+    /// [`Compiled::lint`] can tell which nodes may write one key in the same superstep.
+    ///
+    /// ```
+    /// # use mesh_graph::{Ctx, Graph, Lint, NodeResult, START, State, View};
+    /// # #[derive(State)] struct Team { leader: String }
+    /// # async fn elect(_: View<Team>, _: Ctx) -> NodeResult<()> { Ok(()) }
+    /// # let mut graph = Graph::<Team>::new("team");
+    /// for name in ["ann", "bob"] {
+    ///     graph.node(name, elect).writes(["leader"]);
+    ///     graph.edge(START, name);
+    /// }
+    /// let nodes = vec!["ann".to_owned(), "bob".to_owned()];
+    /// let clash = Lint::WriteClash { key: "leader".to_owned(), nodes };
+    /// assert_eq!(graph.compile().unwrap().lint(), [clash]);
+    /// ```
+    pub fn writes(self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.draft.writes = Some(keys.into_iter().map(|key| Arc::from(key.as_ref())).collect());
         self
     }
 

@@ -29,6 +29,7 @@ fn hide_handlers(drafts: &mut Vec<NodeDraft>, defaults: &PolicyDraft) {
         metadata: Map::new(),
         tags: Tags::default(),
         reads: None,
+        writes: None,
         policies: PolicyDraft::default(),
         hidden: true,
     };
@@ -74,6 +75,7 @@ impl Compiler {
             run: None,
             defer: false,
             reads: None,
+            writes: None,
             exits: Exits::default(),
             targets: Vec::new(),
             cache: None,
@@ -97,7 +99,9 @@ impl Compiler {
             }
             mistakes.extend(draft.run.mistakes(&draft.name, &schema));
             let id = nodes.len() as NodeId;
-            let reads = draft.reads.map(|keys| reads(&schema, &draft.name, &keys, &mut mistakes));
+            let mut find = |named| keys(&schema, &draft.name, named, &mut mistakes);
+            let reads = draft.reads.as_deref().map(&mut find);
+            let writes = draft.writes.as_deref().map(&mut find);
             by_name.insert(Arc::clone(&draft.name), id);
             targets.push((id, draft.targets));
             draft.policies.check(&draft.name, &mut mistakes);
@@ -108,6 +112,7 @@ impl Compiler {
                 run: Some(draft.run),
                 defer: draft.defer,
                 reads,
+                writes,
                 exits: Exits::default(),
                 targets: Vec::new(),
                 cache: draft.cache,
@@ -315,7 +320,13 @@ impl Compiler {
         let from = draft.from;
         let place = || format!("the route from `{from}`");
         let source = self.source(&from, place);
-        let mut router = Router { decide: draft.decide, closed: None, labels: None, empty: None };
+        let mut router = Router {
+            decide: draft.decide,
+            closed: None,
+            labels: None,
+            empty: None,
+            fan_out: draft.fan_out,
+        };
         match draft.targets {
             Targets::Open => {}
             Targets::Closed(names) => {
@@ -345,11 +356,11 @@ impl Compiler {
     }
 }
 
-/// Where the keys are that a node reads.
-fn reads(
+/// Where the keys are that a node reads or writes.
+fn keys(
     schema: &Schema,
     node: &str,
-    keys: &[Arc<str>],
+    named: &[Arc<str>],
     mistakes: &mut Vec<Mistake>,
 ) -> Box<[usize]> {
     let place = |key: &Arc<str>| {
@@ -360,5 +371,5 @@ fn reads(
         }
         found
     };
-    keys.iter().filter_map(place).collect()
+    named.iter().filter_map(place).collect()
 }

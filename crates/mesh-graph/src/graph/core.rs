@@ -53,6 +53,8 @@ pub(crate) struct NodeSpec {
     pub(crate) defer: bool,
     /// The keys it reads, of an untyped state; none stands for all.
     pub(crate) reads: Option<Box<[usize]>>,
+    /// The keys it writes at most, if it declares them.
+    pub(crate) writes: Option<Box<[usize]>>,
     pub(crate) exits: Exits,
     /// `branch:to:<name>`, as streams show what triggered a task.
     pub(crate) trigger: Arc<str>,
@@ -80,6 +82,8 @@ pub(crate) struct Router {
     pub(super) closed: Option<Vec<Target>>,
     pub(super) labels: Option<HashMap<Arc<str>, Target>>,
     pub(super) empty: Option<Target>,
+    /// It sends to its one target, once for every item of a list.
+    pub(super) fan_out: bool,
 }
 
 /// Where an edge leads.
@@ -274,45 +278,6 @@ impl Core {
         }
         Ok(())
     }
-
-    /// What may be wrong although the graph compiles.
-    pub(crate) fn lint(&self) -> Vec<Lint> {
-        let mut reached = vec![false; self.nodes.len()];
-        let mut open = vec![START_ID];
-        let mut anywhere = false;
-        while let Some(id) = open.pop() {
-            if std::mem::replace(&mut reached[id as usize], true) {
-                continue;
-            }
-            let spec = self.node(id);
-            let joins = spec.exits.joins.iter().map(|join| self.joins[*join as usize].target);
-            let handler = spec.policies.as_ref().and_then(|policies| policies.handler);
-            open.extend(handler.map(|handler| handler.node));
-            let targets = spec.targets.iter().filter_map(|target| target.node());
-            open.extend(spec.exits.edges.iter().copied().chain(joins).chain(targets));
-            for router in &spec.exits.routers {
-                match (&router.closed, &router.labels) {
-                    (Some(closed), _) => {
-                        open.extend(closed.iter().filter_map(|target| target.node()));
-                    }
-                    (None, Some(labels)) => {
-                        open.extend(labels.values().filter_map(|target| target.node()));
-                    }
-                    (None, None) => anywhere = true,
-                }
-                open.extend(router.empty.and_then(Target::node));
-            }
-        }
-        if anywhere {
-            return Vec::new();
-        }
-        self.nodes
-            .iter()
-            .zip(reached)
-            .filter(|(_, reached)| !reached)
-            .map(|(spec, _)| Lint::Unreachable { node: spec.name.to_string() })
-            .collect()
-    }
 }
 
 fn unknown_label(label: &str, labels: &HashMap<Arc<str>, Target>) -> Failure {
@@ -321,15 +286,4 @@ fn unknown_label(label: &str, labels: &HashMap<Arc<str>, Target>) -> Failure {
     let mut failure = Failure::unknown_target(label);
     failure.message = format!("the router returned `{label}`; its labels are {}", known.join(", "));
     failure
-}
-
-/// A hint about a graph that compiles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lint {
-    /// No declared way leads to this node. Gotos and open routers are unknown to the lint.
-    Unreachable {
-        /// The node.
-        node: String,
-    },
 }

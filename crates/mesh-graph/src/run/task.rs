@@ -104,6 +104,11 @@ pub(super) async fn run_task(
         Ok((output, leads)) => {
             match effect_of(&core, exits, output, leads, snapshot, store, &|| task.id()) {
                 Ok(mut effect) => {
+                    if let Some(declared) = &spec.writes
+                        && let Some(failure) = undeclared_write(&core, declared, &effect)
+                    {
+                        return TaskEnd::failed(failure);
+                    }
                     if !entered.is_empty() {
                         if let Some(commit) = &mut effect.commit {
                             commit.instances.clone_from(&entered);
@@ -140,6 +145,15 @@ fn managed(core: &Core, input: Input, remaining_steps: u32) -> Input {
         (Some(values), Input::Arg(_)) => Input::Arg(Arc::new(values)),
         (None, _) => input,
     }
+}
+
+/// The failure of a task that writes what its node does not declare.
+fn undeclared_write(core: &Core, declared: &[usize], effect: &Effect) -> Option<Failure> {
+    let writes = effect.updates.iter().flat_map(|update| &update.writes);
+    let other = writes.map(|write| write.channel).find(|channel| !declared.contains(channel))?;
+    let keys: Vec<&str> = declared.iter().map(|index| &**core.schema.key(*index)).collect();
+    let (key, keys) = (core.schema.key(other), keys.join(", "));
+    Some(Failure::invalid_update(format!("it writes `{key}`; it declares to write {keys}")))
 }
 
 /// Follows the node's exits and makes the result storable.

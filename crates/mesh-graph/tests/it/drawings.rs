@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use mesh_graph::{
-    App, Breakpoints, Compiled, Ctx, END, Graph, NodeResult, START, State, View, Xray,
+    App, Breakpoints, Compiled, Ctx, END, Graph, Lint, NodeResult, START, State, View, Xray,
 };
 
 #[derive(State)]
@@ -321,4 +321,5 @@ fn t256_a_router_that_may_go_anywhere_is_drawn_to_the_end() {
     let edges: Vec<(&str, &str)> =
         edges.iter().map(|edge| (edge.source.as_str(), edge.target.as_str())).collect();
     assert_eq!(edges, [(START, "a"), ("a", END)]);
+    assert_eq!(graph.lint(), [Lint::OpenRoute { node: "a".into() }]);
 }

@@ -25,6 +25,7 @@ mod inputs;
 mod interrupts;
 mod joins;
 mod kit;
+mod lints;
 mod messages;
 mod mounts;
 mod ordered;

@@ -250,7 +250,7 @@ fn wrong_keys_are_named_with_what_is_wrong() {
         "key `s` has no valid JSON Schema: ",
         "key `d` has a default that is wrong: expected a list: found a string",
         "key `e` has a default, but does not keep its value",
-        "node `n` reads the key `zzz`, which the state does not have",
+        "node `n` names the key `zzz`, which the state does not have",
     ];
     assert_eq!(found.len(), starts.len(), "{found:?}");
     for (found, start) in found.iter().zip(starts) {
