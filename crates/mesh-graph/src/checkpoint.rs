@@ -313,10 +313,15 @@ pub struct ForkedFrom {
 impl TaskRecord {
     /// A record of a task nothing is known of yet.
     pub fn new(id: TaskId, node: &str, path: TaskPath) -> Self {
+        Self { id, node: node.to_owned(), path, ..Self::nothing() }
+    }
+
+    /// A record of no task in particular.
+    pub(crate) const fn nothing() -> Self {
         Self {
-            id,
-            node: node.to_owned(),
-            path,
+            id: TaskId::NULL,
+            node: String::new(),
+            path: TaskPath::Push(0),
             commit: None,
             interrupts: Vec::new(),
             answers: BTreeMap::new(),

@@ -43,19 +43,19 @@ pub(crate) struct TaskShared {
     pub(crate) base: CheckpointId,
     /// Hashing is put off until somebody asks for the id.
     pub(crate) id: OnceLock<TaskId>,
-    pub(crate) cancel: CancellationToken,
     /// Answers stored for this task.
     pub(crate) answers: BTreeMap<InterruptId, Json>,
     /// Questions that earlier executions of the task asked, its own and those of graphs below.
     pub(crate) earlier: Vec<Interrupt>,
-    pub(crate) forked_from: Option<ForkedFrom>,
+    pub(crate) forked_from: Option<Box<ForkedFrom>>,
     /// Where the thread's per-thread graphs stand.
     pub(crate) instances: Option<Arc<Instances>>,
     /// Answered questions of graphs below that it did not know of when it started.
     pub(crate) below: OnceLock<Mutex<Vec<(Interrupt, Json)>>>,
     /// What the task holds while its node runs.
     pub(crate) held: Mutex<Held>,
-    pub(crate) asked: Mutex<Asked>,
+    /// Made when the task asks or calls for the first time.
+    pub(crate) asked: OnceLock<Box<Mutex<Asked>>>,
     /// Durable steps; made when the task has its first one.
     pub(crate) steps: OnceLock<Steps>,
     /// Set when this is a functional task that a task called.
@@ -80,14 +80,13 @@ impl TaskShared {
             remaining_steps: self.remaining_steps,
             base: self.base,
             id: OnceLock::from(id),
-            cancel: self.cancel.clone(),
             answers: self.answers.clone(),
             earlier: self.earlier.clone(),
             forked_from: None,
             instances: self.instances.clone(),
             below: OnceLock::new(),
             held: Mutex::default(),
-            asked: Mutex::new(Asked::default()),
+            asked: OnceLock::new(),
             steps: OnceLock::from(steps),
             call: Some(Box::new(call)),
             attempt: self.attempt,
@@ -167,7 +166,16 @@ impl TaskContext {
     }
 
     pub(crate) fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.asked.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All questions and calls of this execution so far.
+    pub(crate) fn take_asked(&self) -> Asked {
+        if self.0.asked.get().is_some() {
+            std::mem::take(&mut *self.asked())
+        } else {
+            Asked::default()
+        }
     }
 
     /// The node whose exits are followed.
@@ -359,7 +367,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// Fires when the run is cancelled. After it a node has a short time to finish before it is
     /// dropped.
     pub fn cancelled(&self) -> &CancellationToken {
-        &self.task.0.cancel
+        &self.task.0.run.cancel
     }
 
     /// Sends `payload` on the `custom` stream. Waits while the reader is slower than the run.

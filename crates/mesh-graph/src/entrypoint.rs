@@ -444,7 +444,7 @@ impl TaskContext {
             let above = shared.below.get_or_init(Mutex::default);
             above.lock().unwrap_or_else(PoisonError::into_inner).append(&mut below);
         }
-        let Asked { open, answered, entered, .. } = std::mem::take(&mut *self.asked());
+        let Asked { open, answered, entered, .. } = self.take_asked();
         let found = (!open.is_empty(), !open.is_empty() || !answered.is_empty());
         let mut asked = call.caller.asked();
         for question in answered {

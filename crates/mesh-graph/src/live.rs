@@ -527,7 +527,7 @@ pub(crate) struct Effect {
     /// Where the per-thread graphs that it used stand since.
     pub(crate) instances: Instances,
     /// The stored form, when there is a checkpointer.
-    pub(crate) commit: Option<TaskCommit>,
+    pub(crate) commit: Option<Box<TaskCommit>>,
     /// It comes from the node cache.
     pub(crate) cached: bool,
 }
@@ -535,7 +535,7 @@ pub(crate) struct Effect {
 impl Effect {
     /// Makes the stored form of everything that has to survive a crash; nothing is encoded yet.
     pub(crate) fn make_storable(&mut self, core: &Core) -> &TaskCommit {
-        self.commit.insert(TaskCommit {
+        self.commit.insert(Box::new(TaskCommit {
             updates: self.updates.iter().map(|u| encode_writes(&core.schema, u)).collect(),
             nodes: self.leads.nodes.iter().map(|id| core.node(*id).name.to_string()).collect(),
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
@@ -543,7 +543,7 @@ impl Effect {
             absent: self.leads.absent.iter().map(|id| core.node(*id).name.to_string()).collect(),
             instances: self.instances.clone(),
             empty_fan_out: self.leads.empty_fan_out,
-        })
+        }))
     }
 
     /// The effect of a stored commit.
@@ -554,7 +554,8 @@ impl Effect {
     ) -> Result<Self, Error> {
         let unknown = |node: &str| Error::UnknownStoredNode { checkpoint, node: node.to_owned() };
         let instances = commit.instances.clone();
-        let mut effect = Self { commit: Some(commit.clone()), instances, ..Self::default() };
+        let mut effect =
+            Self { commit: Some(Box::new(commit.clone())), instances, ..Self::default() };
         for writes in &commit.updates {
             let update = decode_writes(&core.schema, writes)
                 .map_err(|source| Error::UnreadableCheckpoint { checkpoint, source })?;

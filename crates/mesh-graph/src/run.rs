@@ -8,6 +8,7 @@ mod begin;
 mod cached;
 mod child;
 mod driver;
+mod noted;
 mod observing;
 mod running;
 mod saving;

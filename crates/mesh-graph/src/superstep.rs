@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use twox_hash::XxHash3_128;
 
 use crate::{
     checkpoint::{CheckpointId, TaskId, TaskPath},
     error::{Failure, FailureKind},
     graph::{Core, JoinId, NodeId, START_ID},
-    interrupt::first_128,
     live::{Effect, Live},
     node::Input,
     reducer,
@@ -20,6 +20,9 @@ use crate::{
     timeout::Timeout,
     value::Value,
 };
+
+/// Bytes up to which what a task id is made of is spelled without an allocation.
+const SPELLED_SHORT: usize = 160;
 
 /// A task of the next superstep.
 pub(crate) struct Planned {
@@ -97,30 +100,40 @@ impl Cause {
         ns: &str,
         step: i64,
     ) -> TaskId {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&base.0.to_be_bytes());
-        hasher.update(&step.to_be_bytes());
-        hasher.update(&(ns.len() as u64).to_be_bytes()).update(ns.as_bytes());
+        // Told apart by length, so that no two tasks spell the same. Nobody gains by a collision:
+        // a fast hash will do, as it does for the reference.
         let name = core.node(node).name.as_bytes();
-        hasher.update(&(name.len() as u64).to_be_bytes()).update(name);
-        match self {
-            Self::Start => {
-                hasher.update(b"start");
-            }
-            Self::Push(index) => {
-                hasher.update(b"push").update(&index.to_be_bytes());
-            }
-            Self::Rescue(failed) => {
-                hasher.update(b"rescue").update(&failed.0.to_be_bytes());
-            }
+        let (kind, of): (u8, u128) = match self {
+            Self::Start => (0, 0),
             // Whatever triggers it: a goto to a node that waits for an answer, or has finished
             // beside one that failed, makes no other task of it.
-            Self::Pull { .. } => {
-                hasher.update(b"pull\x01");
+            Self::Pull { .. } => (1, 0),
+            Self::Push(index) => (2, u128::from(*index)),
+            Self::Rescue(failed) => (3, failed.0),
+        };
+        let mut head = [0_u8; 49];
+        head[..16].copy_from_slice(&base.0.to_be_bytes());
+        head[16..32].copy_from_slice(&of.to_be_bytes());
+        head[32..40].copy_from_slice(&step.to_be_bytes());
+        head[40..48].copy_from_slice(&(ns.len() as u64).to_be_bytes());
+        head[48] = kind;
+        let parts: [&[u8]; 3] = [&head, ns.as_bytes(), name];
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut short = [0_u8; SPELLED_SHORT];
+        let hash = match short.get_mut(..length) {
+            Some(spelled) => {
+                let mut rest = &mut *spelled;
+                for part in parts {
+                    let (place, after) = rest.split_at_mut(part.len());
+                    place.copy_from_slice(part);
+                    rest = after;
+                }
+                XxHash3_128::oneshot(spelled)
             }
-        }
+            None => XxHash3_128::oneshot(&parts.concat()),
+        };
         // The null id belongs to commands.
-        TaskId(first_128(&hasher.finalize()).max(1))
+        TaskId(hash.max(1))
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) async fn resolve_task(
             nothing
         }
     };
-    let record = TaskRecord { commit: effect.commit, error: None, ..record };
+    let record = TaskRecord { commit: effect.commit.map(|commit| *commit), error: None, ..record };
     checkpointer.put_task(&place, checkpoint, record).await?;
     Ok(())
 }
@@ -266,7 +266,7 @@ async fn apply(
     let records = records
         .into_iter()
         .zip(commits)
-        .map(|(record, commit)| TaskRecord { commit, ..record })
+        .map(|(record, commit)| TaskRecord { commit: commit.map(|commit| *commit), ..record })
         .collect();
     driver.save(Source::Update, &changes, &Written::default(), records).await
 }

@@ -5,6 +5,7 @@
 use std::{any::TypeId, collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
+use smallvec::SmallVec;
 
 use super::Tags;
 use crate::{
@@ -105,7 +106,7 @@ impl Target {
 /// Where a task leads, by number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Leads {
-    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) nodes: SmallVec<[NodeId; 4]>,
     pub(crate) sends: Vec<Sent>,
     /// Optional sources of joins that will not come.
     pub(crate) absent: Vec<NodeId>,

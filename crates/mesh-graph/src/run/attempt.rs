@@ -139,7 +139,7 @@ async fn backed_off(task: &TaskContext, env: &Arc<dyn Env>, wait: Duration) -> b
     }
     tokio::select! {
         biased;
-        () = task.0.cancel.cancelled() => false,
+        () = task.0.run.cancel.cancelled() => false,
         () = env.sleep(wait) => true,
     }
 }

@@ -187,7 +187,7 @@ impl Driver {
     fn enter(&mut self, start: StartInput) -> Result<Vec<Change>, Error> {
         let core = Arc::clone(self.core());
         let mut effect = start.into_effect();
-        effect.leads.nodes.extend(&core.node(START_ID).exits.edges);
+        effect.leads.nodes.extend_from_slice(&core.node(START_ID).exits.edges);
         let planned = Planned::stand_in(START_ID);
         superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
             .map_err(|conflict| Error::InvalidInput(conflict.failure))

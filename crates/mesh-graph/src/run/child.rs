@@ -169,7 +169,7 @@ pub(crate) async fn drive_child(
         run_id: Arc::clone(&parent.run_id),
         unsaved: CheckpointId(task.id().0),
         sink: if task.is_hidden() { Sink::default() } else { parent.sink.for_child(|| task.id()) },
-        cancel: task.0.cancel.clone(),
+        cancel: task.0.run.cancel.clone(),
         slots: parent.slots.clone(),
         limit_table: Arc::clone(&parent.limit_table),
         control: parent.control.clone(),

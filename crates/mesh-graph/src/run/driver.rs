@@ -11,12 +11,13 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
+use smallvec::SmallVec;
 
 use crate::{
     channel::Values,
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
     checkpointer::{self, Checkpointer, Loaded},
-    context::{Asked, TaskContext, TaskShared},
+    context::{TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
     graph::{Core, NodeId},
     interrupt::Interrupt,
@@ -27,8 +28,8 @@ use crate::{
 };
 
 use super::{
-    CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning, running::Running,
-    saving::Written, task::TaskEnd, telling::Standing,
+    CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning, noted::Noted,
+    running::Running, saving::Written, task::TaskEnd, telling::Standing,
 };
 
 pub(crate) struct Driver {
@@ -73,7 +74,7 @@ pub(super) struct Unsaved {
 /// A task of the current superstep.
 pub(super) struct Slot {
     pub(super) planned: Planned,
-    pub(super) record: TaskRecord,
+    pub(super) record: Noted,
     /// The record holds something that storage does not have.
     pub(super) unsaved: bool,
     pub(super) state: SlotState,
@@ -85,6 +86,18 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    fn new(planned: Planned) -> Self {
+        Self {
+            planned,
+            record: Noted::default(),
+            unsaved: false,
+            state: SlotState::Waiting,
+            task: None,
+            attempt: 0,
+            first_at_ms: None,
+        }
+    }
+
     /// Takes over the durable steps that the task has had so far.
     pub(super) fn keep_steps(&mut self) {
         if let Some(steps) = self.task.as_ref().and_then(|task| task.0.steps.get()) {
@@ -244,21 +257,14 @@ impl Driver {
     pub(super) fn slots(&mut self, planned: Vec<Planned>) -> Result<Vec<Slot>, Error> {
         let core = Arc::clone(self.core());
         let base = self.base();
-        planned
+        let mut slots = Vec::with_capacity(planned.len());
+        slots.extend(planned.into_iter().map(Slot::new));
+        if self.records.is_empty() {
+            return Ok(slots);
+        }
+        slots
             .into_iter()
-            .map(|planned| {
-                let mut slot = Slot {
-                    record: TaskRecord::new(TaskId::NULL, "", planned.path(&core)),
-                    planned,
-                    unsaved: false,
-                    state: SlotState::Waiting,
-                    task: None,
-                    attempt: 0,
-                    first_at_ms: None,
-                };
-                if self.records.is_empty() {
-                    return Ok(slot);
-                }
+            .map(|mut slot| {
                 let id = self.task_id(&slot.planned);
                 if let Some(record) = self.records.remove(&id) {
                     if let Some(commit) = &record.commit {
@@ -273,7 +279,7 @@ impl Driver {
                             slot.state = SlotState::Suspended;
                         }
                     }
-                    slot.record = record;
+                    slot.record = record.into();
                 }
                 Ok(slot)
             })
@@ -306,14 +312,13 @@ impl Driver {
             remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
             base: self.base(),
             id: OnceLock::new(),
-            cancel: self.shared.cancel.clone(),
             answers,
             earlier: record.interrupts.clone(),
-            forked_from: record.forked_from.clone(),
+            forked_from: record.forked_from.clone().map(Box::new),
             instances: self.live.instances.clone(),
             below: OnceLock::new(),
             held: Mutex::default(),
-            asked: Mutex::new(Asked::default()),
+            asked: OnceLock::new(),
             steps: OnceLock::new(),
             call: None,
             attempt: 1,
@@ -338,16 +343,11 @@ impl Driver {
 
     /// Runs all waiting tasks and notes how each ended, in order of ending.
     pub(super) async fn execute(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
-        let waiting: Vec<usize> = slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| matches!(slot.state, SlotState::Waiting))
-            .map(|(position, _)| position)
-            .collect();
-        let left = waiting.len();
+        let waiting = |slot: &Slot| matches!(slot.state, SlotState::Waiting);
+        let left = slots.iter().filter(|slot| waiting(slot)).count();
         let mut running = Running::new(left > 1);
-        for position in waiting {
-            self.attempt(&mut slots[position], position, &mut running, Duration::ZERO).await?;
+        for (position, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| waiting(slot)) {
+            self.attempt(slot, position, &mut running, Duration::ZERO).await?;
         }
         let ended = self.watch(slots, &mut running, left).await;
         if running.is_busy() {
@@ -385,8 +385,16 @@ impl Driver {
                 self.drop_waiting(slots);
                 break;
             };
-            let end = self.after_attempt(&mut slots[position], position, running, end).await?;
-            let Some(end) = end else { continue };
+            let end = match end {
+                TaskEnd::Failed { .. } => {
+                    let slot = &mut slots[position];
+                    match self.after_attempt(slot, position, running, end).await? {
+                        Some(end) => end,
+                        None => continue,
+                    }
+                }
+                end => end,
+            };
             left -= 1;
             self.note(&mut slots[position], end, left).await?;
             if matches!(slots[position].state, SlotState::Failed { .. }) && grace.is_none() {
@@ -424,15 +432,21 @@ impl Driver {
         match end {
             TaskEnd::Done { effect, answered } => {
                 self.warn_of_stale_answers(slot, &answered);
-                slot.record.interrupts = distinct(answered);
-                slot.record.commit.clone_from(&effect.commit);
-                // An error that was handled stays visible.
-                slot.record.error.clone_from(&slot.record.caught);
+                if !answered.is_empty() || !slot.record.interrupts.is_empty() {
+                    slot.record.interrupts = distinct(answered);
+                }
+                if let Some(commit) = &effect.commit {
+                    slot.record.commit = Some((**commit).clone());
+                }
+                if slot.record.error.is_some() || slot.record.caught.is_some() {
+                    // An error that was handled stays visible.
+                    slot.record.error = slot.record.caught.clone();
+                }
                 slot.state = SlotState::Done(effect);
             }
             TaskEnd::Suspended { open, answered } => {
                 slot.record.interrupts = distinct(answered.into_iter().chain(open).collect());
-                slot.record.error.clone_from(&slot.record.caught);
+                slot.record.error = slot.record.caught.clone();
                 slot.state = SlotState::Suspended;
                 store = true;
             }
@@ -482,7 +496,8 @@ impl Driver {
                 self.task_id(&slot.planned),
                 &core.node(slot.planned.node).name,
                 slot.planned.path(core),
-            );
+            )
+            .into();
         }
     }
 
@@ -545,6 +560,7 @@ impl Driver {
                 task_id: self.task_id(&slot.planned).to_string(),
                 failure: slot
                     .record
+                    .into_record()
                     .error
                     .unwrap_or_else(|| Failure::new(FailureKind::Node, "failed without a message")),
                 inner,
@@ -580,43 +596,39 @@ impl Driver {
     }
 
     /// Applies all results at once and saves the checkpoint.
-    pub(super) async fn barrier(&mut self, slots: Vec<Slot>) -> Result<(), Error> {
+    pub(super) async fn barrier(&mut self, mut slots: Vec<Slot>) -> Result<(), Error> {
         let core = Arc::clone(self.core());
-        let storing = self.storage().is_some();
-        let mut records = Vec::with_capacity(if storing { slots.len() } else { 0 });
-        let mut planned = Vec::with_capacity(slots.len());
-        let mut effects = Vec::with_capacity(slots.len());
-        for slot in slots {
-            if storing {
-                records.push(slot.record);
-            }
-            planned.push(slot.planned);
-            if let SlotState::Done(effect) = slot.state {
-                effects.push(effect);
-            }
-        }
         self.empty_fan_out.clear();
-        for (planned, effect) in planned.iter().zip(&effects) {
-            if effect.leads.empty_fan_out {
-                self.empty_fan_out.push(planned.node);
+        let mut done: SmallVec<[(&Planned, Effect); 1]> = SmallVec::with_capacity(slots.len());
+        for Slot { planned, state, .. } in &mut slots {
+            if let SlotState::Done(effect) = state {
+                if effect.leads.empty_fan_out {
+                    self.empty_fan_out.push(planned.node);
+                }
+                done.push((planned, std::mem::take(effect)));
             }
         }
-        let mut done: Vec<(&Planned, Effect)> = planned.iter().zip(effects).collect();
-        let changes = match superstep::apply(&core, &mut self.live, &mut done) {
-            Ok(changes) => changes,
-            Err(conflict) => return Err(self.refuse(conflict, &planned, records).await?),
-        };
-        let written = Written(done.into_iter().map(|(_, effect)| effect.commit).collect());
-        self.records.clear();
-        if matches!(planned[..], [Planned { cause: Cause::Start, .. }]) {
-            // The hidden START task is no task that anybody resumes or looks at.
-            records.clear();
+        let starting = matches!(done[..], [(Planned { cause: Cause::Start, .. }, _)]);
+        let applied = superstep::apply(&core, &mut self.live, &mut done);
+        let storing = self.storage().is_some();
+        let mut written = Written::default();
+        if storing && applied.is_ok() {
+            written.0.extend(done.drain(..).map(|(_, effect)| effect.commit));
         }
-        self.save(Source::Loop, &changes, &written, records).await?;
+        drop(done);
+        let changes = match applied {
+            Ok(changes) => changes,
+            Err(conflict) => return Err(self.refuse(conflict, slots).await?),
+        };
+        self.records.clear();
+        if storing {
+            // The hidden START task is no task that anybody resumes or looks at.
+            let records = slots.into_iter().filter(|_| !starting);
+            let records = records.map(|slot| slot.record.into_record()).collect();
+            self.save(Source::Loop, &changes, &written, records).await?;
+        }
         let shown = self.shared.sink.shown();
-        if changes.iter().any(|change| shown.has(change.channel))
-            || matches!(planned.first().map(|p| &p.cause), Some(Cause::Start))
-        {
+        if changes.iter().any(|change| shown.has(change.channel)) || starting {
             self.tell_values(&[]).await;
         }
         Ok(())
@@ -626,24 +638,25 @@ impl Driver {
     pub(super) async fn refuse(
         &mut self,
         conflict: superstep::Conflict,
-        planned: &[Planned],
-        records: Vec<TaskRecord>,
+        slots: Vec<Slot>,
     ) -> Result<Error, Error> {
         let core = Arc::clone(self.core());
         if !conflict.values_lost {
             self.save_exit().await?;
         }
-        for (position, mut record) in records.into_iter().enumerate() {
+        let first = conflict.tasks.first().copied().unwrap_or_default();
+        let (node, task_id) = (slots[first].planned.node, self.task_id(&slots[first].planned));
+        for (position, slot) in slots.into_iter().enumerate() {
+            let mut record = slot.record;
             if conflict.tasks.contains(&position) {
                 record.commit = None;
                 record.error = Some(conflict.failure.clone());
             }
             self.store_record(&record).await?;
         }
-        let first = &planned[conflict.tasks.first().copied().unwrap_or_default()];
         Ok(Error::Task(TaskFailure {
-            node: core.node(first.node).name.to_string(),
-            task_id: self.task_id(first).to_string(),
+            node: core.node(node).name.to_string(),
+            task_id: task_id.to_string(),
             failure: conflict.failure,
             inner: None,
         }))

@@ -32,7 +32,7 @@ impl Running {
         match self {
             Self::One(slot) => *slot = Some((position, Box::pin(caught(task)))),
             Self::Many(set) => {
-                set.spawn(async move { (position, caught(task).await) });
+                set.spawn(caught(task).map(move |end| (position, end)));
             }
         }
     }
@@ -80,11 +80,14 @@ impl Running {
 }
 
 /// A task whose panics are failures, wherever in it user code runs: also where values are copied
-/// or serialized.
-pub(super) async fn caught(task: impl Future<Output = TaskEnd> + Send) -> TaskEnd {
-    AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("panicked: {}", panic_message(&*panic));
-        let failure = Failure::new(FailureKind::Panic, message);
-        TaskEnd::failed(failure)
+/// or serialized. Built from adaptors: an async function would move the whole task once more.
+pub(super) fn caught(
+    task: impl Future<Output = TaskEnd> + Send,
+) -> impl Future<Output = TaskEnd> + Send {
+    AssertUnwindSafe(task).catch_unwind().map(|ended| {
+        ended.unwrap_or_else(|panic| {
+            let message = format!("panicked: {}", panic_message(&*panic));
+            TaskEnd::failed(Failure::new(FailureKind::Panic, message))
+        })
     })
 }

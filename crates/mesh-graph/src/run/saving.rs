@@ -209,7 +209,7 @@ impl Driver {
 
 /// The stored form of the writes of one superstep, by task.
 #[derive(Default)]
-pub(crate) struct Written(pub(crate) Vec<Option<TaskCommit>>);
+pub(crate) struct Written(pub(crate) Vec<Option<Box<TaskCommit>>>);
 
 impl Written {
     pub(super) fn value(&self, (task, update, write): superstep::Place) -> Option<&Payload> {

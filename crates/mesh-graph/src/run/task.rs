@@ -6,7 +6,7 @@ use crate::{
     channel::Values,
     checkpoint::TaskId,
     command::Output,
-    context::TaskContext,
+    context::{Asked, TaskContext},
     error::{BoxError, Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
     graph::{Core, Leads, NodeId},
     ids,
@@ -86,10 +86,7 @@ pub(super) async fn run_task(
             Err(Interrupted::TimedOut(failure)) => return TaskEnd::failed(failure),
         },
     };
-    let (open, answered, entered) = {
-        let asked = std::mem::take(&mut *task.asked());
-        (asked.open, asked.answered, asked.entered)
-    };
+    let Asked { open, answered, entered, .. } = task.take_asked();
     // The engine's own record decides: a node that swallowed the suspension is suspended as well.
     if !open.is_empty() {
         return TaskEnd::Suspended { open, answered };
@@ -122,7 +119,7 @@ pub(super) async fn run_task(
         }
         Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
         // A node that gives up because its run was cancelled has not failed: it runs again.
-        Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.cancel.is_cancelled() => {
+        Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.run.cancel.is_cancelled() => {
             TaskEnd::Cancelled
         }
         Err(error) => {
@@ -185,7 +182,7 @@ pub(crate) fn effect_of(
     for goto in output.goto {
         core.resolve(goto, &mut leads)?;
     }
-    leads.nodes.extend(&spec.exits.edges);
+    leads.nodes.extend_from_slice(&spec.exits.edges);
     if !spec.exits.routers.is_empty() {
         let fresh = fresh_values(core, snapshot, &output.updates)?;
         for router in &spec.exits.routers {

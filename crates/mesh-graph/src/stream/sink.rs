@@ -84,7 +84,10 @@ impl Sink {
         if let Some(task) = event.task_id {
             line.flush(|pending| pending.task_id == Some(task)).await;
         }
-        let _ = line.events.send(event).await;
+        // Mostly there is room, and then nothing has to be set up for waiting.
+        if let Err(TrySendError::Full(event)) = line.events.try_send(event) {
+            let _ = line.events.send(event).await;
+        }
     }
 
     /// Sends a message or a piece of one. With merging a piece that finds the buffer full waits

@@ -78,7 +78,7 @@ async fn t221_values_show_the_state_after_every_step_that_changed_it() {
     expect![[r#"
         1 0 / values - {"log":[],"x":1}
         2 1 / values - {"log":["a"],"x":1}
-        3 1 / values - {"__interrupt__":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"log":["a"],"x":1}
+        3 1 / values - {"__interrupt__":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}],"log":["a"],"x":1}
         -- answer
         1 1 / values - {"log":["a"],"x":1}
         2 2 / values - {"log":["a","yes"],"x":1}
@@ -89,7 +89,7 @@ async fn t221_values_show_the_state_after_every_step_that_changed_it() {
 async fn t221_updates_show_every_task_and_every_question() {
     expect![[r#"
         1 1 / updates a {"a":{"log":["a"]}}
-        2 2 / updates b {"__interrupt__":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}]}
+        2 2 / updates b {"__interrupt__":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}]}
         -- answer
         1 2 / updates b {"b":{"log":["yes"]}}
     "#]].assert_eq(&both_runs(Mode::Updates).await);
@@ -107,24 +107,24 @@ async fn t221_custom_shows_what_nodes_send() {
 #[tokio::test]
 async fn t221_tasks_show_every_start_and_every_result() {
     expect![[r#"
-        1 1 / tasks a {"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]}
-        2 1 / tasks a {"error":null,"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","result":{"log":["a"]}}
-        3 2 / tasks b {"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
-        4 2 / tasks b {"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","result":{}}
+        1 1 / tasks a {"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]}
+        2 1 / tasks a {"error":null,"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","result":{"log":["a"]}}
+        3 2 / tasks b {"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
+        4 2 / tasks b {"error":null,"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}],"name":"b","result":{}}
         -- answer
-        1 2 / tasks b {"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
-        2 2 / tasks b {"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","result":{"log":["yes"]}}
+        1 2 / tasks b {"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]}
+        2 2 / tasks b {"error":null,"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[],"name":"b","result":{"log":["yes"]}}
     "#]].assert_eq(&both_runs(Mode::Tasks).await);
 }
 
 #[tokio::test]
 async fn t221_checkpoints_show_each_one_with_the_tasks_that_are_next() {
     expect![[r#"
-        1 -1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"888efd25-6901-d695-8aa0-7cf47aedbd95","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}}
-        2 0 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}}
-        3 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
+        1 -1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"01bfdcdc-ceaf-417e-32d1-3773f5b1710a","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}}
+        2 0 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}}
+        3 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
         -- answer
-        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
+        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}}
         2 2 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000006","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["a","yes"],"x":1}}
     "#]].assert_eq(&both_runs(Mode::Checkpoints).await);
 }
@@ -132,17 +132,17 @@ async fn t221_checkpoints_show_each_one_with_the_tasks_that_are_next() {
 #[tokio::test]
 async fn t221_debug_shows_checkpoints_and_tasks_with_step_and_time() {
     expect![[r#"
-        1 -1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"888efd25-6901-d695-8aa0-7cf47aedbd95","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}},"step":-1,"timestamp":"1970-01-01T00:00:00.001Z","type":"checkpoint"}
-        2 0 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}},"step":0,"timestamp":"1970-01-01T00:00:00.003Z","type":"checkpoint"}
-        3 1 / debug a {"payload":{"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]},"step":1,"timestamp":"1970-01-01T00:00:00.004Z","type":"task"}
-        4 1 / debug a {"payload":{"error":null,"id":"4a3995a6-d9b2-1acb-01b6-9764e14de959","interrupts":[],"name":"a","result":{"log":["a"]}},"step":1,"timestamp":"1970-01-01T00:00:00.005Z","type":"task_result"}
-        5 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.007Z","type":"checkpoint"}
-        6 2 / debug b {"payload":{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.008Z","type":"task"}
-        7 2 / debug b {"payload":{"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","result":{}},"step":2,"timestamp":"1970-01-01T00:00:00.009Z","type":"task_result"}
+        1 -1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"01bfdcdc-ceaf-417e-32d1-3773f5b1710a","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}},"step":-1,"timestamp":"1970-01-01T00:00:00.001Z","type":"checkpoint"}
+        2 0 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}},"step":0,"timestamp":"1970-01-01T00:00:00.003Z","type":"checkpoint"}
+        3 1 / debug a {"payload":{"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]},"step":1,"timestamp":"1970-01-01T00:00:00.004Z","type":"task"}
+        4 1 / debug a {"payload":{"error":null,"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","result":{"log":["a"]}},"step":1,"timestamp":"1970-01-01T00:00:00.005Z","type":"task_result"}
+        5 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.007Z","type":"checkpoint"}
+        6 2 / debug b {"payload":{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.008Z","type":"task"}
+        7 2 / debug b {"payload":{"error":null,"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}],"name":"b","result":{}},"step":2,"timestamp":"1970-01-01T00:00:00.009Z","type":"task_result"}
         -- answer
-        1 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[{"id":"57b189d8109d1d01fbc434f1aeb04c08","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.010Z","type":"checkpoint"}
-        2 2 / debug b {"payload":{"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.011Z","type":"task"}
-        3 2 / debug b {"payload":{"error":null,"id":"d90391a2-bfa9-d458-d8bc-17ab9fabb958","interrupts":[],"name":"b","result":{"log":["yes"]}},"step":2,"timestamp":"1970-01-01T00:00:00.012Z","type":"task_result"}
+        1 1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["b"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}],"name":"b","state":null}],"values":{"log":["a"],"x":1}},"step":1,"timestamp":"1970-01-01T00:00:00.010Z","type":"checkpoint"}
+        2 2 / debug b {"payload":{"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","input":{"log":["a"],"x":1},"metadata":{},"name":"b","triggers":["branch:to:b"]},"step":2,"timestamp":"1970-01-01T00:00:00.011Z","type":"task"}
+        3 2 / debug b {"payload":{"error":null,"id":"b3b2a57c-8cae-d21c-8a0c-e44954eff9db","interrupts":[],"name":"b","result":{"log":["yes"]}},"step":2,"timestamp":"1970-01-01T00:00:00.012Z","type":"task_result"}
         4 2 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000006","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["a","yes"],"x":1}},"step":2,"timestamp":"1970-01-01T00:00:00.014Z","type":"checkpoint"}
     "#]].assert_eq(&both_runs(Mode::Debug).await);
 }
@@ -185,7 +185,7 @@ async fn t221_tools_show_what_a_node_says_of_its_tools() {
 #[tokio::test]
 async fn t225_messages_come_with_the_facts_of_their_task() {
     expect![[r#"
-        1 1 / messages a [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"a:4a3995a6-d9b2-1acb-01b6-9764e14de959","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"]}]
+        1 1 / messages a [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"a:63507ecb-1a8c-1b26-3690-22ad8254097a","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"]}]
         -- answer
     "#]].assert_eq(&both_runs(Mode::Messages).await);
 }
@@ -319,12 +319,12 @@ async fn t224_what_happened_before_an_error_is_told_before_it() {
     assert!(outcome.is_err());
     let (lines, outcome) = told(lab().run(empty()).stream([Mode::Tasks])).await;
     expect![[r#"
-        1 1 / tasks p {"id":"3c120a5c-a84a-6b61-2ab8-6ebc0c948c0c","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
-        2 1 / tasks p {"error":null,"id":"3c120a5c-a84a-6b61-2ab8-6ebc0c948c0c","interrupts":[],"name":"p","result":{"log":["p"]}}
-        3 2 / tasks bad {"id":"d57dc690-c201-99bd-a098-38c1e2119647","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
-        4 2 / tasks ok {"id":"d03f8836-df8c-7b47-175f-14d8947d8478","input":{"log":["p"]},"metadata":{},"name":"ok","triggers":["branch:to:ok"]}
-        5 2 / tasks bad {"error":{"error":"node","message":"once"},"id":"d57dc690-c201-99bd-a098-38c1e2119647","interrupts":[],"name":"bad","result":{}}
-        6 2 / tasks ok {"error":null,"id":"d03f8836-df8c-7b47-175f-14d8947d8478","interrupts":[],"name":"ok","result":{"log":["ok"]}}
+        1 1 / tasks p {"id":"d64c77d7-eb86-c100-7e8a-de3505c5f11a","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
+        2 1 / tasks p {"error":null,"id":"d64c77d7-eb86-c100-7e8a-de3505c5f11a","interrupts":[],"name":"p","result":{"log":["p"]}}
+        3 2 / tasks bad {"id":"5fdaedbd-bf65-d518-cf84-fd947c93a880","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
+        4 2 / tasks ok {"id":"4dfb222b-0e52-0737-9650-236e48a32e8c","input":{"log":["p"]},"metadata":{},"name":"ok","triggers":["branch:to:ok"]}
+        5 2 / tasks bad {"error":{"error":"node","message":"once"},"id":"5fdaedbd-bf65-d518-cf84-fd947c93a880","interrupts":[],"name":"bad","result":{}}
+        6 2 / tasks ok {"error":null,"id":"4dfb222b-0e52-0737-9650-236e48a32e8c","interrupts":[],"name":"ok","result":{"log":["ok"]}}
     "#]].assert_eq(&lines);
     assert!(outcome.is_err());
     // Who is not to see causes sees the kind alone.
@@ -343,7 +343,7 @@ async fn t224_what_happened_before_an_error_is_told_before_it() {
     let modes = [Mode::Checkpoints, Mode::Updates];
     let (lines, outcome) = told(bench.app.resume().thread("t").stream(modes)).await;
     expect![[r#"
-        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000005","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["bad","ok"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"error":{"error":"node","message":"once"},"id":"d57dc690-c201-99bd-a098-38c1e2119647","interrupts":[],"name":"bad","state":null},{"id":"d03f8836-df8c-7b47-175f-14d8947d8478","interrupts":[],"name":"ok","result":{"log":["ok"]},"state":null}],"values":{"log":["p"]}}
+        1 1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000005","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":1},"next":["bad","ok"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000004","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"error":{"error":"node","message":"once"},"id":"5fdaedbd-bf65-d518-cf84-fd947c93a880","interrupts":[],"name":"bad","state":null},{"id":"4dfb222b-0e52-0737-9650-236e48a32e8c","interrupts":[],"name":"ok","result":{"log":["ok"]},"state":null}],"values":{"log":["p"]}}
         2 2 / updates bad {"bad":{"log":["bad"]}}
         3 2 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000008","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":2},"next":[],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000005","checkpoint_ns":"","thread_id":"t"}},"tasks":[],"values":{"log":["p","bad","ok"]}}
     "#]].assert_eq(&lines);
@@ -464,7 +464,7 @@ async fn t230_questions_are_told_with_one_key_too() {
     let (lines, outcome) = told(run).await;
     expect![[r#"
         1 0 / values - 1
-        2 0 / values - {"__interrupt__":[{"id":"c3762569863b1b6ffca86e2eac7fdefc","response_schema":null,"value":"go on?"}]}
+        2 0 / values - {"__interrupt__":[{"id":"1916b207e0fa364c59aa6cf28144917f","response_schema":null,"value":"go on?"}]}
     "#]].assert_eq(&lines);
     let shown = outcome.unwrap().json().unwrap();
     assert_eq!(shown["__interrupt__"][0]["value"], "go on?");
@@ -481,9 +481,9 @@ async fn t231_several_updates_of_one_task_are_a_list_and_writes() {
         .app();
     let (lines, _) = told(bench.run(empty()).stream([Mode::Updates, Mode::Tasks])).await;
     expect![[r#"
-        1 1 / tasks a {"id":"9eb21387-4822-a92d-d328-560c7a812376","input":{"log":[]},"metadata":{},"name":"a","triggers":["branch:to:a"]}
+        1 1 / tasks a {"id":"eea6cd5e-bd0c-3372-be91-4d60e36be002","input":{"log":[]},"metadata":{},"name":"a","triggers":["branch:to:a"]}
         2 1 / updates a {"a":[{"log":["1"]},{"log":["2"],"x":2}]}
-        3 1 / tasks a {"error":null,"id":"9eb21387-4822-a92d-d328-560c7a812376","interrupts":[],"name":"a","result":{"log":{"$writes":[["1"],["2"]]},"x":2}}
+        3 1 / tasks a {"error":null,"id":"eea6cd5e-bd0c-3372-be91-4d60e36be002","interrupts":[],"name":"a","result":{"log":{"$writes":[["1"],["2"]]},"x":2}}
     "#]].assert_eq(&lines);
 }
 
