@@ -110,6 +110,16 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the same request may succeed a little later.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            // Too Many Requests, and whatever a server says of itself.
+            Self::Status { status } => *status == 429 || *status >= 500,
+            Self::Refused { .. } | Self::TooLarge { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+
     /// The problem that a reader sees for `subject`.
     pub fn into_problem(self, subject: impl Into<String>) -> Problem {
         Problem { subject: subject.into(), reason: self.to_string() }

@@ -30,6 +30,19 @@ pub(super) struct Gathered {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What one step's searches gave.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The pages to read, best first.
+    pub(super) pages: Vec<Url>,
+    /// Searches that failed.
+    pub(super) problems: Vec<Problem>,
+    /// Whether some search was answered, be it without a hit.
+    pub(super) answered: bool,
+    /// Whether a search that failed may be answered next time.
+    pub(super) passing: bool,
+}
+
 /// Reads everything that the outline may be made from.
 pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
     let deps = ctx.deps();
@@ -67,8 +80,9 @@ pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> Node
         let mut queries = vec![request.topic.trim().to_owned()];
         queries.extend(request.must_cover.iter().map(|point| point.trim().to_owned()));
         let left = wanted.max.saturating_sub(gathered.documents.len()).min(pages_left);
-        let pages = search(&ctx, wanted, &queries, left, &mut gathered.problems).await?;
-        fetch_pages(&ctx, wanted, pages, &mut pages_left, &mut gathered).await?;
+        let found = search(&ctx, wanted, &queries, left).await?;
+        gathered.problems.extend(found.problems);
+        fetch_pages(&ctx, wanted, found.pages, &mut pages_left, &mut gathered).await?;
     }
     for document in gathered.documents.split_off(wanted.max.min(gathered.documents.len())) {
         gathered.problems.push(Problem {
@@ -113,19 +127,20 @@ pub(super) async fn search(
     wanted: &Sources,
     queries: &[String],
     pages_max: usize,
-    problems: &mut Vec<Problem>,
-) -> NodeResult<Vec<Url>> {
+) -> NodeResult<Found> {
     /// Damping of reciprocal rank fusion, as published with the method.
     const RANK_OFFSET: f64 = 60.0;
     let deps = ctx.deps();
     if !wanted.search || pages_max == 0 {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
+    let mut found = Found::default();
     let mut pages: Vec<(Url, f64)> = Vec::new();
     for provider in &deps.search {
         for query in queries {
             match provider.search(query, HITS_MAX).await {
                 Ok(hits) => {
+                    found.answered = true;
                     ctx.emit(&json!({
                         "type": "source.found", "provider": provider.name(),
                         "query": query, "hits": hits.len(),
@@ -143,13 +158,16 @@ pub(super) async fn search(
                     }
                 }
                 Err(error) => {
-                    problems.push(error.into_problem(format!("{}: {query}", provider.name())));
+                    found.passing |= error.passes();
+                    let subject = format!("{}: {query}", provider.name());
+                    found.problems.push(error.into_problem(subject));
                 }
             }
         }
     }
     pages.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.as_str().cmp(b.0.as_str())));
-    Ok(pages.into_iter().map(|(url, _)| url).take(pages_max).collect())
+    found.pages = pages.into_iter().map(|(url, _)| url).take(pages_max).collect();
+    Ok(found)
 }
 
 /// Reads pages, several at once, and keeps them in the order given.

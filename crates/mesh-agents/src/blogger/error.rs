@@ -22,6 +22,12 @@ pub enum BlogError {
         /// What was tried.
         problems: Vec<crate::source::Problem>,
     },
+    /// Not one search of a section was answered.
+    #[error("no search was answered: {}", reasons(.problems))]
+    NoSearch {
+        /// What was tried.
+        problems: Vec<crate::source::Problem>,
+    },
     /// The outline has no sections.
     #[error("the outline has no sections: there is nothing to write")]
     EmptyPlan,
@@ -65,6 +71,8 @@ pub enum BlogError {
     Panicked(#[source] tokio::task::JoinError),
 }
 
+/// The code of [`BlogError::NoSearch`].
+pub(super) const NO_SEARCH: &str = "no_search";
 /// Problems that are named in an error.
 const REASONS_SHOWN: usize = 5;
 
@@ -84,6 +92,7 @@ impl BlogError {
             Self::Request(_) => Some("invalid_request"),
             Self::NoModel => Some("no_model"),
             Self::NoSources { .. } => Some("no_sources"),
+            Self::NoSearch { .. } => Some(NO_SEARCH),
             Self::EmptyPlan => Some("empty_plan"),
             Self::Extract(error) => Some(error.code()),
             Self::Model { .. } | Self::Answer { .. } => Some("model_failed"),

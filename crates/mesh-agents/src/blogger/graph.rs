@@ -8,7 +8,9 @@
 
 use std::fmt::Write;
 
-use mesh_graph::{Arg, CompileError, Compiled, Ctx, END, Graph, NodeResult, Route, START, View};
+use mesh_graph::{
+    Arg, CompileError, Compiled, Ctx, END, Graph, NodeResult, Retry, Route, START, Then, View,
+};
 use serde_json::json;
 
 use super::{
@@ -102,7 +104,11 @@ fn build(reviewed: bool) -> Result<Compiled<Blog, Blogger>, CompileError> {
 fn research_graph() -> Result<Compiled<Research, Blogger>, CompileError> {
     let mut graph = Graph::<Research, Blogger>::new("build_section_with_web_research");
     let queries = graph.node("generate_queries", research::generate_queries).id();
-    let search = graph.node("search_web", research::search_web).id();
+    let search = graph
+        .node("search_web", research::search_web)
+        .retry(Retry::default())
+        .on_error(research::search_failed, Then::Follow)
+        .id();
     let fetch = graph.node("fetch", research::fetch).id();
     let select = graph.node("select_passages", research::select_passages).id();
     let write = graph.node("write_section", research::write_section).id();

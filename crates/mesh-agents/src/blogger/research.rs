@@ -1,7 +1,7 @@
 //! The nodes that research and write one section.
 
-use mesh_graph::{Ctx, NodeResult, View};
-use mesh_model::{ChatRequest, Message, Problem, structured_with};
+use mesh_graph::{Caught, Ctx, NodeError, NodeResult, Retryable, View};
+use mesh_model::{ChatRequest, Message, structured_with};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,12 +9,12 @@ use serde_json::json;
 use super::{
     collect::{self, Gathered},
     deps::{Blogger, blocking},
-    error::{BlogError, fail},
+    error::{BlogError, NO_SEARCH, fail},
     extract, extractive, prompts,
     state::{Generation, Passage, Research, ResearchUpdate, Source},
     writer,
 };
-use crate::tokens::Tokens;
+use crate::{source::Problem, tokens::Tokens};
 
 /// Tokens of passages that one section is written from, estimated.
 const PASSAGE_TOKENS_MAX: usize = 3_000;
@@ -64,7 +64,7 @@ pub(super) async fn generate_queries(
             if answer.queries.iter().any(|query| !query.trim().is_empty()) {
                 return Vec::new();
             }
-            vec![Problem::new("/queries", "must hold at least one query")]
+            vec![mesh_model::Problem::new("/queries", "must hold at least one query")]
         },
         tokens.observer(),
     );
@@ -86,7 +86,8 @@ pub(super) async fn generate_queries(
     Ok(Research::update().queries(queries))
 }
 
-/// Searches, and chooses the pages to read.
+/// Searches, and chooses the pages to read. A search that failed is a problem beside the others;
+/// when none was answered, the node failed, so that it is tried again.
 pub(super) async fn search_web(
     research: View<Research>,
     ctx: Ctx<Blogger>,
@@ -94,14 +95,31 @@ pub(super) async fn search_web(
     if research.queries.is_empty() {
         return Ok(Research::update());
     }
-    let mut problems = Vec::new();
     let wanted = &research.job.request.sources;
-    let pages =
-        collect::search(&ctx, wanted, &research.queries, PAGES_PER_SECTION, &mut problems).await?;
+    let found = collect::search(&ctx, wanted, &research.queries, PAGES_PER_SECTION).await?;
+    if !found.answered && !found.problems.is_empty() {
+        let again = if found.passing { Retryable::Yes } else { Retryable::No };
+        return Err(fail(BlogError::NoSearch { problems: found.problems }).retryable(again));
+    }
     let known =
         |url: &url::Url| research.job.sources.iter().any(|source| source.location == url.as_str());
-    let pages = pages.into_iter().filter(|url| !known(url)).collect();
-    Ok(Research::update().pages(pages).extend_problems(problems))
+    let pages = found.pages.into_iter().filter(|url| !known(url)).collect();
+    Ok(Research::update().pages(pages).extend_problems(found.problems))
+}
+
+/// Notes that no search was answered, attempt after attempt: the section is written from what was
+/// read before, and the post says so. Other errors stay errors.
+pub(super) async fn search_failed(
+    research: View<Research>,
+    caught: Caught,
+    _: Ctx<Blogger>,
+) -> NodeResult<ResearchUpdate> {
+    let failure = caught.failure;
+    if failure.code.as_deref() != Some(NO_SEARCH) {
+        return Err(NodeError::msg(failure.message));
+    }
+    let subject = format!("searches for {}", research.job.section.name);
+    Ok(Research::update().push_problems(Problem { subject, reason: failure.message }))
 }
 
 /// Reads the chosen pages.

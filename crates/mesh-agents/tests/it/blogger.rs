@@ -1,6 +1,10 @@
 //! The blog graph, end to end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use mesh_agents::{
@@ -354,7 +358,7 @@ async fn t277_tokens_of_a_section_carry_its_place_on_the_messages_stream() {
     let app = app(writing(&[("Queens", true), ("End", false)], executor()));
     let run = app.run(Blog::update().request(Request::on("Life of bees")));
     let mut run = run.stream([Mode::Messages]).subgraphs().start().unwrap();
-    let mut by_node = std::collections::BTreeMap::<String, String>::new();
+    let mut by_node = BTreeMap::<String, String>::new();
     while let Some(event) = run.next().await {
         let data = event.data();
         let [chunk, facts] = &data.as_array().unwrap()[..] else { panic!("a pair") };
@@ -393,6 +397,63 @@ async fn a_writer_that_cannot_keep_to_the_form_is_taken_as_it_is() {
         .unwrap();
     assert_eq!(headings(&post), ["Queens"]);
     assert!(post.contains("A queen lays eggs. *(no source)*"), "{post}");
+}
+
+/// A search that is down for good for one section, has a bad moment for another, and finds
+/// nothing.
+#[derive(Default)]
+struct Shaky(Mutex<BTreeMap<String, usize>>);
+
+#[async_trait]
+impl Search for Shaky {
+    fn name(&self) -> &'static str {
+        "shaky"
+    }
+
+    async fn search(&self, query: &str, _: usize) -> Result<Vec<SearchHit>, SourceError> {
+        let mut asked = self.0.lock().unwrap();
+        let times = asked.entry(query.to_owned()).or_default();
+        *times += 1;
+        match query {
+            "all about Honey" => Err(SourceError::Status { status: 503 }),
+            "all about Swarms" if *times == 1 => {
+                Err(SourceError::Unreachable { reason: "a bad moment".to_owned() })
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t275_a_section_whose_search_stays_down_is_written_with_a_note() {
+    let planned = [("Queens", true), ("Honey", true), ("Swarms", true), ("End", false)];
+    let planner = ScriptedModel::answering("planner", move |request| {
+        if request.response_schema.as_ref().is_some_and(|schema| schema.name == "blog_plan") {
+            return plan(&planned);
+        }
+        let prompt = prompt(request);
+        let section = prompt.split("\nSection: ").nth(1).unwrap().lines().next().unwrap();
+        ScriptedReply::json(&json!({"queries": [format!("all about {section}")]}))
+    });
+    let search = Arc::new(Shaky::default());
+    let blogger = Blogger::new(library(), Arc::new(MemoryShelf::default()))
+        .models(Models { planner: role(planner), executor: role(executor()) })
+        .collection(library())
+        .search(search.clone());
+    let (events, post) = post(&app(blogger), Request::on("Life of bees")).await;
+    let post = post.unwrap();
+    assert_eq!(headings(&post)[..4], ["Queens", "Honey", "Swarms", "End"]);
+    assert!(post.contains("A fact on Honey.[^"), "written from what was read before: {post}");
+    let note = "- searches for Honey: no search was answered: shaky: all about Honey: answered \
+                with status 503\n";
+    assert!(post.contains(note), "{post}");
+    assert!(!post.contains("searches for Swarms") && !post.contains("a bad moment"), "{post}");
+    let asked = ["Queens", "Honey", "Swarms"].map(|name| format!("all about {name}"));
+    let asked = asked.map(|query| search.0.lock().unwrap()[&query]);
+    assert_eq!(asked, [1, 3, 2], "attempts of each section's search");
+    let sections = nodes(&events);
+    let sections = sections.iter().filter(|node| *node == "build_section_with_web_research");
+    assert_eq!(sections.count(), 3);
 }
 
 #[tokio::test]
