@@ -449,6 +449,24 @@ async fn t129_several_questions_can_be_pending_at_once() {
     let answers = [(id(&asked[0]), json!("1")), (id(&asked[1]), json!("2"))];
     assert_eq!(log(&bench.answer_by_id(answers).await.unwrap()), ["1", "2"]);
     assert_eq!(bench.trace.runs("a"), 2);
+
+    // So they are when two futures of one node ask, each under its key.
+    let bench = Lab::new("S -> a")
+        .with("a", |_, ctx| async move {
+            let ask = async |key: &str| {
+                tokio::task::yield_now().await;
+                ctx.interrupt::<Json>(key, key)
+            };
+            let (one, two) = tokio::join!(ask("one"), ask("two"));
+            Ok(S::update().extend_log([text(&one?), text(&two?)]))
+        })
+        .app();
+    let asked = bench.invoke(empty()).await.interrupts;
+    let of = |key: &str| id(asked.iter().find(|one| one.value == key).unwrap());
+    assert_eq!(asked.len(), 2);
+    let answers = [(of("two"), json!("2")), (of("one"), json!("1"))];
+    assert_eq!(log(&bench.answer_by_id(answers).await.unwrap()), ["1", "2"]);
+    assert_eq!(bench.trace.runs("a"), 2);
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ async fn a_hidden_node_is_shown_in_no_stream_but_its_questions_are() {
 }
 
 #[tokio::test]
-async fn t227_what_a_child_says_is_shown_once() {
+async fn what_a_child_says_is_shown_once() {
     let child = {
         let mut graph = Graph::<Talk>::new("child");
         graph.node("speak", |_: View<Talk>, ctx: Ctx| async move {

@@ -6,13 +6,13 @@ use std::{
 };
 
 use mesh_graph::{
-    Arg, CheckpointId, Control, Ctx, Graph, Mistake, NodeError, NodeOptions, Observer, Pause,
+    Arg, CheckpointId, Control, Ctx, Graph, Mistake, Mode, NodeError, NodeOptions, Observer, Pause,
     Retry, START, Send, SiblingPolicy, Status, View,
 };
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::kit::{Bench, Deps, Lab, S, appends, asks, at, empty, log};
+use crate::kit::{Bench, Deps, Lab, S, appends, asks, at, empty, events, log};
 
 /// What an observer was told: the call, the checkpoint, the namespace, the questions.
 type Told = (&'static str, Option<CheckpointId>, Vec<String>, Vec<serde_json::Value>);
@@ -105,7 +105,9 @@ async fn t208_a_drained_run_stops_before_its_next_superstep() {
             Ok(S::update().push_log("a"))
         })
         .app();
-    let outcome = bench.invoke(empty()).await;
+    let (told, outcome) = events(bench.run(empty()), Mode::Lifecycle).await;
+    let outcome = outcome.unwrap();
+    assert_eq!(told.last().unwrap()["event"], "drained");
     assert_eq!(outcome.status, Status::Drained);
     assert_eq!(outcome.drained.as_deref(), Some("the server stops"));
     assert_eq!((log(&outcome), bench.next().await), (vec!["a".into()], vec!["b".into()]));
@@ -263,8 +265,7 @@ async fn a_task_that_backs_off_holds_no_slot() {
         )
         .app();
     let begun = Instant::now();
-    let mut handle =
-        bench.run(empty()).max_concurrency(1).stream([mesh_graph::Mode::Updates]).start().unwrap();
+    let mut handle = bench.run(empty()).max_concurrency(1).stream([Mode::Updates]).start().unwrap();
     let first = handle.next().await.unwrap();
     assert_eq!((first.node(), begun.elapsed()), (Some("ok"), Duration::ZERO));
     assert_eq!(log(&handle.finish().await.unwrap()), ["bad", "ok"]);

@@ -70,7 +70,7 @@ async fn t201_a_handler_runs_after_the_retries_and_says_where_to_go() {
 }
 
 #[tokio::test]
-async fn t202_a_handler_without_a_goto_ends_its_branch_unless_it_says_what_follows() {
+async fn a_handler_without_a_goto_ends_its_branch_unless_it_says_what_follows() {
     for (then, expected) in [
         (Then::End, vec!["bad: attempt 1"]),
         (Then::Follow, vec!["bad: attempt 1", "b", "j"]),

@@ -371,7 +371,13 @@ fn timed_out(error: &Error) -> TimeoutKind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t199_a_node_that_takes_too_long_times_out() {
+async fn t199_attempts_pauses_and_supersteps_have_limits_of_time() {
+    a_node_that_takes_too_long_times_out().await;
+    a_node_without_progress_times_out().await;
+    a_superstep_that_takes_too_long_keeps_what_had_finished().await;
+}
+
+async fn a_node_that_takes_too_long_times_out() {
     let bench =
         Lab::new("S -> a").with_options("a", sleeps(ms(900), 9), |a| a.timeout(ms(500))).app();
     let begun = Instant::now();
@@ -426,8 +432,7 @@ fn busy(
         .app()
 }
 
-#[tokio::test(start_paused = true)]
-async fn t199_a_node_without_progress_times_out() {
+async fn a_node_without_progress_times_out() {
     let idle = Timeout::idle(ms(500));
     let nothing = busy(|_| Box::pin(async { Ok(()) }), idle);
     let begun = Instant::now();
@@ -453,8 +458,7 @@ async fn t199_a_node_without_progress_times_out() {
     assert_eq!(timed_out(&error), TimeoutKind::Idle);
 }
 
-#[tokio::test(start_paused = true)]
-async fn t199_a_superstep_that_takes_too_long_keeps_what_had_finished() {
+async fn a_superstep_that_takes_too_long_keeps_what_had_finished() {
     let bench = Lab::new("S -> ok, slow")
         .with("slow", |_, ctx| async move {
             if ctx.deps().runs("slow") == 1 {

@@ -74,7 +74,19 @@ async fn both_runs(mode: Mode) -> String {
 }
 
 #[tokio::test]
-async fn t221_values_show_the_state_after_every_step_that_changed_it() {
+async fn t221_each_stream_alone_shows_its_part_before_and_after_an_answer() {
+    values_show_the_state_after_every_step_that_changed_it().await;
+    updates_show_every_task_and_every_question().await;
+    custom_shows_what_nodes_send().await;
+    tasks_show_every_start_and_every_result().await;
+    checkpoints_show_each_one_with_the_tasks_that_are_next().await;
+    debug_shows_checkpoints_and_tasks_with_step_and_time().await;
+    lifecycle_shows_begin_and_end().await;
+    tools_show_what_a_node_says_of_its_tools().await;
+    messages_come_with_the_facts_of_their_task().await;
+}
+
+async fn values_show_the_state_after_every_step_that_changed_it() {
     expect![[r#"
         1 0 / values - {"log":[],"x":1}
         2 1 / values - {"log":["a"],"x":1}
@@ -85,8 +97,7 @@ async fn t221_values_show_the_state_after_every_step_that_changed_it() {
     "#]].assert_eq(&both_runs(Mode::Values).await);
 }
 
-#[tokio::test]
-async fn t221_updates_show_every_task_and_every_question() {
+async fn updates_show_every_task_and_every_question() {
     expect![[r#"
         1 1 / updates a {"a":{"log":["a"]}}
         2 2 / updates b {"__interrupt__":[{"id":"764ce73bf83f182ba35c32c9e9cf9e88","response_schema":null,"value":"go on?"}]}
@@ -95,8 +106,7 @@ async fn t221_updates_show_every_task_and_every_question() {
     "#]].assert_eq(&both_runs(Mode::Updates).await);
 }
 
-#[tokio::test]
-async fn t221_custom_shows_what_nodes_send() {
+async fn custom_shows_what_nodes_send() {
     expect![[r#"
         1 1 / custom a {"progress":0.5}
         -- answer
@@ -104,8 +114,7 @@ async fn t221_custom_shows_what_nodes_send() {
     .assert_eq(&both_runs(Mode::Custom).await);
 }
 
-#[tokio::test]
-async fn t221_tasks_show_every_start_and_every_result() {
+async fn tasks_show_every_start_and_every_result() {
     expect![[r#"
         1 1 / tasks a {"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","input":{"log":[],"x":1},"metadata":{},"name":"a","triggers":["branch:to:a"]}
         2 1 / tasks a {"error":null,"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","result":{"log":["a"]}}
@@ -117,8 +126,7 @@ async fn t221_tasks_show_every_start_and_every_result() {
     "#]].assert_eq(&both_runs(Mode::Tasks).await);
 }
 
-#[tokio::test]
-async fn t221_checkpoints_show_each_one_with_the_tasks_that_are_next() {
+async fn checkpoints_show_each_one_with_the_tasks_that_are_next() {
     expect![[r#"
         1 -1 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"01bfdcdc-ceaf-417e-32d1-3773f5b1710a","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}}
         2 0 / checkpoints - {"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}}
@@ -129,8 +137,7 @@ async fn t221_checkpoints_show_each_one_with_the_tasks_that_are_next() {
     "#]].assert_eq(&both_runs(Mode::Checkpoints).await);
 }
 
-#[tokio::test]
-async fn t221_debug_shows_checkpoints_and_tasks_with_step_and_time() {
+async fn debug_shows_checkpoints_and_tasks_with_step_and_time() {
     expect![[r#"
         1 -1 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"input","step":-1},"next":["__start__"],"parent_config":null,"tasks":[{"id":"01bfdcdc-ceaf-417e-32d1-3773f5b1710a","interrupts":[],"name":"__start__","state":null}],"values":{"log":[]}},"step":-1,"timestamp":"1970-01-01T00:00:00.001Z","type":"checkpoint"}
         2 0 / debug - {"payload":{"config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000003","checkpoint_ns":"","thread_id":"t"}},"metadata":{"parents":{},"source":"loop","step":0},"next":["a"],"parent_config":{"configurable":{"checkpoint_id":"00000000-0000-0000-0000-000000000002","checkpoint_ns":"","thread_id":"t"}},"tasks":[{"id":"63507ecb-1a8c-1b26-3690-22ad8254097a","interrupts":[],"name":"a","state":null}],"values":{"log":[],"x":1}},"step":0,"timestamp":"1970-01-01T00:00:00.003Z","type":"checkpoint"}
@@ -147,8 +154,7 @@ async fn t221_debug_shows_checkpoints_and_tasks_with_step_and_time() {
     "#]].assert_eq(&both_runs(Mode::Debug).await);
 }
 
-#[tokio::test]
-async fn t221_lifecycle_shows_begin_and_end() {
+async fn lifecycle_shows_begin_and_end() {
     expect![[r#"
         1 -2 / lifecycle - {"event":"started","graph_name":"lab","namespace":[]}
         2 1 / lifecycle - {"event":"interrupted","graph_name":"lab","namespace":[]}
@@ -159,8 +165,7 @@ async fn t221_lifecycle_shows_begin_and_end() {
     .assert_eq(&both_runs(Mode::Lifecycle).await);
 }
 
-#[tokio::test]
-async fn t221_tools_show_what_a_node_says_of_its_tools() {
+async fn tools_show_what_a_node_says_of_its_tools() {
     let bench = Lab::new("S -> a")
         .with("a", |_, ctx| async move {
             let (input, output) = (json!({"q": "x"}), json!({"type": "tool", "content": "y"}));
@@ -182,8 +187,7 @@ async fn t221_tools_show_what_a_node_says_of_its_tools() {
     "#]].assert_eq(&lines);
 }
 
-#[tokio::test]
-async fn t225_messages_come_with_the_facts_of_their_task() {
+async fn messages_come_with_the_facts_of_their_task() {
     expect![[r#"
         1 1 / messages a [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"a:63507ecb-1a8c-1b26-3690-22ad8254097a","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"]}]
         -- answer
@@ -191,7 +195,13 @@ async fn t225_messages_come_with_the_facts_of_their_task() {
 }
 
 #[tokio::test]
-async fn t222_several_modes_share_one_numbered_stream() {
+async fn t222_items_of_one_stream_or_several_are_framed_as_asked_for() {
+    several_modes_share_one_numbered_stream().await;
+    items_are_framed_as_clients_of_both_versions_expect().await;
+    invoke_gives_the_value_or_the_list_of_items().await;
+}
+
+async fn several_modes_share_one_numbered_stream() {
     let bench = talkative();
     let run = bench.run(S::update().x(Some(1))).stream(Mode::ALL);
     let (lines, _) = told(run).await;
@@ -227,8 +237,7 @@ async fn t222_several_modes_share_one_numbered_stream() {
     .assert_eq(&order.join("\n"));
 }
 
-#[tokio::test]
-async fn t222_items_are_framed_as_clients_of_both_versions_expect() {
+async fn items_are_framed_as_clients_of_both_versions_expect() {
     let lab = || {
         let bench = with_child();
         bench.run(empty()).stream([Mode::Updates, Mode::Values])
@@ -265,8 +274,7 @@ async fn t222_items_are_framed_as_clients_of_both_versions_expect() {
     }
 }
 
-#[tokio::test]
-async fn t222_invoke_gives_the_value_or_the_list_of_items() {
+async fn invoke_gives_the_value_or_the_list_of_items() {
     let v1 = Framing::V1 { list: false, subgraphs: false };
     let run = || talkative().run(S::update().x(Some(1)));
     let value = run().invoke_as(v1).await.unwrap();
@@ -300,33 +308,76 @@ async fn t223_an_unknown_mode_is_named() {
     }
 }
 
+/// `p`, which says something on every stream, before `ok` and `bad`, which fails once.
+fn fails_late() -> Bench {
+    Lab::new("S -> p; p -> ok, bad")
+        .with("p", |_, ctx| async move {
+            ctx.emit("said").await?;
+            ctx.message(&json!({"type": "ai", "content": "Hel"}), &Map::new()).await?;
+            let (tool_call_id, delta) = ("tc-1", &json!("y"));
+            ctx.tool(ToolEvent::OutputDelta { tool_call_id, delta }).await?;
+            Ok(S::update().push_log("p"))
+        })
+        .with("bad", fails_once())
+        .app()
+}
+
 #[tokio::test]
-async fn t224_what_happened_before_an_error_is_told_before_it() {
-    let lab = || Lab::new("S -> p; p -> ok, bad").with("bad", fails_once()).app();
-    let (lines, outcome) = told(lab().run(empty()).stream([Mode::Updates])).await;
-    expect![[r#"
-        1 1 / updates p {"p":{"log":["p"]}}
-        2 2 / updates ok {"ok":{"log":["ok"]}}
-    "#]]
-    .assert_eq(&lines);
-    assert_eq!(outcome.unwrap_err().to_string(), "node `bad` failed: once");
-    let (lines, outcome) = told(lab().run(empty()).stream([Mode::Values])).await;
+async fn t224_what_happened_before_an_error_is_told_before_it_in_every_stream() {
+    let mut all = String::new();
+    for mode in Mode::ALL {
+        let run = fails_late().run(empty()).run_id("r").stream([mode]);
+        let (lines, outcome) = told(run).await;
+        // What a checkpoint looks like stands above; what it waits for is enough here.
+        let seen: Vec<String> = match mode {
+            Mode::Checkpoints | Mode::Debug => lines
+                .lines()
+                .map(|line| {
+                    let data: Json =
+                        serde_json::from_str(line.splitn(6, ' ').nth(5).unwrap()).unwrap();
+                    let kind = data.get("type").map_or("", |kind| kind.as_str().unwrap());
+                    let payload = data.get("payload").unwrap_or(&data);
+                    let part = ["next", "error", "input"].map(|key| payload.get(key));
+                    let shown = part.into_iter().flatten().next().unwrap();
+                    let head: Vec<&str> = line.split(' ').take(5).collect();
+                    format!("{} {kind} {}", head.join(" "), sorted(shown)).replace("  ", " ")
+                })
+                .collect(),
+            _ => lines.lines().map(str::to_owned).collect(),
+        };
+        writeln!(all, "{}", seen.join("\n")).unwrap();
+        assert_eq!(outcome.unwrap_err().to_string(), "node `bad` failed: once");
+    }
     expect![[r#"
         1 0 / values - {"log":[]}
         2 1 / values - {"log":["p"]}
-    "#]]
-    .assert_eq(&lines);
-    assert!(outcome.is_err());
-    let (lines, outcome) = told(lab().run(empty()).stream([Mode::Tasks])).await;
-    expect![[r#"
-        1 1 / tasks p {"id":"d64c77d7-eb86-c100-7e8a-de3505c5f11a","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
-        2 1 / tasks p {"error":null,"id":"d64c77d7-eb86-c100-7e8a-de3505c5f11a","interrupts":[],"name":"p","result":{"log":["p"]}}
-        3 2 / tasks bad {"id":"5fdaedbd-bf65-d518-cf84-fd947c93a880","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
-        4 2 / tasks ok {"id":"4dfb222b-0e52-0737-9650-236e48a32e8c","input":{"log":["p"]},"metadata":{},"name":"ok","triggers":["branch:to:ok"]}
-        5 2 / tasks bad {"error":{"error":"node","message":"once"},"id":"5fdaedbd-bf65-d518-cf84-fd947c93a880","interrupts":[],"name":"bad","result":{}}
-        6 2 / tasks ok {"error":null,"id":"4dfb222b-0e52-0737-9650-236e48a32e8c","interrupts":[],"name":"ok","result":{"log":["ok"]}}
-    "#]].assert_eq(&lines);
-    assert!(outcome.is_err());
+        1 1 / updates p {"p":{"log":["p"]}}
+        2 2 / updates ok {"ok":{"log":["ok"]}}
+        1 1 / custom p "said"
+        1 1 / messages p [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"p:ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","langgraph_node":"p","langgraph_path":["__pregel_pull","p"],"langgraph_step":1,"langgraph_triggers":["branch:to:p"],"run_id":"r"}]
+        1 1 / tasks p {"id":"ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
+        2 1 / tasks p {"error":null,"id":"ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","interrupts":[],"name":"p","result":{"log":["p"]}}
+        3 2 / tasks bad {"id":"453aaefe-ec0e-c8cb-2c42-8dadb69260d0","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
+        4 2 / tasks ok {"id":"db0931b6-0bc9-6133-a436-0fd4e68a04c9","input":{"log":["p"]},"metadata":{},"name":"ok","triggers":["branch:to:ok"]}
+        5 2 / tasks bad {"error":{"error":"node","message":"once"},"id":"453aaefe-ec0e-c8cb-2c42-8dadb69260d0","interrupts":[],"name":"bad","result":{}}
+        6 2 / tasks ok {"error":null,"id":"db0931b6-0bc9-6133-a436-0fd4e68a04c9","interrupts":[],"name":"ok","result":{"log":["ok"]}}
+        1 -1 / checkpoints - ["__start__"]
+        2 0 / checkpoints - ["p"]
+        3 1 / checkpoints - ["bad","ok"]
+        1 -1 / debug - checkpoint ["__start__"]
+        2 0 / debug - checkpoint ["p"]
+        3 1 / debug p task {"log":[]}
+        4 1 / debug p task_result null
+        5 1 / debug - checkpoint ["bad","ok"]
+        6 2 / debug bad task {"log":["p"]}
+        7 2 / debug ok task {"log":["p"]}
+        8 2 / debug bad task_result {"error":"node","message":"once"}
+        9 2 / debug ok task_result null
+        1 -2 / lifecycle - {"event":"started","graph_name":"lab","namespace":[]}
+        2 1 / lifecycle - {"error":"node `bad` failed: once","event":"failed","graph_name":"lab","namespace":[]}
+        1 1 / tools p {"delta":"y","event":"tool-output-delta","tool_call_id":"tc-1"}
+    "#]].assert_eq(&all);
+    let lab = fails_late;
     // Who is not to see causes sees the kind alone.
     let mut handle = lab().run(empty()).stream([Mode::Tasks, Mode::Lifecycle]).start().unwrap();
     let mut public = Vec::new();
@@ -365,8 +416,73 @@ fn with_child() -> Bench {
     Bench::new(&graph.compile().unwrap())
 }
 
+/// A graph that says something on its own streams, and a parent that mounts or calls it.
+fn heard_through(called: bool) -> Bench {
+    let child = Lab::new("S -> c")
+        .with("c", |_, ctx| async move {
+            ctx.emit("from the child").await?;
+            ctx.message(&json!({"type": "AIMessageChunk", "content": "Hel"}), &Map::new()).await?;
+            Ok(S::update().push_log("c"))
+        })
+        .compile();
+    if called {
+        return Lab::new("S -> sub")
+            .with("sub", move |_, ctx| {
+                let child = child.clone();
+                async move {
+                    ctx.emit("from the parent").await?;
+                    let done = ctx.call(&child, S::update()).await?;
+                    Ok(S::update().extend_log(done.log.iter().cloned()))
+                }
+            })
+            .app();
+    }
+    let mut graph = Graph::<S, Deps>::new("parent");
+    graph.mount("sub", &child, |_| S::update(), |c| S::update().extend_log(c.log.iter().cloned()));
+    graph.edge(START, "sub");
+    Bench::new(&graph.compile().unwrap())
+}
+
 #[tokio::test]
 async fn t227_children_are_heard_only_when_asked_for() {
+    let modes = [Mode::Updates, Mode::Custom, Mode::Messages];
+    let mut all = String::new();
+    for (called, subgraphs) in [(false, false), (false, true), (true, false), (true, true)] {
+        let run = heard_through(called).run(empty()).stream(modes);
+        let mut handle = if subgraphs { run.subgraphs() } else { run }.start().unwrap();
+        writeln!(all, "called: {called}, subgraphs: {subgraphs}").unwrap();
+        while let Some(event) = handle.next().await {
+            let ns: Vec<&str> = event.ns.iter().map(|l| l.split(':').next().unwrap()).collect();
+            let data = event.data();
+            let data = data.get(0).filter(|_| event.mode == Mode::Messages).unwrap_or(&data);
+            let (mode, node) = (event.mode.name(), event.node().unwrap());
+            writeln!(all, "  [{}] {mode} {node} {}", ns.join("|"), sorted(data)).unwrap();
+        }
+        handle.finish().await.unwrap();
+    }
+    expect![[r#"
+        called: false, subgraphs: false
+          [] updates sub {"sub":{"log":["c"]}}
+        called: false, subgraphs: true
+          [sub] custom c "from the child"
+          [sub] messages c {"content":"Hel","type":"AIMessageChunk"}
+          [sub] updates c {"c":{"log":["c"]}}
+          [] updates sub {"sub":{"log":["c"]}}
+        called: true, subgraphs: false
+          [] custom sub "from the parent"
+          [] updates sub {"sub":{"log":["c"]}}
+        called: true, subgraphs: true
+          [] custom sub "from the parent"
+          [sub] custom c "from the child"
+          [sub] messages c {"content":"Hel","type":"AIMessageChunk"}
+          [sub] updates c {"c":{"log":["c"]}}
+          [] updates sub {"sub":{"log":["c"]}}
+    "#]]
+    .assert_eq(&all);
+}
+
+#[tokio::test]
+async fn a_childs_question_is_told_at_every_level_that_is_heard() {
     let modes = [Mode::Updates, Mode::Custom];
     for subgraphs in [false, true] {
         let bench = with_child();
@@ -458,7 +574,7 @@ async fn t230_output_keys_cut_values_updates_and_the_result() {
 }
 
 #[tokio::test]
-async fn t230_questions_are_told_with_one_key_too() {
+async fn questions_are_told_with_one_key_too() {
     let bench = || Lab::new("S -> b").with("b", asks("q", json!("go on?"))).app();
     let run = bench().run(S::update().x(Some(1))).output_keys("x").stream([Mode::Values]);
     let (lines, outcome) = told(run).await;
@@ -604,7 +720,7 @@ async fn t235_a_slow_reader_holds_the_run_back_and_gets_everything() {
 }
 
 #[tokio::test]
-async fn t235_tokens_of_one_message_may_be_merged_instead_and_nothing_is_lost() {
+async fn tokens_of_one_message_may_be_merged_instead_and_nothing_is_lost() {
     const TOKENS: usize = 10_000;
     static FINISHED: AtomicUsize = AtomicUsize::new(0);
     let bench = Lab::new("S -> a; a -> b")

@@ -8,7 +8,7 @@ use std::{
 
 use mesh_graph::{
     App, Breakpoints, Command, Compiled, Ctx, Error, FailureKind, Goto, Graph, JsonStep, JsonView,
-    Key, Keys, MemoryCheckpointer, Mistake, Mode, NodeResult, Resume, START, Send, Untyped,
+    Key, Keys, MemoryCheckpointer, Mistake, Mode, NodeResult, Patch, Resume, START, Send, Untyped,
     channel::Managed, env::CountingEnv,
 };
 use serde_json::{Value as Json, json};
@@ -76,6 +76,34 @@ async fn t041_what_is_no_object_is_no_update() {
         assert_eq!(error.failure_kind(), Some(&FailureKind::InvalidUpdate), "{shown}: {error}");
         assert_eq!(app.state("t").await.unwrap().next, ["a"], "{shown}");
     }
+}
+
+#[tokio::test]
+async fn t035_nobody_can_write_to_a_join_and_the_thread_stays_readable() {
+    let mut graph = Graph::<Untyped>::untyped("joined", keys());
+    graph.node_json("a", |_, _: Ctx| async { Ok(json!({"log": ["a"]})) });
+    graph.node_json("b", |_, _: Ctx| async {
+        // A join is no channel, so nothing can be made to arrive at it.
+        Ok(json!({"join:a+b:j": "c"}))
+    });
+    graph.node_json("j", |_, _: Ctx| async { Ok(json!({"log": ["j"]})) });
+    graph.edge(START, "a").edge(START, "b").join(["a", "b"], "j");
+    let app = ready(&graph.compile().unwrap());
+    let error = state_after(&app, json!({})).await.unwrap_err();
+    let unknown = FailureKind::UnknownKey { key: "join:a+b:j".into() };
+    assert_eq!(error.failure_kind(), Some(&unknown));
+    let state = app.state("t").await.unwrap();
+    assert_eq!(
+        (&state.next[..], state.json().unwrap()),
+        (&["b".to_owned()][..], json!({"log": ["a"]}))
+    );
+    // Nor from outside.
+    let patch = Patch::values(json!({"join:a+b:j": ["a", "c"]})).as_node("b");
+    let error = app.update_state("t", patch).await.unwrap_err();
+    assert_eq!(error.failure_kind(), Some(&unknown));
+    app.update_state("t", Patch::values(json!({"log": ["b"]})).as_node("b")).await.unwrap();
+    let outcome = app.resume().thread("t").invoke().await.unwrap();
+    assert_eq!(outcome.json().unwrap(), json!({"log": ["a", "b", "j"]}));
 }
 
 type Form = Box<dyn Fn() -> JsonStep + std::marker::Send + Sync>;
@@ -461,7 +489,7 @@ async fn an_input_may_be_lenient() {
         assert!(state_after(&app, wrong).await.is_err());
     }
     // Nodes are not lenient, and neither is a state update.
-    let patch = mesh_graph::Patch::values(json!({"zzz": 1}));
+    let patch = Patch::values(json!({"zzz": 1}));
     assert!(app.update_state("t", patch).await.is_err());
 }
 

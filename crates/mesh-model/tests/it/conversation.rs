@@ -33,7 +33,12 @@ fn read(wire: Value) -> Messages {
 }
 
 #[test]
-fn t033_updates_replace_append_and_remove_by_id() {
+fn t033_updates_of_a_message_list_go_by_id_and_come_in_every_form() {
+    updates_replace_append_and_remove_by_id();
+    messages_are_read_in_every_form_that_clients_send();
+}
+
+fn updates_replace_append_and_remove_by_id() {
     check_added("1:a", "1:b", "1:b");
     check_added("1:a", "-1 1:b", "1:b");
     check_added("1:a", "1:b -1", "");
@@ -57,8 +62,7 @@ fn t033_updates_replace_append_and_remove_by_id() {
     assert_eq!(shown(&talk), "1:a");
 }
 
-#[test]
-fn t033_messages_are_read_in_every_form_that_clients_send() {
+fn messages_are_read_in_every_form_that_clients_send() {
     let user = Messages::from(Message::user("hi"));
     assert_eq!(read(json!("hi")), user);
     assert_eq!(read(json!({ "role": "user", "content": "hi" })), user);

@@ -28,7 +28,7 @@ async fn sqlite_passes_the_suite_for_stores() {
 }
 
 #[tokio::test]
-async fn t150_a_run_cut_at_any_write_ends_like_an_uncut_one() {
+async fn a_run_cut_at_any_write_ends_like_an_uncut_one() {
     let directory = tempfile::tempdir().unwrap();
     let database = Sqlite::open(directory.path().join("cuts.db")).await.unwrap();
     check_cuts(database.checkpointer()).await;
