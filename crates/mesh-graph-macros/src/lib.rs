@@ -3,7 +3,7 @@
 //! Everything a derive writes could be written by hand; it knows nothing of how graphs run.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Attribute, Data, DeriveInput, Field, Fields, Path, Token, Type, Visibility, parse_macro_input,
     spanned::Spanned,
@@ -491,7 +491,7 @@ fn channel(slot: &Slot) -> TokenStream {
         Rule::IsLastStep => managed(&quote! { IsLastStep }),
         Rule::Add => reduce(quote! { add::<#ty>() }),
         Rule::Merge => reduce(quote! { merge::<#ty>() }),
-        Rule::Reducer(path) => reduce(quote! { custom::<#ty, _>(#path) }),
+        Rule::Reducer(path) => reduce(quote_spanned! { path.span() => custom::<#ty, _>(#path) }),
         Rule::Given(path) => quote! { #path() },
     };
     quote! { ::mesh_graph::channel::Channel::new::<#ty>(#key, #rule) }

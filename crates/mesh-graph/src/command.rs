@@ -177,6 +177,24 @@ impl<G: Into<Goto>> From<Option<G>> for Route {
     }
 }
 
+/// What a router may return. Implemented for everything that a [`Route`] can be made from.
+#[diagnostic::on_unimplemented(
+    message = "a route cannot lead to `{Self}`",
+    label = "this router returns `{Self}`",
+    note = "return the name of a node, a `&Node`, a `Send`, a `Vec` of one of these, or a `Route`"
+)]
+pub trait IntoRoute {
+    /// The route this value stands for.
+    fn into_route(self) -> Route;
+}
+
+#[diagnostic::do_not_recommend]
+impl<R: Into<Route>> IntoRoute for R {
+    fn into_route(self) -> Route {
+        self.into()
+    }
+}
+
 /// What one task gave: its updates in order, and where it asks to go.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -276,7 +294,7 @@ impl<S: State> Step<S> {
 /// What a node may return.
 #[diagnostic::on_unimplemented(
     message = "a node of a graph over `{S}` cannot return `{Self}`",
-    note = "return the state's update (`{S}::update()…`), a `Step<{S}>` with routing, or `()`"
+    note = "return the state's update (`{S}::update()…`) or that of a part of it, a `Step<{S}>` with routing, or `()`"
 )]
 pub trait IntoStep<S: State> {
     /// The step this value stands for.

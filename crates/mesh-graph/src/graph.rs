@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     cache::CachePolicy,
     channel::{Schema, Values},
-    command::{Route, Send},
+    command::{IntoRoute, Send},
     error::{CompileError, Mistake},
     join::{JoinDraft, JoinOptions},
     keys::Keys,
@@ -331,13 +331,14 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
     /// After `from`, `decide` names where to go: a node, END, a [`Send`], or a list of these. An
     /// empty list ends the branch. It sees the superstep's snapshot with `from`'s own writes, and
     /// forms one task with it: when it fails, `from` failed.
-    pub fn route<R: Into<Route>>(
+    pub fn route<R: IntoRoute>(
         &mut self,
         from: impl Named,
         decide: impl Fn(&View<S>) -> R + std::marker::Send + Sync + 'static,
     ) -> RouteOptions<'_> {
-        let decide =
-            move |schema: &Arc<Schema>, values: &Values| decide(&View::new(schema, values)).into();
+        let decide = move |schema: &Arc<Schema>, values: &Values| {
+            decide(&View::new(schema, values)).into_route()
+        };
         self.draft_route(&from, Arc::new(decide))
     }
 
@@ -355,7 +356,7 @@ impl<S: State, D: std::marker::Send + Sync + 'static> Graph<S, D> {
                 .into_iter()
                 .map(|arg| Send::to(&target, arg))
                 .collect();
-            Route::from(sends)
+            sends.into_route()
         };
         self.draft_fan_out(&from, to.node_name(), Arc::new(decide))
     }

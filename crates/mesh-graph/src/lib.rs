@@ -70,7 +70,7 @@ pub use call::Call;
 pub use canonical::InputHash;
 pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
-pub use command::{Goto, IntoStep, Route, Send, Step};
+pub use command::{Goto, IntoRoute, IntoStep, Route, Send, Step};
 pub use context::{Ctx, Info};
 pub use control::Control;
 pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};
@@ -84,7 +84,9 @@ pub use interrupt::{Interrupt, InterruptId, Resume};
 pub use join::JoinOptions;
 pub use keys::{Key, Keys};
 pub use names::{COPY, DEFAULT_ERROR_HANDLER, END, ERROR_HANDLER, INPUT, INTERRUPT, START};
-pub use node::{Arg, Handler, Named, Node, NodeInput, PartSchema, StepOutput, TaskInput};
+pub use node::{
+    Arg, Handler, Named, Node, NodeFuture, NodeInput, NodeOutput, PartSchema, StepOutput, TaskInput,
+};
 pub use observer::{Observer, Pause};
 pub use rescue::{Caught, ErrorHandler, Then};
 pub use retry::{Classify, FailedAttempt, Retry, Retryable};

@@ -224,20 +224,48 @@ pub trait Handler<S: State, D, In>: Send + Sync + 'static {
     fn call(&self, input: In, ctx: Ctx<D>) -> BoxFuture<'static, NodeResult<StepOutput>>;
 }
 
+/// What a node function returns when it is called. Implemented for every future.
+#[diagnostic::on_unimplemented(
+    message = "a node is an `async fn`, and this function returns `{Self}` at once",
+    label = "expected an `async fn`",
+    note = "write `async fn`; work that blocks its thread goes into `tokio::task::spawn_blocking`"
+)]
+pub trait NodeFuture: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<Fut: Future> NodeFuture for Fut {}
+
+/// What a node function comes to: a [`NodeResult`] of something that [`IntoStep`] allows.
+#[diagnostic::on_unimplemented(
+    message = "a node returns a `NodeResult`, and this one returns `{Self}`",
+    label = "expected `async fn(…) -> NodeResult<…>`",
+    note = "wrap what it returns in `Ok(…)`; `?` makes a `NodeError` of every other error"
+)]
+pub trait NodeOutput<S: State> {
+    #[doc(hidden)]
+    fn into_output(self) -> NodeResult<StepOutput>;
+}
+
+impl<S: State, Out: IntoStep<S>> NodeOutput<S> for NodeResult<Out> {
+    fn into_output(self) -> NodeResult<StepOutput> {
+        Ok(StepOutput(self?.into_step().output))
+    }
+}
+
 /// A finished call of a [`Handler`].
 pub struct StepOutput(pub(crate) Output);
 
-impl<S, D, In, F, Fut, Out> Handler<S, D, In> for F
+impl<S, D, In, F, Fut> Handler<S, D, In> for F
 where
     S: State,
     D: Send + Sync + 'static,
     F: Fn(In, Ctx<D>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = NodeResult<Out>> + Send + 'static,
-    Out: IntoStep<S>,
+    Fut: NodeFuture + Send + 'static,
+    Fut::Output: NodeOutput<S>,
 {
     fn call(&self, input: In, ctx: Ctx<D>) -> BoxFuture<'static, NodeResult<StepOutput>> {
         let future = self(input, ctx);
-        Box::pin(async move { Ok(StepOutput(future.await?.into_step().output)) })
+        Box::pin(async move { future.await.into_output() })
     }
 }
 

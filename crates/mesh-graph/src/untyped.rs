@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     app::{Command, Untyped},
     channel::{Schema, Values},
-    command::{Output, Route, Send},
+    command::{IntoRoute, Output, Route, Send},
     context::{Ctx, TaskContext},
     error::{Failure, NodeError, NodeResult},
     graph::{FanOut, Graph, NodeOptions, RouteOptions},
@@ -322,14 +322,16 @@ impl<D: std::marker::Send + Sync + 'static> Graph<Untyped, D> {
 
     /// After `from`, `decide` names where to go: a node, END, a [`Send`], or a list of these. It
     /// sees the superstep's snapshot with `from`'s own writes, and forms one task with it.
-    pub fn route_json<R: Into<Route>>(
+    pub fn route_json<R: IntoRoute>(
         &mut self,
         from: impl Named,
         decide: impl Fn(&JsonView) -> R + std::marker::Send + Sync + 'static,
     ) -> RouteOptions<'_> {
         self.draft_route(
             &from,
-            Arc::new(move |schema, values| decide(&JsonView::state(schema, values.clone())).into()),
+            Arc::new(move |schema, values| {
+                decide(&JsonView::state(schema, values.clone())).into_route()
+            }),
         )
     }
 

@@ -24,6 +24,7 @@ pub type Value = Arc<dyn Any + Send + Sync>;
 )]
 pub trait Datum: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Datum for T {}
 
 /// A value could not cross a border.

@@ -177,7 +177,8 @@ impl Compiler {
         for (id, targets) in std::mem::take(&mut self.targets) {
             for name in targets {
                 let node = Arc::clone(&self.nodes[id as usize].name);
-                if let Some(target) = self.target(&name, || format!("the targets of `{node}`")) {
+                if let Some(target) = self.target(&name, || format!("the target list of `{node}`"))
+                {
                     self.nodes[id as usize].targets.push(target);
                 }
             }

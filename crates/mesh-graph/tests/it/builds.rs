@@ -124,9 +124,11 @@ fn t014_every_declared_target_has_to_exist() {
             unknown("the join join:a+ww:b", "ww"),
             unknown("the route from `a`", "zz"),
             unknown("the route from `a`", "yy"),
-            unknown("the targets of `b`", "xx"),
+            unknown("the target list of `b`", "xx"),
         ]
     );
+    let told = "the target list of `b` names `xx`, which is not a node";
+    assert_eq!(found[3].to_string(), told);
 }
 
 #[test]
