@@ -274,6 +274,10 @@ async fn apply(
 /// Records to keep the results under, so that history shows them as the results of the tasks that
 /// the checkpoint was waiting for.
 fn records(driver: &Driver, core: &Arc<Core>, nodes: &[NodeId]) -> Vec<TaskRecord> {
+    if driver.branching {
+        // What the older checkpoint shows is how the branch before went on from it.
+        return Vec::new();
+    }
     let waiting = superstep::plan(core, &driver.live);
     nodes
         .iter()

@@ -110,3 +110,17 @@ async fn a_fork_that_was_run_from_is_forked_again_with_whatever_durability() {
         assert_eq!(bench.trace.runs("c"), runs);
     }
 }
+
+#[tokio::test]
+async fn an_edit_of_an_older_checkpoint_leaves_what_was_asked_there() {
+    let bench = Lab::new("S -> a").with("a", asks("q", json!("?"))).app();
+    let asked = bench.invoke(empty()).await;
+    bench.answer(json!("yes")).await.unwrap();
+    let at = asked.checkpoint.unwrap();
+    let patch = mesh_graph::Patch::values(values(&["edited"])).as_node("a").at(at);
+    bench.app.update_state("t", patch).await.unwrap();
+    assert_eq!(bench.log().await, ["edited"]);
+    let task = &bench.app.state_at("t", at).await.unwrap().tasks[0];
+    assert_eq!(task.interrupts, asked.interrupts);
+    assert_eq!(task.result, Some(values(&["yes"])));
+}

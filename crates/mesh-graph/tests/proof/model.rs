@@ -1263,12 +1263,13 @@ impl World {
         };
         let given = [(&stand_in, &commit)];
         live.apply(&given, false).map_err(|found| clash(&given, found))?;
-        // What was given in the node's name is the result of the task that waited to run.
-        let waited = tasks.iter().find(|task| task.node == as_node);
+        // What was given in the node's name is the result of the task that waited to run, unless
+        // another branch went on from there.
+        let waited = tasks.iter().find(|task| task.node == as_node && loaded == head);
         if let (Some(task), Some(id)) = (waited, loaded)
             && let Some(checkpoint) = self.places.entry(Vec::new()).or_default().get_mut(&id)
         {
-            // A result that is there already stays, with what was asked on the way to it.
+            // A result that is there already stays.
             let record = checkpoint.tasks.entry(task.id.path.clone()).or_default();
             if record.commit.is_none() {
                 *record = Record { commit: Some(commit), ..Record::default() };
@@ -1298,16 +1299,17 @@ impl World {
         let tasks = live.plan();
         let mut next = Vec::new();
         let mut done: Vec<(&Task, Commit)> = Vec::new();
-        let mut open: Vec<Json> = Vec::new();
         for task in &tasks {
             let record = live.records.get(&task.id.path).cloned().unwrap_or_default();
             if let Some(commit) = record.commit {
                 done.push((task, commit));
             } else {
                 next.push(task.node.clone());
-                open.extend(record.open());
             }
         }
+        // Also of tasks that wait again for their turn since a command made others.
+        let unfinished = live.records.values().filter(|record| record.commit.is_none());
+        let open: Vec<Json> = unfinished.flat_map(Record::open).collect();
         let refs: Vec<(&Task, &Commit)> =
             done.iter().map(|(task, commit)| (*task, commit)).collect();
         if !refs.is_empty() {
