@@ -3,6 +3,7 @@
 mod chat;
 mod fanout;
 mod paused;
+mod react;
 mod sequential;
 mod wide_state;
 
@@ -14,8 +15,8 @@ use crate::{case::Case, floor::Spawn, measure::Workload, storage::Checkpointers}
 pub(crate) fn engine(case: Case, storage: Checkpointers) -> anyhow::Result<Workload> {
     let once = match case {
         Case::Sequential(nodes) => sequential::engine(nodes, storage)?,
-        Case::React(_) => anyhow::bail!("not yet"),
         Case::Fanout(sends) => fanout::engine(sends, storage)?,
+        Case::React(rounds) => react::engine(rounds, storage)?,
         Case::WideState(entries, limit) => wide_state::engine(entries, limit, storage)?,
         Case::Paused(threads) => paused::engine(threads, storage)?,
         Case::Chat(turns) => chat::engine(turns, storage)?,

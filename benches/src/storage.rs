@@ -7,7 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 use mesh_graph::{Checkpointer, MemoryCheckpointer};
-use mesh_store::Sqlite;
+use mesh_store::{Sqlite, Synchronous};
 
 use crate::{case::Case, measure::Workload};
 
@@ -44,7 +44,8 @@ impl Storage {
         let sqlite = match self {
             Self::None => return Ok(Box::new(|| None)),
             Self::Memory => return Ok(Box::new(|| Some(Arc::new(MemoryCheckpointer::default())))),
-            Self::SqliteNormal | Self::SqliteFull => Sqlite::open(path).await?,
+            Self::SqliteNormal => Sqlite::open_with(path, Synchronous::Normal).await?,
+            Self::SqliteFull => Sqlite::open_with(path, Synchronous::Full).await?,
         };
         Ok(Box::new(move || Some(sqlite.checkpointer())))
     }
