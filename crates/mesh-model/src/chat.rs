@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -24,8 +25,8 @@ pub struct ModelInfo {
 /// What a model is asked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatRequest {
-    /// The conversation, oldest first; not empty.
-    pub messages: Vec<Message>,
+    /// The conversation, oldest first; not empty. Shared: a long history costs a request nothing.
+    pub messages: Vec<Arc<Message>>,
     /// Randomness of the reply; `None` leaves it to the provider.
     pub temperature: Option<f64>,
     /// Limit on tokens of the reply; `None` leaves it to the provider.
@@ -44,7 +45,8 @@ pub struct ChatRequest {
 
 impl ChatRequest {
     /// A request with everything else left to the provider.
-    pub fn new(messages: Vec<Message>) -> Self {
+    pub fn new(messages: impl IntoIterator<Item = impl Into<Arc<Message>>>) -> Self {
+        let messages = messages.into_iter().map(Into::into).collect();
         Self { messages, ..Self::default() }
     }
 

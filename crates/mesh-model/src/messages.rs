@@ -57,6 +57,13 @@ impl Entry {
         }
     }
 
+    fn shared(&self) -> Option<Arc<Message>> {
+        match self {
+            Self::Message(message) => Some(Arc::clone(message)),
+            Self::Remove(_) | Self::RemoveAll => None,
+        }
+    }
+
     fn message(&self) -> Option<&Message> {
         match self {
             Self::Message(message) => Some(message),
@@ -154,9 +161,9 @@ impl Messages {
         self.entries.len() == 0
     }
 
-    /// The messages as a request takes them.
-    pub fn to_vec(&self) -> Vec<Message> {
-        self.iter().cloned().collect()
+    /// The messages as a request takes them: shared, not copied.
+    pub fn to_vec(&self) -> Vec<Arc<Message>> {
+        self.entries.iter().filter_map(Entry::shared).collect()
     }
 
     /// Gives every message without an id one, in order. To be called once per update, before it is

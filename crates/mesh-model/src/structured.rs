@@ -1,6 +1,7 @@
 //! Typed answers: send a schema, check the reply against it, ask for repairs, give up honestly.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -302,9 +303,9 @@ fn repair(first: &ChatRequest, reply: &Reply, problems: &[Problem], attempt: u32
     // Without its tool calls and reasoning: a call without a result is refused by providers.
     let answer = reply.text();
     if !answer.is_empty() {
-        request.messages.push(Message::assistant(answer.into_owned()));
+        request.messages.push(Arc::new(Message::assistant(answer.into_owned())));
     }
-    request.messages.push(Message::user(complaint));
+    request.messages.push(Arc::new(Message::user(complaint)));
     request.reply_id = first.reply_id.as_ref().map(|id| format!("{id}-r{attempt}"));
     request
 }

@@ -30,7 +30,7 @@ pub struct ModelRequest {
     /// What the agent is told first, if anything.
     pub prompt: Option<String>,
     /// The conversation, without the prompt.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// The tools that the model may call.
     pub tools: Vec<ToolSpec>,
     /// The form that the answer must have, when the provider is to see to it.
@@ -60,7 +60,7 @@ impl NextModel<'_> {
             return first.wrap_model_call(request, NextModel { agent, rest, ctx, calls }).await;
         }
         let ModelRequest { model, prompt, messages, tools, response_schema } = request;
-        let prompt = prompt.map(Message::system);
+        let prompt = prompt.map(|prompt| Arc::new(Message::system(prompt)));
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let tokens = Tokens::new(self.ctx, &*model).after_calls(call);
         let request = ChatRequest {

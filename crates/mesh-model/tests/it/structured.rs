@@ -65,7 +65,7 @@ async fn a_wrong_answer_is_repaired_with_the_precise_problems() {
     );
     assert_eq!(answer.message.id.as_deref(), Some("r-r1"));
     let repair = &model.requests()[1];
-    let roles: Vec<_> = repair.messages.iter().map(Message::role).collect();
+    let roles: Vec<_> = repair.messages.iter().map(|message| message.role()).collect();
     assert_eq!(roles, [Role::User, Role::Assistant, Role::User]);
     let complaint = repair.messages[2].text();
     assert!(complaint.contains("- /weight: 99 is greater than the maximum of 10"), "{complaint}");

@@ -154,9 +154,9 @@ async fn tool_calls_come_in_pieces_and_their_results_go_back() {
         assert_eq!((calls[0].id.as_str(), &calls[0].args["q"]), ("call_a", &json!("größe")));
         assert_eq!((calls[1].id.as_str(), &calls[1].args["q"]), ("call_b", &json!("b")));
 
-        request.messages.push(reply.message);
-        request.messages.push(Message::tool("call_a", "found a"));
-        request.messages.push(Message::tool("call_b", "found b"));
+        request.messages.push(Arc::new(reply.message));
+        request.messages.push(Arc::new(Message::tool("call_a", "found a")));
+        request.messages.push(Arc::new(Message::tool("call_b", "found b")));
         assert_eq!(model.complete(request).await.unwrap().text(), "Both found.");
         server.finish();
     }
@@ -509,7 +509,7 @@ async fn what_cannot_be_sent_is_refused_before_it_is() {
     let model = OpenAi::new(config).unwrap();
     let audio = ContentBlock::Other([("type".into(), json!("audio"))].into_iter().collect());
     for (request, expected) in [
-        (ChatRequest::new(vec![]), "messages: expected at least one message"),
+        (ChatRequest::new(Vec::<Message>::new()), "messages: expected at least one message"),
         (
             ChatRequest::new(vec![Message::user("x"), Message::user(vec![audio])]),
             "messages[1].content[0]: expected a text or a picture",
