@@ -283,7 +283,12 @@ fn records(driver: &Driver, core: &Arc<Core>, nodes: &[NodeId]) -> Vec<TaskRecor
         .iter()
         .map(|node| {
             let stand_in = Planned::stand_in(*node);
-            let task = waiting.iter().find(|task| task.node == *node).unwrap_or(&stand_in);
+            // A task that has finished keeps its own result.
+            let waits = |task: &&Planned| {
+                let record = driver.records.get(&driver.task_id(task));
+                task.node == *node && record.is_none_or(|record| record.commit.is_none())
+            };
+            let task = waiting.iter().find(waits).unwrap_or(&stand_in);
             TaskRecord::new(driver.task_id(task), &core.node(*node).name, task.path(core))
         })
         .collect()

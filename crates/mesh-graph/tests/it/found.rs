@@ -124,3 +124,18 @@ async fn an_edit_of_an_older_checkpoint_leaves_what_was_asked_there() {
     assert_eq!(task.interrupts, asked.interrupts);
     assert_eq!(task.result, Some(values(&["yes"])));
 }
+
+#[tokio::test]
+async fn an_update_for_a_node_with_two_tasks_is_the_result_of_the_unfinished_one() {
+    let bench = Lab::new("S -> a")
+        .with("a", asks("q", json!("?")))
+        .route(START, |_| vec![Send::json("a", json!({}))])
+        .app();
+    let asked = bench.invoke(empty()).await;
+    bench.answer_by_id([(asked.interrupts[0].id.to_string(), json!("yes"))]).await.unwrap();
+    let patch = mesh_graph::Patch::values(values(&["edited"])).as_node("a");
+    bench.app.update_state("t", patch).await.unwrap();
+    let tasks = bench.app.state_at("t", asked.checkpoint.unwrap()).await.unwrap().tasks;
+    let results: Vec<Option<Json>> = tasks.into_iter().map(|task| task.result).collect();
+    assert_eq!(results, [Some(values(&["yes"])), Some(values(&["edited"]))]);
+}

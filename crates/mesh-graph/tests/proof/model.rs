@@ -1265,15 +1265,15 @@ impl World {
         live.apply(&given, false).map_err(|found| clash(&given, found))?;
         // What was given in the node's name is the result of the task that waited to run, unless
         // another branch went on from there.
-        let waited = tasks.iter().find(|task| task.node == as_node && loaded == head);
-        if let (Some(task), Some(id)) = (waited, loaded)
+        let waited = tasks.iter().find(|task| {
+            let record = records.get(&task.id.path);
+            task.node == as_node && record.is_none_or(|record| record.commit.is_none())
+        });
+        if let (Some(task), Some(id), true) = (waited, loaded, loaded == head)
             && let Some(checkpoint) = self.places.entry(Vec::new()).or_default().get_mut(&id)
         {
-            // A result that is there already stays.
-            let record = checkpoint.tasks.entry(task.id.path.clone()).or_default();
-            if record.commit.is_none() {
-                *record = Record { commit: Some(commit), ..Record::default() };
-            }
+            let record = Record { commit: Some(commit), ..Record::default() };
+            checkpoint.tasks.insert(task.id.path.clone(), record);
         }
         live.updated.extend(before);
         live.step += 1;
