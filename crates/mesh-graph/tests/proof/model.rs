@@ -515,9 +515,11 @@ impl Live {
                 .filter(|(name, ..)| name == key)
                 .map(|(_, value, overwrite)| (value.clone(), *overwrite))
                 .collect();
-            if let (Some(channel), false) = (fresh.get_mut(key), writes.is_empty()) {
-                // Writes that clash are the barrier's business.
-                let _ = channel.update(&writes);
+            if let (Some(channel), Some((last, _))) = (fresh.get_mut(key), writes.last())
+                && channel.update(&writes).is_err()
+            {
+                // Writes that clash are the barrier's business; until then the last one stands.
+                channel.value = Some(last.clone());
             }
         }
         let seen = seen_by(&fresh);
