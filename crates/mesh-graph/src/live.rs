@@ -272,15 +272,12 @@ impl Live {
             .chain(self.foreign.iter().cloned())
             .chain(self.made.as_ref().and_then(|made| made.channel_entry()))
             .collect();
-        let input = match &self.ready.input {
-            Some(input) => Some(PendingInput {
-                writes: encode_writes(schema, &input.update),
-                nodes: input.leads.nodes.iter().map(name).collect(),
-                sends: encode_sends(core, &input.leads.sends),
-                absent: input.leads.absent.iter().map(name).collect(),
-            }),
-            None => None,
-        };
+        let input = self.ready.input.as_ref().map(|input| PendingInput {
+            writes: encode_writes(schema, &input.update),
+            nodes: input.leads.nodes.iter().map(name).collect(),
+            sends: encode_sends(core, &input.leads.sends),
+            absent: input.leads.absent.iter().map(name).collect(),
+        });
         let mut joins = BTreeMap::new();
         let mut absent = BTreeMap::new();
         let mut fired = Vec::new();

@@ -118,10 +118,6 @@ impl Slot {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box around the effect would cost every task an allocation"
-)]
 pub(super) enum SlotState {
     Waiting,
     Done(Effect),
@@ -440,13 +436,15 @@ impl Driver {
                 }
                 if slot.record.error.is_some() || slot.record.caught.is_some() {
                     // An error that was handled stays visible.
-                    slot.record.error = slot.record.caught.clone();
+                    let caught = slot.record.caught.clone();
+                    slot.record.error = caught;
                 }
                 slot.state = SlotState::Done(effect);
             }
             TaskEnd::Suspended { open, answered } => {
                 slot.record.interrupts = distinct(answered.into_iter().chain(open).collect());
-                slot.record.error = slot.record.caught.clone();
+                let caught = slot.record.caught.clone();
+                slot.record.error = caught;
                 slot.state = SlotState::Suspended;
                 store = true;
             }

@@ -58,11 +58,11 @@ impl Driver {
         self.live.parent = parent;
         let mut blobs = Vec::with_capacity(changes.len() + between.len());
         for change in changes.iter().filter(|change| !between.contains(&change.channel)) {
-            self.blob(id, change, written, &mut blobs)?;
+            self.blob(id, change, written, &mut blobs);
         }
         for (position, channel) in between.iter().enumerate() {
             if !between[..position].contains(channel) {
-                self.full_blob(id, *channel, None, &mut blobs)?;
+                self.full_blob(id, *channel, None, &mut blobs);
             }
         }
         self.made_blob(id, &mut blobs)?;
@@ -135,7 +135,7 @@ impl Driver {
         let mut blobs = Vec::new();
         for (channel, changed) in unsaved.channels.iter().enumerate() {
             if *changed {
-                self.full_blob(id, channel, None, &mut blobs)?;
+                self.full_blob(id, channel, None, &mut blobs);
             }
         }
         self.made_blob(id, &mut blobs)?;
@@ -165,24 +165,25 @@ impl Driver {
         change: &Change,
         written: &Written,
         blobs: &mut Vec<(String, Blob)>,
-    ) -> Result<(), Error> {
+    ) {
         let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
             + change.folded.len() as u32;
         if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
             let reuse = change.replaced_by.and_then(|place| written.value(place));
-            return self.full_blob(id, change.channel, reuse, blobs);
+            self.full_blob(id, change.channel, reuse, blobs);
+            return;
         }
         let updates: Option<Vec<Payload>> =
             change.folded.iter().map(|place| written.value(*place).cloned()).collect();
         let Some(updates) = updates else {
-            return self.full_blob(id, change.channel, None, blobs);
+            self.full_blob(id, change.channel, None, blobs);
+            return;
         };
         let base = self.live.entries[change.channel].map(|entry| entry.at);
         let key = self.core().schema.key(change.channel).to_string();
         blobs.push((key, Blob::Delta { base, updates }));
         self.live.entries[change.channel] =
             Some(Entry { version: self.live.version, at: id, depth });
-        Ok(())
     }
 
     pub(super) fn full_blob(
@@ -191,7 +192,7 @@ impl Driver {
         channel: usize,
         reuse: Option<&Payload>,
         blobs: &mut Vec<(String, Blob)>,
-    ) -> Result<(), Error> {
+    ) {
         let core = Arc::clone(self.core());
         let rule = &core.schema.channels()[channel].rule;
         let entry = match self.live.values.get(channel) {
@@ -203,7 +204,6 @@ impl Driver {
             _ => None,
         };
         self.live.entries[channel] = entry;
-        Ok(())
     }
 }
 
