@@ -493,7 +493,7 @@ async fn a_childs_question_is_told_at_every_level_that_is_heard() {
         let (second, _) = told(with(bench.app.answer(answer).thread("t").stream(modes))).await;
         let lines = format!("{first}-- answer\n{second}").replace(&id, "ID");
         if subgraphs {
-            // T228: the child's question is told in its own namespace and in the root's.
+            // The child's question is told in its own namespace and in the root's.
             expect![[r#"
                 1 1 sub custom c "from the child"
                 2 1 sub updates c {"c":{"log":["c"]}}
