@@ -127,6 +127,9 @@ impl Core {
         if spec.defer {
             metadata.insert("defer".to_owned(), json!(true));
         }
+        // One drawing for one graph, whatever features other crates give serde_json.
+        metadata.sort_keys();
+        metadata.values_mut().for_each(Json::sort_all_objects);
         let mounted = spec.run.as_ref().is_some_and(|run| run.mount().is_some());
         let of = if mounted { "Graph" } else { "Node" };
         DrawnNode {
