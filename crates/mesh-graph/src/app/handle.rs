@@ -48,7 +48,7 @@ impl<S> RunHandle<S> {
         self.events.next().await
     }
 
-    /// Asks the run to end; nodes have [`run::CANCEL_GRACE`] to finish by themselves.
+    /// Asks the run to end; nodes have [`crate::CANCEL_GRACE`] to finish by themselves.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -120,7 +120,7 @@ impl<S> Outcome<S> {
     }
 
     /// The output keys as a JSON object, with `__interrupt__` when questions are open. After
-    /// [`Run::output_keys`] with one key: its bare value, null before the first write.
+    /// [`crate::Run::output_keys`] with one key: its bare value, null before the first write.
     ///
     /// # Errors
     /// When a value has no JSON form.
