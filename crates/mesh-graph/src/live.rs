@@ -273,7 +273,7 @@ impl Live {
             .chain(self.made.as_ref().and_then(|made| made.channel_entry()))
             .collect();
         let input = self.ready.input.as_ref().map(|input| PendingInput {
-            writes: encode_writes(schema, &input.update),
+            writes: tracked(schema, encode_writes(schema, &input.update)),
             nodes: input.leads.nodes.iter().map(name).collect(),
             sends: encode_sends(core, &input.leads.sends),
             absent: input.leads.absent.iter().map(name).collect(),
@@ -384,6 +384,24 @@ pub(crate) fn encode_writes(schema: &Schema, update: &Update) -> Vec<StoredWrite
             value: payload(schema, write.channel, &write.value),
         })
         .collect()
+}
+
+/// Without the writes to keys that are never stored.
+fn tracked(schema: &Schema, mut writes: Vec<StoredWrite>) -> Vec<StoredWrite> {
+    let stored = |index: usize| schema.channels()[index].rule.stored();
+    writes.retain(|write| schema.index(&write.key).is_none_or(stored));
+    writes
+}
+
+/// The part of a task's result that is stored: all of it but writes to untracked keys.
+pub(crate) fn stored_commit(schema: &Schema, commit: &TaskCommit) -> TaskCommit {
+    let mut commit = commit.clone();
+    if schema.channels().iter().any(|channel| !channel.rule.stored()) {
+        for writes in &mut commit.updates {
+            *writes = tracked(schema, std::mem::take(writes));
+        }
+    }
+    commit
 }
 
 /// Writes to keys that the schema no longer has are dropped: there is nobody to read them.

@@ -12,7 +12,7 @@ use crate::{
     command::Output,
     error::{Error, Failure},
     graph::{Core, Leads, NodeId, START_ID},
-    live::{Effect, Ready, StartInput},
+    live::{Effect, Ready, StartInput, stored_commit},
     names::{COPY, END, INPUT},
     node::Input,
     run::{Driver, Keep, RunShared, Written, effect_of},
@@ -88,7 +88,11 @@ pub(crate) async fn resolve_task(
             nothing
         }
     };
-    let record = TaskRecord { commit: effect.commit.map(|commit| *commit), error: None, ..record };
+    let record = TaskRecord {
+        commit: effect.commit.map(|commit| stored_commit(&core.schema, &commit)),
+        error: None,
+        ..record
+    };
     checkpointer.put_task(&place, checkpoint, record).await?;
     Ok(())
 }
@@ -266,7 +270,10 @@ async fn apply(
     let records = records
         .into_iter()
         .zip(commits)
-        .map(|(record, commit)| TaskRecord { commit: commit.map(|commit| *commit), ..record })
+        .map(|(record, commit)| TaskRecord {
+            commit: commit.map(|commit| stored_commit(&core.schema, &commit)),
+            ..record
+        })
         .collect();
     driver.save(Source::Update, &changes, &Written::default(), records).await
 }

@@ -16,7 +16,7 @@ use crate::{
     graph::START_ID,
     ids,
     interrupt::{Interrupt, InterruptId, Resume},
-    live::{Effect, Ready, StartInput},
+    live::{Effect, Ready, StartInput, stored_commit},
     superstep::{self, Change, Planned},
 };
 
@@ -421,7 +421,8 @@ impl Driver {
             .command
             .take()
             .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new())));
-        if let Some(new) = effect.commit.clone() {
+        if let Some(new) = &effect.commit {
+            let new = stored_commit(&core.schema, new);
             // One record holds all commands given at this checkpoint, in order.
             let all = record.commit.get_or_insert_default();
             all.updates.extend(new.updates);

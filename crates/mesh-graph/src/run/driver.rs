@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Failure, FailureKind, TaskFailure},
     graph::{Core, NodeId},
     interrupt::Interrupt,
-    live::{Effect, Live},
+    live::{Effect, Live, stored_commit},
     made::Made,
     parent::ToParent,
     superstep::{self, Cause, Planned},
@@ -432,7 +432,7 @@ impl Driver {
                     slot.record.interrupts = distinct(answered);
                 }
                 if let Some(commit) = &effect.commit {
-                    slot.record.commit = Some((**commit).clone());
+                    slot.record.commit = Some(stored_commit(&self.shared.core.schema, commit));
                 }
                 if slot.record.error.is_some() || slot.record.caught.is_some() {
                     // An error that was handled stays visible.

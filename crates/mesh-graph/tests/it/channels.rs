@@ -1,7 +1,7 @@
 //! B. Channels and reducers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,8 +10,9 @@ use std::{
 };
 
 use mesh_graph::{
-    Arg, Command, Compiled, Ctx, FailureKind, Goto, Graph, MemoryCheckpointer, Mode, NodeResult,
-    Patch, START, Send, State, View, env::CountingEnv,
+    Arg, Checkpointer, Command, Compiled, Ctx, FailureKind, Goto, Graph, MemoryCheckpointer, Mode,
+    NodeResult, Patch, START, Send, State, View, checkpoint::Place, checkpointer::Filter,
+    env::CountingEnv,
 };
 use serde_json::{Value as Json, json};
 
@@ -226,6 +227,24 @@ async fn t028_untracked_values_are_gone_when_the_thread_is_loaded_again() {
     app.run(Kinds::update()).thread("t").invoke().await.unwrap();
     let stored = app.state("t").await.unwrap().json().unwrap();
     assert_eq!(stored, json!({"seen": SEEN, "all": ["x", "y", "z"]}));
+}
+
+#[tokio::test]
+async fn untracked_values_are_in_no_checkpoint_no_input_and_no_result() {
+    let checkpointer = Arc::new(MemoryCheckpointer::encoding());
+    let app = kinds().app(()).checkpointer(Arc::clone(&checkpointer) as Arc<dyn Checkpointer>);
+    let input = Kinds::update().secret("given").push_all("w");
+    app.run(input).thread("t").invoke().await.unwrap();
+    let place = Place { thread: "t".to_owned(), ns: String::new() };
+    let mut keys = BTreeSet::new();
+    for loaded in checkpointer.list(&place, &Filter::default()).await.unwrap() {
+        let input = loaded.checkpoint.pending.input.iter().flat_map(|input| &input.writes);
+        let results = loaded.tasks.iter().filter_map(|task| task.commit.as_ref());
+        let results = results.flat_map(|commit| commit.updates.iter().flatten());
+        keys.extend(input.chain(results).map(|write| write.key.clone()));
+        keys.extend(loaded.checkpoint.channels.iter().map(|entry| entry.key.clone()));
+    }
+    assert!(keys.contains("all") && !keys.contains("secret"), "{keys:?}");
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a reducer returns what its field is")]
