@@ -126,6 +126,15 @@ impl From<Error> for checkpointer::Error {
     }
 }
 
+impl From<Error> for mesh_runtime::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DiskFull { .. } => Self::DiskFull,
+            error => Self::Storage(Box::new(error)),
+        }
+    }
+}
+
 impl From<Error> for store::Error {
     fn from(error: Error) -> Self {
         Self::Storage(Box::new(error))

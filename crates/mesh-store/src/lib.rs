@@ -1,4 +1,4 @@
-//! SQLite behind the storage traits of mesh-graph.
+//! SQLite behind the storage traits of mesh-graph and mesh-runtime.
 //!
 //! One database file holds everything a data directory has to keep. [`Sqlite`] owns it; the traits'
 //! implementations are handed out by it. This crate knows no HTTP, and of graphs only what their
@@ -9,6 +9,6 @@ mod sqlite;
 
 pub use error::Error;
 pub use sqlite::{
-    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteStore, Synchronous,
-    WRITE_QUEUE,
+    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteLedger, SqliteStore,
+    Synchronous, WRITE_QUEUE,
 };

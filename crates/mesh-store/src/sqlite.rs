@@ -6,6 +6,7 @@
 
 mod checkpoints;
 mod items;
+mod ledger;
 mod readers;
 mod records;
 mod schema;
@@ -22,18 +23,20 @@ use std::{
 };
 
 use mesh_graph::{Checkpointer, Store, store::Options};
+use mesh_runtime::Ledger;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     checkpoints::SqliteCheckpointer,
     items::SqliteStore,
+    ledger::SqliteLedger,
     readers::READERS,
     writer::{GROUP_MAX, GROUP_TIME, WRITE_QUEUE},
 };
 use self::{
     readers::Readers,
-    writer::{Message, Operation, Unanswered},
+    writer::{Message, Operation, Then, Unanswered},
 };
 use crate::Error;
 
@@ -181,6 +184,11 @@ impl Sqlite {
         Arc::new(SqliteStore::new(self.clone(), options))
     }
 
+    /// What the server keeps in this file.
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(SqliteLedger::new(self.clone()))
+    }
+
     /// Commits what was asked for so far and lets go of the file. Later operations, of clones of
     /// this handle too, are refused as [`Error::Closed`].
     ///
@@ -211,9 +219,25 @@ impl Sqlite {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.write_then(operation, None).await
+    }
+
+    /// As [`Sqlite::write`]; `then` is told whether the operation was committed, on the writing
+    /// thread and also when the caller went away. It is dropped uncalled when the database closes
+    /// before the operation's turn.
+    pub(crate) async fn write_then<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+        then: Option<Then>,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let closed = || Error::Closed { path: self.inner.path.clone() };
         let (reply, answer) = oneshot::channel();
-        let operation = Box::new(Operation::new(operation, reply, self.inner.unanswered.count()));
+        let counted = self.inner.unanswered.count();
+        let operation = Box::new(Operation::new(operation, reply, counted, then));
         let Some(writer) = &self.inner.writer else { return Err(closed().into()) };
         if writer.send(Message::Write(operation)).await.is_err() {
             return Err(closed().into());
@@ -243,6 +267,24 @@ impl Sqlite {
         if self.inner.unanswered.any() {
             self.write(|_| -> Result<(), Fault<E>> { Ok(()) }).await?;
         }
+        Readers::read(&self.inner.readers, operation).await
+    }
+}
+
+impl Sqlite {
+    /// Runs an operation on a reading connection, in one read transaction that sees every write
+    /// that was answered before. It does not wait for writes under way, as [`Sqlite::read`] does.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::read`].
+    pub(crate) async fn read_answered<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         Readers::read(&self.inner.readers, operation).await
     }
 }

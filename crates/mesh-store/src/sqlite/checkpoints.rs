@@ -1,5 +1,7 @@
 //! Checkpoints in SQLite. What they mean is decided in `mesh_graph::checkpointer`.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 use mesh_graph::{
     CheckpointId, Checkpointer,
@@ -10,24 +12,70 @@ use mesh_graph::{
     },
     stored,
 };
+use mesh_runtime::ledger::{Ride, Rider};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     Fault, Sqlite,
+    ledger::Rows,
     records::{Referring, Refs, Values, checksum_with},
     upkeep,
 };
 
 /// Keeps checkpoints in a [`Sqlite`] database; made by [`Sqlite::checkpointer`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SqliteCheckpointer {
     database: Sqlite,
+    /// What goes along with every write of a run.
+    rider: Option<Arc<dyn Rider>>,
+}
+
+impl std::fmt::Debug for SqliteCheckpointer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteCheckpointer")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SqliteCheckpointer {
     pub(super) fn new(database: Sqlite) -> Self {
-        Self { database }
+        Self { database, rider: None }
     }
+
+    pub(super) fn with(database: Sqlite, rider: Arc<dyn Rider>) -> Self {
+        Self { database, rider: Some(rider) }
+    }
+
+    /// Writes, and before it in the same transaction what goes along with it.
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(rider) = &self.rider else { return self.database.write(operation).await };
+        // Between the operation and what is told after it, on one thread: the lock never waits.
+        let ride = Arc::new(Mutex::new(Some(rider.board())));
+        let after = Arc::clone(&ride);
+        let then = move |committed: bool| {
+            if let Some(ride) = locked(&after).take() {
+                ride.ended(committed);
+            }
+        };
+        let with_ride = move |connection: &Connection| {
+            if let Some(ride) = &mut *locked(&ride) {
+                let written = ride.write(&mut Rows { connection });
+                written.map_err(|error| Fault::Refused(Error::Storage(Box::new(error))))?;
+            }
+            operation(connection)
+        };
+        self.database.write_then(with_ride, Some(Box::new(then))).await
+    }
+}
+
+type Riding = Mutex<Option<Box<dyn Ride>>>;
+
+fn locked(ride: &Riding) -> MutexGuard<'_, Option<Box<dyn Ride>>> {
+    ride.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) type Outcome<T> = Result<T, Fault<Error>>;
@@ -35,7 +83,7 @@ pub(super) type Outcome<T> = Result<T, Fault<Error>>;
 #[async_trait]
 impl Checkpointer for SqliteCheckpointer {
     async fn put(&self, commit: Commit) -> Result<(), Error> {
-        self.database.write(move |connection| put(connection, commit)).await
+        self.write(move |connection| put(connection, commit)).await
     }
 
     async fn put_task(
@@ -45,12 +93,11 @@ impl Checkpointer for SqliteCheckpointer {
         record: TaskRecord,
     ) -> Result<(), Error> {
         let place = place.clone();
-        self.database
-            .write(move |connection| {
-                let place = make_place(connection, &place)?;
-                put_record(connection, place, checkpoint, record, None)
-            })
-            .await
+        self.write(move |connection| {
+            let place = make_place(connection, &place)?;
+            put_record(connection, place, checkpoint, record, None)
+        })
+        .await
     }
 
     async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {

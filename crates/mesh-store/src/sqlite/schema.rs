@@ -102,6 +102,153 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE blobs;
     ALTER TABLE blobs_by_number RENAME TO blobs;
 ",
+    "
+    -- What the server keeps. Times are microseconds since 1970 (UTC) unless they end in `_ms`;
+    -- `doc` and everything that ends in `_json` is JSON text. Ids of runs, assistants and crons are
+    -- 16 bytes; threads are text, as in `places`.
+    CREATE TABLE assistants (
+        id BLOB PRIMARY KEY CHECK (length(id) = 16),
+        owner TEXT,
+        graph TEXT NOT NULL,
+        name TEXT NOT NULL,
+        metadata_json TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        version INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX assistants_by_graph ON assistants (graph);
+
+    -- Config, context, description and all else that a version has.
+    CREATE TABLE assistant_versions (
+        assistant BLOB NOT NULL REFERENCES assistants ON DELETE CASCADE,
+        version INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        doc TEXT NOT NULL,
+        PRIMARY KEY (assistant, version)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE threads (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        state_updated_at INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        next_seq INTEGER NOT NULL DEFAULT 1,
+        metadata_json TEXT NOT NULL,
+        config_json TEXT NOT NULL,
+        values_json TEXT,
+        interrupts_json TEXT,
+        error_json TEXT,
+        ttl_minutes REAL,
+        ttl_strategy TEXT,
+        expires_at INTEGER
+    ) STRICT;
+    CREATE INDEX threads_by_creation ON threads (created_at, id);
+    CREATE INDEX threads_by_update ON threads (updated_at);
+    CREATE INDEX threads_by_expiry ON threads (expires_at) WHERE expires_at IS NOT NULL;
+
+    -- `doc` is what a run was asked to do and never changes.
+    CREATE TABLE runs (
+        id BLOB PRIMARY KEY CHECK (length(id) = 16),
+        thread INTEGER NOT NULL REFERENCES threads ON DELETE CASCADE,
+        assistant BLOB NOT NULL,
+        graph TEXT NOT NULL,
+        owner TEXT,
+        status TEXT NOT NULL,
+        multitask TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        started_at INTEGER,
+        ended_at INTEGER,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        lease_owner BLOB,
+        lease_until_ms INTEGER,
+        not_before INTEGER,
+        deadline INTEGER,
+        cancel_at INTEGER,
+        cancel_action TEXT,
+        base TEXT,
+        metadata_json TEXT NOT NULL,
+        error_json TEXT,
+        doc TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX runs_one_running ON runs (thread) WHERE status = 'running';
+    CREATE INDEX runs_by_thread ON runs (thread, created_at);
+    CREATE INDEX runs_open ON runs (status, created_at) WHERE status IN ('pending', 'running');
+
+    -- The log: side by side as it is read.
+    CREATE TABLE events (
+        thread INTEGER NOT NULL REFERENCES threads ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        run BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        ns TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        node TEXT,
+        at_ms INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (thread, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE crons (
+        id BLOB PRIMARY KEY CHECK (length(id) = 16),
+        owner TEXT,
+        assistant BLOB NOT NULL,
+        thread TEXT,
+        enabled INTEGER NOT NULL,
+        next_run INTEGER,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        end_time INTEGER,
+        metadata_json TEXT NOT NULL,
+        doc TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX crons_due ON crons (next_run) WHERE enabled AND next_run IS NOT NULL;
+
+    -- One row per instant that a cron has fired for.
+    CREATE TABLE cron_fires (
+        cron BLOB NOT NULL REFERENCES crons ON DELETE CASCADE,
+        scheduled_for INTEGER NOT NULL,
+        run BLOB NOT NULL,
+        PRIMARY KEY (cron, scheduled_for)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE idempotency (
+        principal TEXT NOT NULL,
+        route TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request_hash BLOB NOT NULL,
+        status INTEGER,
+        headers_json TEXT,
+        body BLOB,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (principal, route, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
+
+    -- What has to be told to others: webhooks.
+    CREATE TABLE outbox (
+        id BLOB PRIMARY KEY CHECK (length(id) = 16),
+        run BLOB NOT NULL,
+        target TEXT NOT NULL,
+        body BLOB NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        state TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'waiting';
+
+    -- Single facts about the database, such as when it was made.
+    CREATE TABLE facts (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Settings that belong to a connection and are not kept in the file.

@@ -74,15 +74,21 @@ pub(super) struct Operation<F, T, E> {
     result: Option<Result<T, Fault<E>>>,
     reply: oneshot::Sender<Answer<T, E>>,
     counted: Counted,
+    /// Told whether it was committed, even if the caller went away.
+    then: Option<Then>,
 }
+
+/// What is called after a transaction, on the writing thread.
+pub(super) type Then = Box<dyn FnOnce(bool) + Send>;
 
 impl<F, T, E> Operation<F, T, E> {
     pub(super) fn new(
         operation: F,
         reply: oneshot::Sender<Answer<T, E>>,
         counted: Counted,
+        then: Option<Then>,
     ) -> Self {
-        Self { run: Some(operation), result: None, reply, counted }
+        Self { run: Some(operation), result: None, reply, counted, then }
     }
 }
 
@@ -102,6 +108,9 @@ where
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
         // It is on disk or it failed: readers need not wait for it.
         drop(self.counted);
+        if let Some(then) = self.then {
+            then(matches!((&self.result, &committed), (Some(Ok(_)), Ok(()))));
+        }
         // A caller that went away is not waiting for an answer.
         let _ = match (self.result, committed) {
             (Some(Ok(value)), Ok(())) => self.reply.send(Ok(Ok(value))),

@@ -1,0 +1,99 @@
+//! What can go wrong, by what a caller can do about it.
+
+use mesh_graph::error::BoxError;
+use uuid::Uuid;
+
+/// An operation on assistants, threads, runs or crons that was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such assistant, for this caller.
+    #[error("assistant {0} is not there")]
+    NoAssistant(String),
+    /// There is no such graph.
+    #[error("there is no graph `{graph}`; there is: {}", .known.join(", "))]
+    NoGraph {
+        /// The id that was given.
+        graph: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// There is no such thread, for this caller.
+    #[error("thread {0} is not there")]
+    NoThread(String),
+    /// There is no such run, for this caller.
+    #[error("run {0} is not there")]
+    NoRun(Uuid),
+    /// There is no such cron, for this caller.
+    #[error("cron {0} is not there")]
+    NoCron(Uuid),
+    /// There is one with this id already.
+    #[error("{what} {id} is there already")]
+    Exists {
+        /// `assistant` or `thread`.
+        what: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// The thread has a run, and the new one does not wait.
+    #[error("thread {thread} has a run already")]
+    Busy {
+        /// The thread.
+        thread: String,
+    },
+    /// The thread cannot be changed while runs are on it.
+    #[error("thread {thread} has runs that have not ended: {}", list(.runs))]
+    InFlight {
+        /// The thread.
+        thread: String,
+        /// The runs.
+        runs: Vec<Uuid>,
+    },
+    /// What was asked for is not possible as it was given.
+    #[error("{message}")]
+    Invalid {
+        /// JSON Pointer (RFC 6901) to what is wrong; empty for the whole.
+        pointer: String,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// The graph reports it.
+    #[error(transparent)]
+    Graph(#[from] mesh_graph::Error),
+    /// The run was taken from its worker: nothing of this was stored.
+    #[error("run {run} was taken from its worker")]
+    Fenced {
+        /// The run.
+        run: Uuid,
+    },
+    /// A limit was reached; later it may work.
+    #[error("{what}: at most {max}")]
+    Full {
+        /// Which limit.
+        what: &'static str,
+        /// Its value.
+        max: usize,
+    },
+    /// The server is about to stop.
+    #[error("the server is stopping")]
+    Stopping,
+    /// There is no room left on the disk. Reading goes on.
+    #[error("the disk is full")]
+    DiskFull,
+    /// A stored row cannot be read.
+    #[error("a stored {what} is damaged")]
+    Damaged {
+        /// What it is of.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// Storage failed.
+    #[error("storage failed")]
+    Storage(#[source] BoxError),
+}
+
+fn list(runs: &[Uuid]) -> String {
+    runs.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,30 @@
+//! Assistants, threads, runs and crons: what is kept of them, and the machine that executes runs.
+//!
+//! What is true is in a [`Ledger`]: rows that change in transactions. Every rule (who may follow
+//! whom, what a status leads to, who owns a run) is a function over the rows of one transaction, a
+//! [`Tx`], and is written here once; a database only keeps rows. Everything a run tells is on its
+//! thread's log, numbered without gaps, and every wire is a view of that log.
+//!
+//! This crate knows no HTTP, no SQL and no models, and takes time, ids and chance from an
+//! [`mesh_graph::env::Env`].
+
+pub mod assistant;
+pub mod cron;
+mod error;
+pub mod graphs;
+pub mod ledger;
+pub mod log;
+pub mod run;
+mod scope;
+pub mod stamp;
+pub mod thread;
+
+pub use assistant::Assistant;
+pub use cron::Cron;
+pub use error::Error;
+pub use graphs::Graphs;
+pub use ledger::{Ledger, Tx};
+pub use run::Run;
+pub use scope::Scope;
+pub use stamp::Stamp;
+pub use thread::Thread;
