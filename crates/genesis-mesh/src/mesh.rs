@@ -10,7 +10,7 @@ mod signal;
 
 use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
-use mesh_graph::Checkpointer;
+use mesh_graph::{Checkpointer, env::SystemEnv};
 use mesh_server::{About, Access, Assistant, Limits, Server};
 use mesh_store::Sqlite;
 use tokio::net::TcpListener;
@@ -101,6 +101,9 @@ impl GenesisMesh {
         let stored = || store.as_ref().map(Sqlite::checkpointer);
         if let Some(checkpointer) = parts.checkpointer.or_else(stored) {
             server = server.keep_threads(&checkpointer);
+        }
+        if let Some(store) = &store {
+            server = server.keep_in(store.ledger(), Arc::new(SystemEnv));
         }
         Ok(ReadyMesh { server, store, _data_dir: data_dir, stop: None, listening: None })
     }

@@ -28,17 +28,25 @@ pub struct Request {
 /// Makes a graph for a request. An error is shown to the client as it is.
 pub type Factory = Arc<dyn Fn(&Request) -> Result<App<Untyped>, String> + Send + Sync>;
 
-/// Checks an input and turns it into the graph's own; an error names the field.
-pub type Prepare = Arc<dyn Fn(Json) -> Result<Json, InvalidInput> + Send + Sync>;
+/// Checks a request and turns it into the graph's input; an error names the field.
+pub type Prepare = Arc<dyn Fn(Json) -> Result<Json, InvalidRequest> + Send + Sync>;
 
-/// An input that a graph does not take. Shown to the client as it is.
+/// A request that a graph does not take. Shown to the client as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct InvalidInput {
-    /// JSON Pointer (RFC 6901) to what is wrong, such as `/topic`; empty for the whole input.
+pub struct InvalidRequest {
+    /// JSON Pointer (RFC 6901) to what is wrong, such as `/topic`; empty for the whole request.
     pub pointer: String,
-    /// What is wrong and what was expected, naming the field.
+    /// What is wrong and what was expected, naming the field: `topic: 4 characters, expected 5
+    /// to 500`.
     pub message: String,
+}
+
+impl InvalidRequest {
+    /// A request that is wrong at `pointer`.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into() }
+    }
 }
 
 /// Where a graph comes from.

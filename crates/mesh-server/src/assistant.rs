@@ -3,28 +3,8 @@
 use std::sync::Arc;
 
 use mesh_graph::{App, Checkpointer, Untyped};
+use mesh_runtime::graphs::{InvalidRequest, Prepare, Served};
 use serde_json::Value as Json;
-
-/// Checks a request and turns it into the graph's input.
-pub type Prepare = Arc<dyn Fn(Json) -> Result<Json, InvalidRequest> + Send + Sync>;
-
-/// A request that an assistant does not take. Shown to the client as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct InvalidRequest {
-    /// JSON Pointer (RFC 6901) to what is wrong, such as `/topic`; empty for the whole request.
-    pub pointer: String,
-    /// What is wrong and what was expected, naming the field: `topic: 4 characters, expected 5
-    /// to 500`.
-    pub message: String,
-}
-
-impl InvalidRequest {
-    /// A request that is wrong at `pointer`.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
-}
 
 /// A graph as it is offered to clients.
 #[derive(Clone)]
@@ -90,6 +70,15 @@ impl Assistant {
     /// Whether clients may name a thread.
     pub fn keeps_threads(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// The graph as the runtime serves it.
+    pub(crate) fn served(&self) -> Served {
+        let mut served = Served::fixed(self.app.clone());
+        served.description.clone_from(&self.description);
+        served.prepare = Some(Arc::clone(&self.prepare));
+        served.request_schema = Some(self.input_schema.clone());
+        served
     }
 
     /// What is wrong with the name, if anything: it has to stand in a path as it is.

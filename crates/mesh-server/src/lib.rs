@@ -18,6 +18,7 @@ mod page;
 mod patient;
 mod query;
 mod refusal;
+mod rest;
 mod routes;
 mod server;
 mod socket;
@@ -25,10 +26,11 @@ mod threads;
 
 pub use about::About;
 pub use access::Access;
-pub use assistant::{Assistant, InvalidRequest, Prepare};
+pub use assistant::Assistant;
 pub use limits::{
     ACCEPT_RETRY, BATCH_MAX, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT, FIRST_FRAME_WAIT,
     HEADER_BYTES_MAX, HEADER_WAIT, LEAVE_WAIT, Limits, MESSAGE_BYTES_MAX, PING_EVERY,
     PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX, THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
+pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
 pub use server::{BuildError, Server};

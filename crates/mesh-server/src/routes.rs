@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     BATCH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX, handshake, openapi, page, query::Query,
-    refusal::Refusal, server::Shared, socket,
+    refusal::Refusal, rest, server::Shared, socket,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -68,6 +68,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/info", get(info))
         .route("/openapi.json", get(document))
         .route("/ws/{assistant}", get(open))
+        .merge(rest::routes())
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate))

@@ -20,7 +20,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use mesh_graph::Checkpointer;
+use mesh_graph::{Checkpointer, env::Env};
+use mesh_runtime::{Graphs, Ledger, Runtime};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -75,6 +76,7 @@ pub struct Server {
     assistants: BTreeMap<String, Assistant>,
     limits: Limits,
     access: Access,
+    runtime: Option<Runtime>,
 }
 
 /// What all requests and sockets of a running server share.
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) assistants: BTreeMap<String, Assistant>,
     pub(crate) limits: Limits,
     pub(crate) access: Access,
+    /// Threads, runs and all else that is kept; none on a server that keeps nothing.
+    pub(crate) runtime: Option<Runtime>,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
     /// Places for runs that may outlive their client.
@@ -107,6 +111,7 @@ impl Shared {
             assistants: server.assistants,
             limits: server.limits,
             access: server.access,
+            runtime: server.runtime,
             started: Instant::now(),
             threads: Arc::default(),
             detached,
@@ -152,7 +157,7 @@ impl Server {
         if limits.ping_every.is_zero() {
             return bad("ping_every", "more than 0 s");
         }
-        Ok(Self { about, assistants: by_name, limits, access })
+        Ok(Self { about, assistants: by_name, limits, access, runtime: None })
     }
 
     /// Keeps the threads of every assistant that has no checkpointer of its own here.
@@ -160,6 +165,16 @@ impl Server {
         for assistant in self.assistants.values_mut().filter(|one| !one.keeps_threads()) {
             *assistant = assistant.clone().keep_threads(Arc::clone(checkpointer));
         }
+        self
+    }
+
+    /// Keeps threads, runs and all else in this ledger, and opens the doors to them.
+    pub fn keep_in(mut self, ledger: Arc<dyn Ledger>, env: Arc<dyn Env>) -> Self {
+        let mut graphs = Graphs::default();
+        for (name, assistant) in &self.assistants {
+            graphs.insert(name.clone(), assistant.served());
+        }
+        self.runtime = Some(Runtime::new(ledger, graphs, env));
         self
     }
 
