@@ -1,10 +1,18 @@
 //! The log of a thread: what its runs told, numbered without gaps.
+//!
+//! An entry's number is taken from its thread in the transaction that stores it, so what was
+//! committed has no gaps, whoever wrote it and whatever failed in between.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_graph::Mode;
 use uuid::Uuid;
+
+use crate::Error;
+
+/// Entries that one reading of the log gives at most.
+pub const PAGE: usize = 500;
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,4 +46,101 @@ pub struct Entry {
     pub at_ms: i64,
     /// One JSON text, as the mode has it.
     pub data: Bytes,
+}
+
+impl Kind {
+    /// The name in storage: the mode's for events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Event(mode) => mode.name(),
+            Self::Ended => "ended",
+            Self::Updated => "updated",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = mesh_graph::UnknownStreamMode;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Ok(match name {
+            "begun" => Self::Begun,
+            "ended" => Self::Ended,
+            "updated" => Self::Updated,
+            mode => Self::Event(mode.parse()?),
+        })
+    }
+}
+
+impl Entry {
+    /// An entry about a run or thread as a whole, without a number yet.
+    pub fn of_run(run: Uuid, kind: Kind, at_ms: i64, data: &serde_json::Value) -> Self {
+        Self {
+            seq: 0,
+            run,
+            kind,
+            ns: Arc::from(""),
+            step: 0,
+            node: None,
+            at_ms,
+            data: Bytes::from(data.to_string()),
+        }
+    }
+}
+
+/// The logs of all threads, within one transaction.
+pub trait LogRows {
+    /// Adds entries to a thread's log, in this order, and numbers them. Does nothing without
+    /// entries.
+    ///
+    /// # Errors
+    /// [`Error::NoThread`]; [`Error::Storage`].
+    fn append(
+        &mut self,
+        thread: &str,
+        run: Uuid,
+        epoch: u64,
+        entries: &mut [Entry],
+    ) -> Result<(), Error>;
+
+    /// The entries of a thread after `after`, in order; at most `limit`. Empty for a thread that
+    /// is not there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Storage`].
+    fn entries(&mut self, thread: &str, after: u64, limit: usize) -> Result<Vec<Entry>, Error>;
+
+    /// The entries of one run on a thread after `after`, in order; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Storage`].
+    fn run_entries(
+        &mut self,
+        thread: &str,
+        run: Uuid,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error>;
+
+    /// The number of a thread's last entry; 0 before the first one and for a thread that is not
+    /// there.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn last_seq(&mut self, thread: &str) -> Result<u64, Error>;
+
+    /// The number of a thread's oldest entry that is still kept; none when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn oldest_seq(&mut self, thread: &str) -> Result<Option<u64>, Error>;
+
+    /// Forgets what runs told that ended before this time (milliseconds since 1970): about `max`
+    /// entries, always from the beginning of a log, and none of a thread that is busy. Returns how
+    /// many went; zero when there is nothing more to forget.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn forget_entries(&mut self, ended_before_ms: i64, max: usize) -> Result<usize, Error>;
 }

@@ -7,6 +7,7 @@
 mod checkpoints;
 mod items;
 mod ledger;
+mod log;
 mod readers;
 mod records;
 mod schema;

@@ -193,6 +193,9 @@ const MIGRATIONS: &[&str] = &[
         data TEXT NOT NULL,
         PRIMARY KEY (thread, seq)
     ) STRICT, WITHOUT ROWID;
+    -- Where a run's entries begin and end on its thread.
+    CREATE INDEX events_of_run ON events (run, seq, kind) WHERE kind IN ('begun', 'ended');
+    CREATE INDEX events_by_end ON events (at_ms, thread, seq) WHERE kind = 'ended';
 
     CREATE TABLE crons (
         id BLOB PRIMARY KEY CHECK (length(id) = 16),
