@@ -11,6 +11,8 @@
 mod about;
 mod access;
 mod assistant;
+pub mod auth;
+mod extract;
 mod handshake;
 mod limits;
 mod openapi;
@@ -28,9 +30,11 @@ pub use about::About;
 pub use access::Access;
 pub use assistant::Assistant;
 pub use limits::{
-    ACCEPT_RETRY, BATCH_MAX, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT, FIRST_FRAME_WAIT,
-    HEADER_BYTES_MAX, HEADER_WAIT, LEAVE_WAIT, Limits, MESSAGE_BYTES_MAX, PING_EVERY,
-    PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX, THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
+    ACCEPT_RETRY, BATCH_MAX, BODY_BYTES_MAX, BODY_WAIT, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT,
+    FIRST_FRAME_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, JSON_DEPTH_MAX, LEAVE_WAIT, Limits,
+    MESSAGE_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX,
+    THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
+pub use refusal::ErrorFormat;
 pub use server::{BuildError, Server};

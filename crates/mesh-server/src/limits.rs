@@ -33,6 +33,16 @@ pub const HEADER_WAIT: Duration = Duration::from_secs(10);
 /// Largest head of an HTTP request, in bytes.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
 
+/// Largest body of an HTTP request, in bytes.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// How long a client may pause inside the body of a request.
+pub const BODY_WAIT: Duration = Duration::from_secs(30);
+
+/// Deepest nesting of JSON in a request. The parser itself takes 127 levels, and what a request
+/// holds is wrapped before it is read again: a value in a state, a state in an event.
+pub const JSON_DEPTH_MAX: usize = 100;
+
 /// How long the end of a cancelled run is waited for before it is dropped as it is. Above
 /// [`mesh_graph::CANCEL_GRACE`], so that nodes have theirs; below the second in which outgoing
 /// requests have to be gone.

@@ -50,23 +50,17 @@ fn error_response() -> Json {
 fn error_schema() -> Json {
     json!({
         "type": "object",
-        "required": ["error"],
+        "required": ["detail", "code", "request_id"],
         "properties": {
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": { "type": "string", "description": "Stable, for programs" },
-                    "message": { "type": "string", "description": "For people" },
-                    "pointer": {
-                        "type": "string",
-                        "description": "JSON Pointer to what is wrong in the request",
-                    },
-                    "reference": {
-                        "type": "string",
-                        "description": "Where the server's log says more",
-                    },
-                },
+            "detail": { "type": "string", "description": "For people" },
+            "code": { "type": "string", "description": "Stable, for programs" },
+            "pointer": {
+                "type": "string",
+                "description": "JSON Pointer to what is wrong in the request",
+            },
+            "request_id": {
+                "type": "string",
+                "description": "Also in x-request-id; where the server's log says more",
             },
         },
     })

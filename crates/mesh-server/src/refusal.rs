@@ -3,6 +3,8 @@
 //! A refusal has a stable code, a message that is safe to show, and a close code or HTTP status
 //! that says whose fault it was. Causes stay in the log, under the reference.
 
+use std::borrow::Cow;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -16,14 +18,55 @@ use crate::{InvalidRequest, THREAD_ID_CHARS_MAX};
 /// Code of a request that is not taken, whether before the run or by one of its nodes.
 const INVALID_REQUEST: &str = "invalid_request";
 
+/// How to authenticate, told to those who did not.
+const CHALLENGE: &str = "Bearer realm=\"genesis-mesh\"";
+
+/// The same, told to those who tried.
+const CHALLENGE_AGAIN: &str = "Bearer realm=\"genesis-mesh\", error=\"invalid_token\"";
+
+/// Form of the bodies of HTTP errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorFormat {
+    /// `{"detail", "code", "pointer"?, "request_id"}`.
+    #[default]
+    Json,
+    /// The text of `detail` alone, as `text/plain`.
+    Text,
+}
+
 /// Why something is not done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Refusal {
     // ---- the client's fault ----
-    #[error("there is nothing at {path}; the paths are in /openapi.json")]
-    NotFound { path: String },
-    #[error("{method} is not possible here; the paths and methods are in /openapi.json")]
-    MethodNotAllowed { method: String },
+    #[error("Not Found")]
+    NotFound,
+    #[error("Method Not Allowed")]
+    MethodNotAllowed,
+    /// A status and text that the wire prescribes; made by the functions below.
+    #[error("{detail}")]
+    Told {
+        status: StatusCode,
+        code: &'static str,
+        detail: Cow<'static, str>,
+        /// JSON Pointer to what is wrong in the request.
+        pointer: Option<String>,
+    },
+    #[error("authentication is required: send `Authorization: Bearer …` or `x-api-key`")]
+    NoCredential,
+    #[error("the credential is not valid")]
+    BadCredential,
+    #[error("the service that has the keys for bearer tokens does not answer; try again later")]
+    KeysUnavailable,
+    #[error("Not authorized")]
+    NotAuthorized,
+    #[error("Invalid JSON in request body")]
+    MalformedJson,
+    #[error("the request body has to be JSON: send it with `Content-Type: application/json`")]
+    NotJson,
+    #[error("the request body is larger than {max} bytes")]
+    BodyTooBig { max: usize },
+    #[error("the request body did not arrive: nothing came for {seconds} s")]
+    BodyTooSlow { seconds: u64 },
     #[error("there is no assistant `{name}`; {}", those_there_are(.known))]
     UnknownAssistant { name: String, known: Vec<String> },
     #[error("this address is a WebSocket: open it with a WebSocket client")]
@@ -99,12 +142,62 @@ fn those_there_are(names: &[String]) -> String {
 }
 
 impl Refusal {
+    /// What is named is not there, or not for this caller; the two look alike.
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// What is there already, or goes on already, stands against it.
+    pub(crate) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// A request that the wire answers with 400.
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// A value that is not what it has to be: 422. `pointer` leads to it, if it is in the body.
+    pub(crate) fn invalid(pointer: Option<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Told {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: INVALID_REQUEST,
+            detail: detail.into(),
+            pointer,
+        }
+    }
+
+    /// Any status and text.
+    pub(crate) fn told(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Told { status, code, detail: detail.into(), pointer: None }
+    }
+
+    /// The HTTP status before an upgrade.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.facts().1
+    }
+
     /// Code, HTTP status before an upgrade, close code after it.
     fn facts(&self) -> (&str, StatusCode, u16) {
         use StatusCode as S;
         match self {
-            Self::NotFound { .. } => ("not_found", S::NOT_FOUND, 1008),
-            Self::MethodNotAllowed { .. } => ("method_not_allowed", S::METHOD_NOT_ALLOWED, 1008),
+            Self::NotFound => ("not_found", S::NOT_FOUND, 1008),
+            Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, 1008),
+            Self::Told { status, code, .. } => {
+                (code, *status, if status.is_server_error() { 1011 } else { 1008 })
+            }
+            Self::NoCredential => ("unauthenticated", S::UNAUTHORIZED, 1008),
+            Self::BadCredential => ("invalid_credential", S::UNAUTHORIZED, 1008),
+            Self::KeysUnavailable => ("keys_unavailable", S::SERVICE_UNAVAILABLE, 1013),
+            Self::NotAuthorized => ("not_authorized", S::FORBIDDEN, 1008),
+            Self::MalformedJson => ("invalid_json", S::UNPROCESSABLE_ENTITY, 1008),
+            Self::NotJson => ("not_json", S::UNSUPPORTED_MEDIA_TYPE, 1008),
+            Self::BodyTooBig { .. } => ("too_big", S::PAYLOAD_TOO_LARGE, 1009),
+            Self::BodyTooSlow { .. } => ("too_slow", S::REQUEST_TIMEOUT, 1008),
             Self::UnknownAssistant { .. } => ("unknown_assistant", S::NOT_FOUND, 1008),
             Self::UpgradeRequired => ("upgrade_required", S::UPGRADE_REQUIRED, 1008),
             Self::BadHandshake(_) => ("invalid_handshake", S::BAD_REQUEST, 1002),
@@ -164,12 +257,13 @@ impl Refusal {
     fn pointer(&self) -> Option<&str> {
         match self {
             Self::InvalidRequest(invalid) => Some(&invalid.pointer),
+            Self::Told { pointer, .. } => pointer.as_deref(),
             _ => None,
         }
     }
 
-    /// `{"error": {"code", "message", "pointer"?, "reference"?}}`. The reference is there when
-    /// the log has more to say under it.
+    /// As a frame of a socket: `{"error": {"code", "message", "pointer"?, "reference"?}}`. The
+    /// reference is there when the log has more to say under it.
     pub(crate) fn to_json(&self, reference: &str) -> Json {
         let mut error = json!({ "code": self.code(), "message": self.to_string() });
         if let Some(pointer) = self.pointer() {
@@ -181,12 +275,26 @@ impl Refusal {
         json!({ "error": error })
     }
 
-    /// The refusal as an HTTP response.
-    pub(crate) fn to_response(&self, reference: &str) -> Response {
+    /// As an HTTP response: `{"detail", "code", "pointer"?, "request_id"}`, or the text alone.
+    pub(crate) fn to_response(&self, request_id: &str, format: ErrorFormat) -> Response {
+        let (kind, body) = match format {
+            ErrorFormat::Json => {
+                let mut body = json!({
+                    "detail": self.to_string(),
+                    "code": self.code(),
+                    "request_id": request_id,
+                });
+                if let Some(pointer) = self.pointer() {
+                    body["pointer"] = pointer.into();
+                }
+                ("application/json", body.to_string())
+            }
+            ErrorFormat::Text => ("text/plain; charset=utf-8", self.to_string()),
+        };
         let mut response = (
-            self.facts().1,
-            [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
-            self.to_json(reference).to_string(),
+            self.status(),
+            [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")],
+            body,
         )
             .into_response();
         let headers = response.headers_mut();
@@ -195,11 +303,31 @@ impl Refusal {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            Self::TooManyConnections { .. } => {
+            Self::NoCredential => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+            }
+            Self::BadCredential => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE_AGAIN));
+            }
+            Self::TooManyConnections { .. } | Self::KeysUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            // What is left of the body is not worth reading.
+            Self::BodyTooBig { .. } | Self::BodyTooSlow { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
         }
+        response
+    }
+}
+
+/// A handler may give a refusal as its response: the gate writes it out, since it alone knows the
+/// request's id and the format of errors.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }

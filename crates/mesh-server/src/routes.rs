@@ -21,8 +21,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    BATCH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX, handshake, openapi, page, query::Query,
-    refusal::Refusal, rest, server::Shared, socket,
+    BATCH_MAX, BODY_BYTES_MAX, ErrorFormat, JSON_DEPTH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
+    auth::Caller, handshake, openapi, page, query::Query, refusal::Refusal, rest, server::Shared,
+    socket,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -84,6 +85,7 @@ pub(crate) async fn gate(
 ) -> Response {
     let id: Arc<str> = Arc::from(Uuid::now_v7().to_string());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    request.extensions_mut().insert(Caller::anybody());
     let span = tracing::debug_span!(
         "request",
         request_id = &*id,
@@ -98,17 +100,22 @@ pub(crate) async fn gate(
         None => Some(Refusal::Internal),
     };
     let handled = async {
-        if let Some(refusal) = refused {
-            tracing::debug!(code = refusal.code(), "refused");
-            return refusal.to_response(&id);
-        }
-        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => response,
-            Err(panic) => {
-                tracing::error!(reference = &*id, panic = text_of(&*panic), "a handler panicked");
-                Refusal::Internal.to_response(&id)
-            }
-        }
+        let mut response = match refused {
+            Some(refusal) => refusal.into_response(),
+            None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => response,
+                Err(panic) => {
+                    let panic = text_of(&*panic);
+                    tracing::error!(reference = &*id, panic, "a handler panicked");
+                    Refusal::Internal.into_response()
+                }
+            },
+        };
+        let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
+            return response;
+        };
+        tracing::debug!(code = refusal.code(), "refused");
+        refusal.to_response(&id, shared.error_format)
     };
     let mut response = handled.instrument(span).await;
     let headers = response.headers_mut();
@@ -163,6 +170,8 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
         "assistants": assistants,
         "limits": {
             "message_bytes_max": limits.message_bytes_max,
+            "body_bytes_max": BODY_BYTES_MAX,
+            "json_depth_max": JSON_DEPTH_MAX,
             "connections_max": limits.connections_max,
             "runs_detached_max": limits.runs_detached_max,
             "thread_id_chars_max": THREAD_ID_CHARS_MAX,
@@ -195,11 +204,11 @@ async fn open(
     });
     let (response, upgrade) = match (handshake::accept(&mut request), &assistant) {
         (Ok(accepted), _) => accepted,
-        (Err(Refusal::UpgradeRequired), Err(unknown)) => return unknown.to_response(&id),
-        (Err(refusal), _) => return refusal.to_response(&id),
+        (Err(Refusal::UpgradeRequired), Err(unknown)) => return unknown.clone().into_response(),
+        (Err(refusal), _) => return refusal.into_response(),
     };
     let Some(connection) = request.extensions_mut().remove::<Connection>() else {
-        return Refusal::Internal.to_response(&id);
+        return Refusal::Internal.into_response();
     };
     let asked = assistant
         .and_then(|assistant| Ok((assistant, Query::parse(query.as_deref().unwrap_or_default())?)));
@@ -210,19 +219,18 @@ async fn open(
     response
 }
 
-async fn not_found(request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    Refusal::NotFound { path }.to_response(&id_of(&request))
+async fn not_found() -> Refusal {
+    Refusal::NotFound
 }
 
-async fn wrong_method(request: Request) -> Response {
-    let method = request.method().to_string();
-    Refusal::MethodNotAllowed { method }.to_response(&id_of(&request))
+async fn wrong_method() -> Refusal {
+    Refusal::MethodNotAllowed
 }
 
 /// The answer on a connection for which there is no place.
-pub(crate) fn no_place(max: usize) -> Response {
-    let mut response = Refusal::TooManyConnections { max }.to_response("");
+pub(crate) fn no_place(max: usize, format: ErrorFormat) -> Response {
+    let id = Uuid::now_v7().to_string();
+    let mut response = Refusal::TooManyConnections { max }.to_response(&id, format);
     let headers: &mut HeaderMap = response.headers_mut();
     for (name, value) in SAFETY {
         headers.insert(name, HeaderValue::from_static(value));

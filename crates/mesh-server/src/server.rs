@@ -30,8 +30,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, LEAVE_WAIT,
-    Limits, REFUSALS_MAX,
+    ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, HEADER_WAIT,
+    LEAVE_WAIT, Limits, REFUSALS_MAX,
     patient::Patient,
     routes::{self, Connection},
     threads::Threads,
@@ -77,6 +77,7 @@ pub struct Server {
     limits: Limits,
     access: Access,
     runtime: Option<Runtime>,
+    error_format: ErrorFormat,
 }
 
 /// What all requests and sockets of a running server share.
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Threads, runs and all else that is kept; none on a server that keeps nothing.
     pub(crate) runtime: Option<Runtime>,
+    pub(crate) error_format: ErrorFormat,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
     /// Places for runs that may outlive their client.
@@ -112,6 +114,7 @@ impl Shared {
             limits: server.limits,
             access: server.access,
             runtime: server.runtime,
+            error_format: server.error_format,
             started: Instant::now(),
             threads: Arc::default(),
             detached,
@@ -157,7 +160,14 @@ impl Server {
         if limits.ping_every.is_zero() {
             return bad("ping_every", "more than 0 s");
         }
-        Ok(Self { about, assistants: by_name, limits, access, runtime: None })
+        Ok(Self {
+            about,
+            assistants: by_name,
+            limits,
+            access,
+            runtime: None,
+            error_format: ErrorFormat::default(),
+        })
     }
 
     /// Keeps the threads of every assistant that has no checkpointer of its own here.
@@ -181,6 +191,12 @@ impl Server {
     /// Answers for one more `Host`; see [`Access::hosts`].
     pub fn answer_to(mut self, host: impl Into<String>) -> Self {
         self.access.hosts.push(host.into());
+        self
+    }
+
+    /// Writes the bodies of HTTP errors in this form.
+    pub fn error_format(mut self, format: ErrorFormat) -> Self {
+        self.error_format = format;
         self
     }
 
@@ -253,7 +269,7 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
                 }
                 Served::NoPlace(_place) => {
                     tracing::warn!(%peer, "refused a connection: no place");
-                    connect(&shared, stream, to_refusal(shared.limits.connections_max)).await;
+                    connect(&shared, stream, to_refusal(&shared)).await;
                 }
             }
         }));
@@ -278,9 +294,11 @@ fn to_routes(
 }
 
 fn to_refusal(
-    max: usize,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
-    service_fn(move |_| std::future::ready(Ok(routes::no_place(max))))
+    shared: &Shared,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + use<>
+{
+    let (max, format) = (shared.limits.connections_max, shared.error_format);
+    service_fn(move |_| std::future::ready(Ok(routes::no_place(max, format))))
 }
 
 /// Serves one connection until it ends, is upgraded, or the server stops.

@@ -38,7 +38,7 @@ async fn a_panic_in_a_handler_is_a_500_with_a_reference_and_nothing_else() {
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["error"]["code"], "internal");
-    assert_eq!(body["error"]["reference"], *id);
+    assert_eq!(body["code"], "internal");
+    assert_eq!(body["request_id"], *id);
     assert!(!body.to_string().contains("secret"));
 }

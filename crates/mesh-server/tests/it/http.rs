@@ -69,9 +69,9 @@ async fn errors_are_json_with_a_stable_code_and_an_id() {
         assert!(answer.header("x-request-id").is_some_and(|id| id.len() == 36), "{answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
         let json = answer.json();
-        let error = &json["error"];
-        assert!(error["message"].is_string());
-        let code = error["code"].as_str().unwrap();
+        assert!(json["detail"].is_string());
+        assert_eq!(json["request_id"].as_str(), answer.header("x-request-id"));
+        let code = json["code"].as_str().unwrap();
         writeln!(seen, "{method} {path} {} {code}", answer.status).unwrap();
     }
     expect![[r"
@@ -87,6 +87,16 @@ async fn errors_are_json_with_a_stable_code_and_an_id() {
         GET /ok 400 invalid_host
     "]]
     .assert_eq(&seen);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_are_answered_with_the_texts_of_the_wire() {
+    let mesh = Mesh::start().await;
+    for (method, path, detail) in
+        [("GET", "/nothing", "Not Found"), ("POST", "/ok", "Method Not Allowed")]
+    {
+        assert_eq!(mesh.http(method, path, "").await.json()["detail"], detail);
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn one_connection_too_many_is_told_so() {
     let client = mesh.open("/ws/echo").await;
     let full = mesh.http("GET", "/ok", "").await;
     assert_eq!(full.status, 503);
-    assert_eq!(full.json()["error"]["code"], "too_many_connections");
+    assert_eq!(full.json()["code"], "too_many_connections");
     assert_eq!(full.header("retry-after"), Some("5"));
     assert_eq!(full.header("x-content-type-options"), Some("nosniff"));
     drop(client);
