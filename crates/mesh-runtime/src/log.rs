@@ -21,7 +21,9 @@ pub enum Kind {
     Begun,
     /// An event of the graph, with the data that its mode has.
     Event(Mode),
-    /// How the run ended: `{"status", "error"?}`. The last entry of every run, once per run.
+    /// How the run ended: `{"status", "error"?, "breakpoint"?}`, where the error is
+    /// `{"error", "message"}` and `breakpoint` is true when the graph stopped at a breakpoint
+    /// rather than with a question. The last entry of every run, once per run.
     Ended,
     /// The thread's state was changed by hand: the new state.
     Updated,

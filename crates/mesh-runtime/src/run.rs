@@ -1,5 +1,6 @@
 //! Runs: one invocation of an assistant on a thread.
 
+use mesh_graph::{Mode, Modes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -102,6 +103,31 @@ pub struct Kwargs {
     pub durability: Option<String>,
     /// The checkpoint to start from: `{checkpoint_id?, checkpoint_ns?, checkpoint_map?}`.
     pub checkpoint: Option<Json>,
+}
+
+impl Kwargs {
+    /// The streams of the graph that the log has to keep, so that every stream mode the client
+    /// named can be told from it. Names that are no stream mode need nothing.
+    pub fn recorded(&self) -> Modes {
+        let modes = |name: &String| -> &[Mode] {
+            match name.as_str() {
+                "values" => &[Mode::Values],
+                "updates" => &[Mode::Updates],
+                "custom" => &[Mode::Custom],
+                "messages-tuple" => &[Mode::Messages],
+                // A message is complete when the state has it.
+                "messages" => &[Mode::Messages, Mode::Values],
+                "tasks" => &[Mode::Tasks],
+                "checkpoints" => &[Mode::Checkpoints],
+                // These two are told in other words only.
+                "debug" => &[Mode::Tasks, Mode::Checkpoints],
+                "events" => &[Mode::Tasks, Mode::Messages, Mode::Custom, Mode::Values],
+                "tools" => &[Mode::Tools],
+                _ => &[],
+            }
+        };
+        self.stream_mode.iter().flat_map(modes).copied().collect()
+    }
 }
 
 /// A run.
