@@ -231,6 +231,7 @@ impl<S> App<S> {
             run_id: None,
             cancel: CancellationToken::new(),
             metadata: BTreeMap::new(),
+            config: None,
             state: PhantomData,
         }
     }

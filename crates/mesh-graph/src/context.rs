@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::{CheckpointId, ForkedFrom, TaskId},
+    config::Config,
     control::Control,
     error::{NodeError, NodeErrorKind, NodeResult},
-    graph::{NodeId, streams_tokens},
+    graph::{NodeId, prepend_tags, streams_tokens},
     interrupt::{Interrupt, InterruptId},
     permits::Held,
     rescue::Rescue,
@@ -223,10 +224,18 @@ impl TaskContext {
         facts.insert("langgraph_node".to_owned(), json!(&**self.node_name()));
         facts.insert("langgraph_triggers".to_owned(), json!(triggers));
         facts.insert("langgraph_path".to_owned(), path);
-        facts.insert("langgraph_checkpoint_ns".to_owned(), json!(self.namespace().join("|")));
+        let ns = self.namespace().join("|");
+        facts.insert("langgraph_checkpoint_ns".to_owned(), json!(ns));
+        facts.insert("checkpoint_ns".to_owned(), json!(ns));
+        if let Some(place) = &shared.run.place {
+            facts.insert("thread_id".to_owned(), json!(place.thread));
+        }
         facts.insert("run_id".to_owned(), json!(&*shared.run.run_id));
         facts.extend(metadata.clone());
         spec.tags.join(&mut facts);
+        if let Some(config) = &shared.run.config {
+            prepend_tags(&config.tags, &mut facts);
+        }
         facts
     }
 
@@ -320,6 +329,19 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// The same task for code that does not know the dependencies.
     pub fn bare(&self) -> Ctx {
         Ctx { task: self.task.clone(), deps: Arc::new(()) }
+    }
+
+    /// What the run was started with; empty when it was given nothing.
+    pub fn config(&self) -> &Config {
+        self.task.0.run.config.as_deref().unwrap_or(Config::none())
+    }
+
+    /// What the graph is told for this run, as a type of its own: [`Config::context`].
+    ///
+    /// # Errors
+    /// Names the field that does not fit, as `context.model`, and what was expected.
+    pub fn context<T: DeserializeOwned>(&self) -> NodeResult<T> {
+        self.config().context()
     }
 
     /// The facts of this task.

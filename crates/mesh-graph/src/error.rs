@@ -169,13 +169,19 @@ impl Error {
         }
     }
 
-    /// The kind of failure, when a node failed.
-    pub fn failure_kind(&self) -> Option<&FailureKind> {
+    /// What failed, when a node did or what was given does not fit: for a client, the class of the
+    /// error is its `code` and the text its `message`.
+    pub fn failure(&self) -> Option<&Failure> {
         match self.root_cause() {
-            Self::Task(task) => Some(&task.failure.kind),
-            Self::InvalidInput(failure) | Self::InvalidStateUpdate(failure) => Some(&failure.kind),
+            Self::Task(task) => Some(&task.failure),
+            Self::InvalidInput(failure) | Self::InvalidStateUpdate(failure) => Some(failure),
             _ => None,
         }
+    }
+
+    /// The kind of failure, when a node failed.
+    pub fn failure_kind(&self) -> Option<&FailureKind> {
+        self.failure().map(|failure| &failure.kind)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(crate) use self::core::{Core, JoinId, Leads, NodeId, START_ID, Sent};
-pub(crate) use self::tags::{Tags, streams_tokens};
+pub(crate) use self::tags::{Tags, prepend_tags, streams_tokens};
 use self::{compile::Compiler, core::Decide};
 pub use self::{
     draw::{Drawing, DrawnEdge, DrawnNode, Xray},

@@ -44,7 +44,7 @@
 //! pictures ([`Drawing`]). [`Graph::untyped`] is the same over [`Keys`] and JSON.
 //!
 //! **Running.** [`Compiled::app`] adds the dependencies, [`App`] holds what runs share, and [`Run`]
-//! is one run with its options. It ends in an [`Outcome`] with a [`Status`] and [`Warning`]s, or
+//! is one run with its options and the [`Config`] that its nodes read. It ends in an [`Outcome`] with a [`Status`] and [`Warning`]s, or
 //! in an [`Error`]. [`Control`] stops it between supersteps; [`Observer`]s hear when it pauses.
 //!
 //! **State.** [`State`] says what a field may be, [`Part`] what a node may see of it, [`channel`]
@@ -94,6 +94,7 @@ pub mod channel;
 pub mod checkpoint;
 pub mod checkpointer;
 mod command;
+mod config;
 mod context;
 mod control;
 mod entrypoint;
@@ -146,6 +147,7 @@ pub use canonical::InputHash;
 pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoRoute, IntoStep, Route, Send, Step};
+pub use config::Config;
 pub use context::{Ctx, Info};
 pub use control::Control;
 pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};

@@ -31,6 +31,7 @@ use crate::{
     channel::Values,
     checkpoint::{CheckpointId, Place},
     checkpointer::Checkpointer,
+    config::Config,
     control::Control,
     env::Env,
     error::Error,
@@ -223,6 +224,8 @@ pub(crate) struct RunShared {
     pub(crate) answers: Mutex<Arc<BTreeMap<InterruptId, Json>>>,
     pub(crate) parents: BTreeMap<String, CheckpointId>,
     pub(crate) metadata: BTreeMap<String, Json>,
+    /// What its nodes read; none when the run was given none.
+    pub(crate) config: Option<Arc<Config>>,
     pub(crate) warnings: Arc<Mutex<Vec<Warning>>>,
     pub(crate) above: Above,
 }

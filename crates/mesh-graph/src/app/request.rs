@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::{CheckpointId, Place},
+    config::Config,
     control::Control,
     error::Error,
     graph::{Kept, Leads},
@@ -53,6 +54,7 @@ pub struct Run<S> {
     pub(super) run_id: Option<String>,
     pub(super) cancel: CancellationToken,
     pub(super) metadata: BTreeMap<String, Json>,
+    pub(super) config: Option<Arc<Config>>,
     pub(super) state: PhantomData<fn() -> S>,
 }
 
@@ -179,6 +181,21 @@ impl<S> Run<S> {
         self
     }
 
+    /// What its nodes, and those of graphs below it, read by [`crate::Ctx::config`].
+    pub fn config(mut self, config: Arc<Config>) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// All entries that its checkpoints and messages have.
+    fn all_metadata(&self) -> BTreeMap<String, Json> {
+        let Some(config) = &self.config else { return self.metadata.clone() };
+        let given = config.metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut all: BTreeMap<String, Json> = given.collect();
+        all.extend(self.metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+        all
+    }
+
     pub(super) fn shared(&self, sink: Sink) -> Result<RunShared, Error> {
         let inner = &self.inner;
         if self.limits.recursion == 0 {
@@ -228,7 +245,8 @@ impl<S> Run<S> {
             limits: self.limits.clone(),
             answers: Mutex::default(),
             parents: BTreeMap::new(),
-            metadata: self.metadata.clone(),
+            metadata: self.all_metadata(),
+            config: self.config.clone(),
             warnings: Arc::default(),
             above: Above::default(),
         })

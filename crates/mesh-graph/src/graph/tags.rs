@@ -27,11 +27,16 @@ impl Tags {
 
     /// Puts them before the `tags` of a message's facts.
     pub(crate) fn join(&self, facts: &mut Map<String, Json>) {
-        if !self.all.is_empty() {
-            let given = facts.get("tags").and_then(Json::as_array).cloned().unwrap_or_default();
-            let own = self.all.iter().map(|tag| Json::from(&**tag));
-            facts.insert("tags".to_owned(), own.chain(given).collect());
-        }
+        prepend_tags(&self.all, facts);
+    }
+}
+
+/// Puts these before the `tags` of a message's facts.
+pub(crate) fn prepend_tags(tags: &[impl AsRef<str>], facts: &mut Map<String, Json>) {
+    if !tags.is_empty() {
+        let given = facts.get("tags").and_then(Json::as_array).cloned().unwrap_or_default();
+        let own = tags.iter().map(|tag| Json::from(tag.as_ref()));
+        facts.insert("tags".to_owned(), own.chain(given).collect());
     }
 }
 

@@ -185,6 +185,7 @@ pub(crate) async fn drive_child(
         answers: Mutex::new(Arc::new(answers)),
         parents,
         metadata: parent.metadata.clone(),
+        config: parent.config.clone(),
         warnings: Arc::clone(&parent.warnings),
         above,
     });

@@ -13,6 +13,7 @@ mod cache;
 mod calls;
 mod channels;
 mod checkpointers;
+mod configs;
 mod cut_mounts;
 mod deltas;
 mod drawings;

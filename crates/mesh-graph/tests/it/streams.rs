@@ -189,7 +189,7 @@ async fn tools_show_what_a_node_says_of_its_tools() {
 
 async fn messages_come_with_the_facts_of_their_task() {
     expect![[r#"
-        1 1 / messages a [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"a:63507ecb-1a8c-1b26-3690-22ad8254097a","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"]}]
+        1 1 / messages a [{"content":"Hel","type":"ai"},{"checkpoint_ns":"a:63507ecb-1a8c-1b26-3690-22ad8254097a","langgraph_checkpoint_ns":"a:63507ecb-1a8c-1b26-3690-22ad8254097a","langgraph_node":"a","langgraph_path":["__pregel_pull","a"],"langgraph_step":1,"langgraph_triggers":["branch:to:a"],"run_id":"r1","tags":["draft"],"thread_id":"t"}]
         -- answer
     "#]].assert_eq(&both_runs(Mode::Messages).await);
 }
@@ -354,7 +354,7 @@ async fn t224_what_happened_before_an_error_is_told_before_it_in_every_stream() 
         1 1 / updates p {"p":{"log":["p"]}}
         2 2 / updates ok {"ok":{"log":["ok"]}}
         1 1 / custom p "said"
-        1 1 / messages p [{"content":"Hel","type":"ai"},{"langgraph_checkpoint_ns":"p:ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","langgraph_node":"p","langgraph_path":["__pregel_pull","p"],"langgraph_step":1,"langgraph_triggers":["branch:to:p"],"run_id":"r"}]
+        1 1 / messages p [{"content":"Hel","type":"ai"},{"checkpoint_ns":"p:ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","langgraph_checkpoint_ns":"p:ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","langgraph_node":"p","langgraph_path":["__pregel_pull","p"],"langgraph_step":1,"langgraph_triggers":["branch:to:p"],"run_id":"r","thread_id":"t"}]
         1 1 / tasks p {"id":"ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","input":{"log":[]},"metadata":{},"name":"p","triggers":["branch:to:p"]}
         2 1 / tasks p {"error":null,"id":"ccdfde46-aa02-c439-c5ac-dcfbc5fa24b2","interrupts":[],"name":"p","result":{"log":["p"]}}
         3 2 / tasks bad {"id":"453aaefe-ec0e-c8cb-2c42-8dadb69260d0","input":{"log":["p"]},"metadata":{},"name":"bad","triggers":["branch:to:bad"]}
