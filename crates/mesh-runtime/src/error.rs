@@ -10,6 +10,17 @@ pub enum Error {
     /// There is no such assistant, for this caller.
     #[error("assistant {0} is not there")]
     NoAssistant(String),
+    /// The assistant has no such version.
+    #[error("assistant {assistant} has no version {version}")]
+    NoVersion {
+        /// The assistant.
+        assistant: Uuid,
+        /// The version.
+        version: u32,
+    },
+    /// Both ways of saying what nodes read of a configuration were used.
+    #[error("configurable and context are both given; expected one of them")]
+    TwoContexts,
     /// There is no such graph.
     #[error("there is no graph `{graph}`; there is: {}", .known.join(", "))]
     NoGraph {
@@ -57,6 +68,17 @@ pub enum Error {
         /// What is wrong and what was expected.
         message: String,
     },
+    /// A graph that is made on request was not made.
+    #[error("graph `{graph}` cannot be made: {message}")]
+    NotMade {
+        /// The graph's id.
+        graph: String,
+        /// What its factory says.
+        message: String,
+    },
+    /// The store refuses or reports it.
+    #[error(transparent)]
+    Store(#[from] mesh_graph::store::Error),
     /// The graph reports it.
     #[error(transparent)]
     Graph(#[from] mesh_graph::Error),

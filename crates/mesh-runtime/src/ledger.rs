@@ -9,10 +9,10 @@ use std::{any::Any, sync::Arc};
 use async_trait::async_trait;
 use mesh_graph::{Checkpointer, Store, store};
 
-use crate::{Error, log::LogRows};
+use crate::{Error, assistant::AssistantRows, log::LogRows};
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
-pub trait Tx: LogRows {}
+pub trait Tx: AssistantRows + LogRows {}
 
 /// A function over the rows; what it returns is of a type that only its caller knows.
 pub type Operation = Box<dyn FnOnce(&mut dyn Tx) -> Result<Box<dyn Any + Send>, Error> + Send>;
@@ -47,7 +47,7 @@ pub trait Ledger: Send + Sync {
     fn store(&self, options: store::Options) -> Arc<dyn Store>;
 }
 
-impl dyn Ledger {
+impl dyn Ledger + '_ {
     /// Runs an operation that only reads. See [`Ledger::run_read`].
     ///
     /// # Errors

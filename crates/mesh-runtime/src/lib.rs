@@ -9,11 +9,13 @@
 //! [`mesh_graph::env::Env`].
 
 pub mod assistant;
+pub mod containment;
 pub mod cron;
 mod error;
 pub mod graphs;
 pub mod ledger;
 pub mod log;
+pub mod page;
 pub mod run;
 mod runtime;
 mod scope;

@@ -4,6 +4,7 @@
 //! given after COMMIT returned. Reads use a few connections of their own, on the runtime's
 //! blocking threads.
 
+mod assistants;
 mod checkpoints;
 mod items;
 mod ledger;

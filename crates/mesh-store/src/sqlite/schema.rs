@@ -111,14 +111,13 @@ const MIGRATIONS: &[&str] = &[
         owner TEXT,
         graph TEXT NOT NULL,
         name TEXT NOT NULL,
-        metadata_json TEXT NOT NULL,
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         version INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX assistants_by_graph ON assistants (graph);
 
-    -- Config, context, description and all else that a version has.
+    -- `doc` is all that a version holds; `graph` and `name` above are those of the current one.
     CREATE TABLE assistant_versions (
         assistant BLOB NOT NULL REFERENCES assistants ON DELETE CASCADE,
         version INTEGER NOT NULL,
