@@ -5,6 +5,7 @@
 //! clients read them.
 
 mod event;
+mod events;
 mod framing;
 mod messages;
 mod mode;
@@ -16,6 +17,7 @@ mod tool;
 pub mod v3;
 
 pub use event::Event;
+pub use events::Events;
 pub use framing::Framing;
 pub use mode::{Mode, Modes, UnknownStreamMode};
 pub use ordered::ORDERED_HELD_MAX;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use serde_json::Value as Json;
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ use crate::{
         self, Above, Breakpoints, Durability, Limits, OnPending, Request, RunShared, SiblingPolicy,
     },
     state::Update,
-    stream::{Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink, Wanted, v3},
+    stream::{Events, Framing, Mode, Modes, OutputKeys, Reader, Shown, Sink, Wanted, v3},
 };
 
 use super::{
@@ -96,6 +97,14 @@ impl<S> Run<S> {
     /// later tasks are held back meanwhile.
     pub fn ordered(mut self) -> Self {
         self.wanted.ordered = true;
+        self
+    }
+
+    /// Tells what is about to be stored (how a task ended, the values and the checkpoint of a
+    /// superstep) before it is handed to storage instead of after, for a reader that keeps events
+    /// together with what they tell; see [`Event::is_ahead`](crate::Event::is_ahead).
+    pub fn tell_first(mut self) -> Self {
+        self.wanted.told_first = true;
         self
     }
 
@@ -347,25 +356,64 @@ impl<S> Run<S> {
     ///
     /// # Errors
     /// What can be refused before anything runs; see [`Error`].
-    pub fn start(mut self) -> Result<RunHandle<S>, Error> {
-        let shown = self.shown()?;
-        let (sink, events) = Sink::new(self.wanted, shown.clone().unwrap_or_default());
-        let shared = Arc::new(self.shared(sink)?);
-        let request = self.ask()?;
+    pub fn start(self) -> Result<RunHandle<S>, Error> {
+        let Prepared { shown, shared, request, at, events, cancel, control } = self.prepare()?;
         let mut handle = RunHandle {
             run_id: Arc::clone(&shared.run_id),
             warnings: Arc::clone(&shared.warnings),
             schema: Arc::clone(&shared.core.schema),
             shown,
-            cancel: self.cancel.clone(),
-            events: Reader::new(events, self.wanted.ordered, Arc::clone(&shared.warnings)),
-            control: self.control.clone(),
+            cancel,
+            events,
+            control,
             task: JoinSet::new(),
             state: PhantomData,
         };
-        handle.task.spawn(run::drive(shared, request, self.at));
+        handle.task.spawn(run::drive(shared, request, at));
         Ok(handle)
     }
+
+    /// The run in two parts: its events, which anybody may take, and the run itself, which does
+    /// something only while its future is awaited. Somebody has to take the events, or the run
+    /// waits for room; dropping them is fine.
+    ///
+    /// # Errors
+    /// As [`Run::start`]; the future's are those of [`Run::invoke`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the running nodes; finished work is kept.
+    #[expect(clippy::type_complexity, reason = "two parts, and each is named by its type")]
+    pub fn split(self) -> Result<(Events, BoxFuture<'static, Result<Outcome<S>, Error>>), Error> {
+        let Prepared { shown, shared, request, at, events, .. } = self.prepare()?;
+        let run = async move {
+            let warnings = Arc::clone(&shared.warnings);
+            let schema = Arc::clone(&shared.core.schema);
+            let finished = run::drive(shared, request, at).await?;
+            Ok(Outcome::new(schema, shown, finished, &warnings))
+        };
+        Ok((Events::new(events), Box::pin(run)))
+    }
+
+    fn prepare(mut self) -> Result<Prepared, Error> {
+        let shown = self.shown()?;
+        let (sink, events) = Sink::new(self.wanted, shown.clone().unwrap_or_default());
+        let shared = Arc::new(self.shared(sink)?);
+        let request = self.ask()?;
+        let events = Reader::new(events, self.wanted.ordered, Arc::clone(&shared.warnings));
+        let Self { at, cancel, control, .. } = self;
+        Ok(Prepared { shown, shared, request, at, events, cancel, control })
+    }
+}
+
+/// A run that only has to be driven.
+struct Prepared {
+    shown: Option<Shown>,
+    shared: Arc<RunShared>,
+    request: Request,
+    at: Option<CheckpointId>,
+    events: Reader,
+    cancel: CancellationToken,
+    control: Control,
 }
 
 impl<S> Run<S> {

@@ -62,6 +62,10 @@ pub(crate) struct Driver {
     pub(super) messages_known: bool,
     /// The superstep took longer than it may.
     pub(super) step_timed_out: bool,
+    /// The checkpoint that was told before it was handed to storage.
+    pub(super) told_ahead: Option<CheckpointId>,
+    /// What is told now belongs to the storage call that comes next.
+    pub(super) ahead: bool,
 }
 
 /// Changes that wait for the end of the run.
@@ -154,6 +158,8 @@ impl Driver {
             answered: Vec::new(),
             messages_known: false,
             step_timed_out: false,
+            told_ahead: None,
+            ahead: false,
         }
     }
 
@@ -181,6 +187,25 @@ impl Driver {
         Some((self.shared.checkpointer.clone()?, self.shared.place.clone()?))
     }
 
+    /// Whether what is told of a task or a superstep goes before the storage call that it belongs
+    /// to. With a checkpoint per run there is none until the end.
+    fn tells_ahead(&self) -> bool {
+        self.shared.sink.told_first() && self.storage().is_some() && !self.exits_only()
+    }
+
+    /// Tells the checkpoint that is about to be handed to storage.
+    pub(super) async fn tell_ahead(&mut self, source: Source) -> Result<(), Error> {
+        let followed = matches!(source, Source::Loop | Source::Input);
+        if followed && self.tells_ahead() {
+            self.ahead = true;
+            let told = self.tell_last_checkpoint().await;
+            self.ahead = false;
+            self.told_ahead = self.live.id;
+            told?;
+        }
+        Ok(())
+    }
+
     pub(super) fn finished(&self, status: Status, interrupts: Vec<Interrupt>) -> Finished {
         Finished {
             status,
@@ -202,7 +227,9 @@ impl Driver {
         let core = Arc::clone(self.core());
         loop {
             let planned = superstep::plan(&core, &self.live);
-            if self.unsaved.is_none() {
+            if self.unsaved.is_none()
+                && (self.told_ahead.is_none() || self.told_ahead != self.live.id)
+            {
                 self.tell_checkpoint(&planned).await?;
             }
             if planned.is_empty() {
@@ -475,6 +502,13 @@ impl Driver {
                 asked.filter_map(|asked| Some((asked.clone(), answers.get(&asked.id)?.clone())));
             self.answered.extend(taken);
         }
+        let ahead = self.tells_ahead();
+        if ahead {
+            // Whatever was not stored of the task is stored with the superstep or its failure.
+            self.ahead = slot.unsaved;
+            self.tell_end(slot).await;
+            self.ahead = false;
+        }
         // With a checkpoint per run there is nothing to keep task results beside until its end.
         if store && self.unsaved.is_none() {
             self.store_record(&slot.record).await?;
@@ -482,7 +516,9 @@ impl Driver {
         }
         // Told after it is stored, so that a finished sibling a client has seen is not run again
         // after a crash. The task that completes a superstep is stored with the superstep.
-        self.tell_end(slot).await;
+        if !ahead {
+            self.tell_end(slot).await;
+        }
         Ok(())
     }
 
@@ -619,14 +655,21 @@ impl Driver {
             Err(conflict) => return Err(self.refuse(conflict, slots).await?),
         };
         self.records.clear();
+        let shown = self.shared.sink.shown();
+        let changed = changes.iter().any(|change| shown.has(change.channel)) || starting;
+        let ahead = self.tells_ahead();
+        if changed && ahead {
+            self.ahead = true;
+            self.tell_values(&[]).await;
+            self.ahead = false;
+        }
         if storing {
             // The hidden START task is no task that anybody resumes or looks at.
             let records = slots.into_iter().filter(|_| !starting);
             let records = records.map(|slot| slot.record.into_record()).collect();
             self.save(Source::Loop, &changes, &written, records).await?;
         }
-        let shown = self.shared.sink.shown();
-        if changes.iter().any(|change| shown.has(change.channel)) || starting {
+        if changed && !ahead {
             self.tell_values(&[]).await;
         }
         Ok(())

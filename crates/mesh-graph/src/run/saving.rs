@@ -67,6 +67,7 @@ impl Driver {
         }
         self.made_blob(id, &mut blobs)?;
         let commit = self.commit(place, id, source, parent, blobs, records)?;
+        self.tell_ahead(source).await?;
         self.put(checkpointer, commit).await
     }
 

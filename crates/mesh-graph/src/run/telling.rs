@@ -55,7 +55,9 @@ impl Driver {
 
     async fn send(&mut self, mode: Mode, step: i64, task: Option<Task>, body: Body) {
         let at_ms = self.shared.env.now_ms();
-        self.shared.sink.send(Event::new(mode, &self.shared.ns, step, task, at_ms, body)).await;
+        let mut event = Event::new(mode, &self.shared.ns, step, task, at_ms, body);
+        event.ahead = self.ahead;
+        self.shared.sink.send(event).await;
     }
 
     /// Tells the streams `mode` and `debug`, which share their payloads.

@@ -43,6 +43,8 @@ pub struct Event {
     pub(crate) node: Option<Arc<str>>,
     /// The tasks that its graph runs below, from the root.
     pub(crate) within: Arc<[TaskId]>,
+    /// Told ahead of the storage call that it belongs to.
+    pub(crate) ahead: bool,
     pub(crate) body: Body,
 }
 
@@ -215,6 +217,7 @@ impl Event {
             at_ms,
             node,
             within: Arc::from([]),
+            ahead: false,
             body,
         }
     }
@@ -222,6 +225,18 @@ impl Event {
     /// The node it comes from; none for what concerns the whole graph.
     pub fn node(&self) -> Option<&str> {
         self.node.as_deref()
+    }
+
+    /// Whether it tells what is handed to storage next, and so should be kept with it or not at
+    /// all; see [`crate::Run::tell_first`].
+    pub fn is_ahead(&self) -> bool {
+        self.ahead
+    }
+
+    /// Whether it is a message that its node returned, rather than one that was sent as it came
+    /// about.
+    pub fn is_returned(&self) -> bool {
+        matches!(self.body, Body::Message { returned: true, .. })
     }
 
     /// The open questions that a `values` or `updates` event tells; empty for every other one.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
 };
 
 use tokio::sync::mpsc;
@@ -36,16 +37,31 @@ impl Reader {
         Self { events, seq: 0, seen: HashSet::new(), order, warnings }
     }
 
-    /// The next event that is shown.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
+    /// The next event that is shown, if it is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Event> {
         loop {
-            let mut event = self.arrived().await?;
-            if self.admits(&event.body) {
-                self.seq += 1;
-                event.seq = self.seq;
+            let event = self.try_arrived()?;
+            if let Some(event) = self.numbered(event) {
                 return Some(event);
             }
         }
+    }
+
+    /// As [`Reader::next`].
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            let Some(event) = std::task::ready!(self.poll_arrived(context)) else {
+                return Poll::Ready(None);
+            };
+            if let Some(event) = self.numbered(event) {
+                return Poll::Ready(Some(event));
+            }
+        }
+    }
+
+    /// The next event that is shown.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
     /// Lets go of everything that is still to come.
@@ -53,23 +69,59 @@ impl Reader {
         while self.events.recv().await.is_some() {}
     }
 
-    async fn arrived(&mut self) -> Option<Event> {
-        let Some(order) = &mut self.order else { return self.events.recv().await };
+    fn poll_arrived(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
-            if let Some(event) = order.pop() {
-                return Some(event);
+            if let Some(event) = self.order.as_mut().and_then(Order::pop) {
+                return Poll::Ready(Some(event));
             }
-            match self.events.recv().await {
-                Some(event) => {
-                    if let Some(held) = order.take(event) {
-                        let warning = Warning::OrderGivenUp { held };
-                        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+            let arrived = std::task::ready!(self.events.poll_recv(context));
+            match (arrived, &mut self.order) {
+                (arrived, None) => return Poll::Ready(arrived),
+                (Some(event), Some(_)) => self.hold(event),
+                (None, Some(order)) => {
+                    if order.flush() == 0 {
+                        return Poll::Ready(None);
                     }
                 }
-                None if order.flush() == 0 => return None,
-                None => {}
             }
         }
+    }
+
+    fn try_arrived(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.order.as_mut().and_then(Order::pop) {
+                return Some(event);
+            }
+            let arrived = self.events.try_recv().ok();
+            match (arrived, &mut self.order) {
+                (arrived, None) => return arrived,
+                (Some(event), Some(_)) => self.hold(event),
+                (None, Some(order)) => {
+                    if !self.events.is_closed() || order.flush() == 0 {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts an event in its place in task order.
+    fn hold(&mut self, event: Event) {
+        if let Some(order) = &mut self.order
+            && let Some(held) = order.take(event)
+        {
+            let warning = Warning::OrderGivenUp { held };
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+        }
+    }
+
+    /// The event with its number, if it is shown.
+    fn numbered(&mut self, mut event: Event) -> Option<Event> {
+        self.admits(&event.body).then(|| {
+            self.seq += 1;
+            event.seq = self.seq;
+            event
+        })
     }
 
     /// Whether the event is for the reader and no message that was shown before.

@@ -29,6 +29,7 @@ struct Line {
     modes: Modes,
     subgraphs: bool,
     ordered: bool,
+    told_first: bool,
     /// With merging: pieces of messages that found the buffer full, at most one per message.
     pending: Option<Mutex<Vec<Event>>>,
 }
@@ -40,14 +41,15 @@ pub(crate) struct Wanted {
     pub(crate) subgraphs: bool,
     pub(crate) ordered: bool,
     pub(crate) merge_tokens: bool,
+    pub(crate) told_first: bool,
 }
 
 impl Sink {
     pub(crate) fn new(wanted: Wanted, shown: Shown) -> (Self, mpsc::Receiver<Event>) {
-        let Wanted { modes, subgraphs, ordered, merge_tokens } = wanted;
+        let Wanted { modes, subgraphs, ordered, merge_tokens, told_first } = wanted;
         let (events, receiver) = mpsc::channel(EVENT_BUFFER);
         let pending = merge_tokens.then(Mutex::default);
-        let line = Line { events, modes, subgraphs, ordered, pending };
+        let line = Line { events, modes, subgraphs, ordered, told_first, pending };
         (Self { line: Some(Arc::new(line)), shown, within: None }, receiver)
     }
 
@@ -66,6 +68,11 @@ impl Sink {
     /// Whether the reader wants tasks in their order, and so has to know how they begin and end.
     pub(crate) fn ordered(&self) -> bool {
         self.line.as_ref().is_some_and(|line| line.ordered)
+    }
+
+    /// Whether what is about to be stored is told before.
+    pub(crate) fn told_first(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.told_first)
     }
 
     pub(crate) fn wants(&self, mode: Mode) -> bool {

@@ -8,6 +8,7 @@
     reason = "tests may be blunt, and expect-test writes its literals with hashes"
 )]
 
+mod ahead;
 mod builds;
 mod cache;
 mod calls;
