@@ -9,10 +9,10 @@ use std::{any::Any, sync::Arc};
 use async_trait::async_trait;
 use mesh_graph::{Checkpointer, Store, store};
 
-use crate::{Error, assistant::AssistantRows, log::LogRows};
+use crate::{Error, assistant::AssistantRows, log::LogRows, thread::rows::ThreadRows};
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
-pub trait Tx: AssistantRows + LogRows {}
+pub trait Tx: AssistantRows + LogRows + ThreadRows {}
 
 /// A function over the rows; what it returns is of a type that only its caller knows.
 pub type Operation = Box<dyn FnOnce(&mut dyn Tx) -> Result<Box<dyn Any + Send>, Error> + Send>;

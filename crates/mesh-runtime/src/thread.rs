@@ -1,5 +1,7 @@
 //! Threads: a tree of checkpoints under one id, and the log of what happened on it.
 
+pub mod rows;
+
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -19,6 +21,25 @@ pub enum ThreadStatus {
     Error,
 }
 
+impl ThreadStatus {
+    /// Its name on the wire and in storage.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Interrupted => "interrupted",
+            Self::Error => "error",
+        }
+    }
+
+    /// The status with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Idle, Self::Busy, Self::Interrupted, Self::Error]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+}
+
 /// What becomes of a thread when its time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +48,21 @@ pub enum TtlStrategy {
     Delete,
     /// Its newest checkpoint stays.
     KeepLatest,
+}
+
+impl TtlStrategy {
+    /// Its name on the wire and in storage.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::KeepLatest => "keep_latest",
+        }
+    }
+
+    /// The strategy with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Delete, Self::KeepLatest].into_iter().find(|strategy| strategy.name() == name)
+    }
 }
 
 /// How long a thread is kept after something last happened on it.
@@ -38,6 +74,24 @@ pub struct Ttl {
     pub strategy: TtlStrategy,
     /// When that is.
     pub expires_at: Stamp,
+}
+
+impl Ttl {
+    /// A time that begins at `now`.
+    pub fn from(now: Stamp, minutes: f64, strategy: TtlStrategy) -> Self {
+        Self { minutes, strategy, expires_at: Self::end(now, minutes) }
+    }
+
+    /// So many minutes later.
+    fn end(now: Stamp, minutes: f64) -> Stamp {
+        Stamp(now.0.saturating_add((minutes * 60e6) as i64))
+    }
+
+    /// The same time, beginning at `now`.
+    #[must_use]
+    pub fn renewed(self, now: Stamp) -> Self {
+        Self { expires_at: Self::end(now, self.minutes), ..self }
+    }
 }
 
 /// A thread.
@@ -69,4 +123,25 @@ pub struct Thread {
     pub ttl: Option<Ttl>,
     /// Who made it.
     pub owner: Option<String>,
+}
+
+impl Thread {
+    /// A thread on which nothing has happened yet.
+    pub fn new(id: impl Into<String>, now: Stamp) -> Self {
+        Self {
+            id: id.into(),
+            created_at: now,
+            updated_at: now,
+            state_updated_at: now,
+            metadata: Map::new(),
+            status: ThreadStatus::Idle,
+            config: Map::new(),
+            values: None,
+            interrupts: None,
+            error: None,
+            next_seq: 1,
+            ttl: None,
+            owner: None,
+        }
+    }
 }

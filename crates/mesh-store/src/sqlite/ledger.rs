@@ -1,5 +1,7 @@
 //! The rows of mesh-runtime in SQLite. What they mean is decided there.
 
+mod threads;
+
 use std::{any::Any, sync::Arc};
 
 use async_trait::async_trait;

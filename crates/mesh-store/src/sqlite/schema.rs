@@ -137,7 +137,6 @@ const MIGRATIONS: &[&str] = &[
         next_seq INTEGER NOT NULL DEFAULT 1,
         metadata_json TEXT NOT NULL,
         config_json TEXT NOT NULL,
-        values_json TEXT,
         interrupts_json TEXT,
         error_json TEXT,
         ttl_minutes REAL,
@@ -145,8 +144,15 @@ const MIGRATIONS: &[&str] = &[
         expires_at INTEGER
     ) STRICT;
     CREATE INDEX threads_by_creation ON threads (created_at, id);
-    CREATE INDEX threads_by_update ON threads (updated_at);
+    CREATE INDEX threads_by_update ON threads (updated_at, id);
     CREATE INDEX threads_by_expiry ON threads (expires_at) WHERE expires_at IS NOT NULL;
+    CREATE INDEX threads_buried ON threads (number) WHERE status = 'buried';
+
+    -- Apart: they are large, and the rest of a thread changes more often.
+    CREATE TABLE thread_values (
+        thread INTEGER PRIMARY KEY REFERENCES threads ON DELETE CASCADE,
+        values_json TEXT NOT NULL
+    ) STRICT;
 
     -- `doc` is what a run was asked to do and never changes.
     CREATE TABLE runs (

@@ -6,4 +6,5 @@ mod files;
 mod kill;
 mod sizes;
 mod suite;
+mod thread_rows;
 mod threads;
