@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod log;
 pub mod page;
 pub mod run;
+pub mod runs;
 mod runtime;
 mod scope;
 pub mod stamp;

@@ -42,6 +42,13 @@ impl RunStatus {
             Self::Interrupted => "interrupted",
         }
     }
+
+    /// The status with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Running, Self::Success, Self::Error, Self::Timeout, Self::Interrupted]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
 }
 
 /// What happens to a new run on a thread that has one already.
@@ -59,6 +66,25 @@ pub enum Multitask {
     Rollback,
 }
 
+impl Multitask {
+    /// The name on the wire and in storage.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Enqueue => "enqueue",
+            Self::Interrupt => "interrupt",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The strategy with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Reject, Self::Enqueue, Self::Interrupt, Self::Rollback]
+            .into_iter()
+            .find(|strategy| strategy.name() == name)
+    }
+}
+
 /// How a run is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -68,6 +94,21 @@ pub enum CancelAction {
     Interrupt,
     /// It is removed with all that it saved.
     Rollback,
+}
+
+impl CancelAction {
+    /// The name on the wire and in storage.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupt",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The action with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Interrupt, Self::Rollback].into_iter().find(|action| action.name() == name)
+    }
 }
 
 /// What a run was asked to do. Stored with the run, never changed; shown as `kwargs`.

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use mesh_graph::env::Env;
+use tokio::{sync::Notify, time::Instant};
 
-use crate::{Graphs, Ledger, Stamp, stamp::Stamps};
+use crate::{
+    Graphs, Ledger, Stamp,
+    runs::{Now, Told},
+    stamp::Stamps,
+};
 
 /// Everything that handlers of requests need. Cloning is cheap.
 #[derive(Clone)]
@@ -17,12 +22,25 @@ struct Inner {
     graphs: Graphs,
     env: Arc<dyn Env>,
     stamps: Stamps,
+    /// Where the clock of leases is at 0.
+    begun: Instant,
+    /// Given when a run may have become due.
+    due: Notify,
 }
 
 impl Runtime {
     /// A runtime over a ledger that serves these graphs.
     pub fn new(ledger: Arc<dyn Ledger>, graphs: Graphs, env: Arc<dyn Env>) -> Self {
-        Self { inner: Arc::new(Inner { ledger, graphs, env, stamps: Stamps::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                ledger,
+                graphs,
+                env,
+                stamps: Stamps::default(),
+                begun: Instant::now(),
+                due: Notify::new(),
+            }),
+        }
     }
 
     /// Where everything is kept.
@@ -43,6 +61,27 @@ impl Runtime {
     /// The time of a change: now, and later than every one given before.
     pub fn stamp(&self) -> Stamp {
         self.inner.stamps.next(&*self.inner.env)
+    }
+
+    /// The time of a change by both clocks.
+    pub fn now(&self) -> Now {
+        let ms = self.inner.begun.elapsed().as_millis();
+        Now { at: self.stamp(), ms: i64::try_from(ms).unwrap_or(i64::MAX) }
+    }
+
+    /// Waits until a run may have become due by what somebody did; not for its time to come.
+    ///
+    /// # Cancel safety
+    /// What was told is kept until somebody waits for it.
+    pub async fn until_due(&self) {
+        self.inner.due.notified().await;
+    }
+
+    /// Tells what a committed transaction changed to those who wait for it.
+    pub(crate) fn tell(&self, told: &Told) {
+        if told.due {
+            self.inner.due.notify_one();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod ledger;
 mod log;
 mod readers;
 mod records;
+mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -134,6 +134,8 @@ const MIGRATIONS: &[&str] = &[
         updated_at INTEGER NOT NULL,
         state_updated_at INTEGER NOT NULL,
         status TEXT NOT NULL,
+        -- What the status is when no run is open.
+        rest TEXT NOT NULL DEFAULT 'idle',
         next_seq INTEGER NOT NULL DEFAULT 1,
         metadata_json TEXT NOT NULL,
         config_json TEXT NOT NULL,
@@ -181,8 +183,11 @@ const MIGRATIONS: &[&str] = &[
         doc TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX runs_one_running ON runs (thread) WHERE status = 'running';
-    CREATE INDEX runs_by_thread ON runs (thread, created_at);
-    CREATE INDEX runs_open ON runs (status, created_at) WHERE status IN ('pending', 'running');
+    CREATE INDEX runs_by_thread ON runs (thread, created_at, id);
+    CREATE INDEX runs_open ON runs (status, created_at, id)
+        WHERE status IN ('pending', 'running');
+    CREATE INDEX runs_open_by_thread ON runs (thread, status, created_at, id, not_before)
+        WHERE status IN ('pending', 'running');
 
     -- The log: side by side as it is read.
     CREATE TABLE events (

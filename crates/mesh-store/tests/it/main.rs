@@ -4,6 +4,7 @@
 
 mod files;
 mod kill;
+mod runs;
 mod sizes;
 mod suite;
 mod thread_rows;
