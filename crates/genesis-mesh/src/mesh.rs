@@ -104,6 +104,7 @@ impl GenesisMesh {
         }
         if let Some(store) = &store {
             server = server.keep_in(store.ledger(), Arc::new(SystemEnv));
+            server.start().await?;
         }
         Ok(ReadyMesh { server, store, _data_dir: data_dir, stop: None, listening: None })
     }

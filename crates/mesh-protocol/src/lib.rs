@@ -4,6 +4,9 @@
 //! client leaves out and members that are null mean the same. This crate has no behaviour and knows
 //! none of the others.
 
+pub mod assistant;
 mod error;
+pub mod search;
+pub mod system;
 
 pub use error::ErrorBody;

@@ -1,100 +1,194 @@
-//! The OpenAPI 3.1 document: small, and about the paths that programs use.
+//! The OpenAPI 3.1 document, made of the operations that the routes are made of and of the JSON
+//! Schemas of the wire's types.
 
+use std::collections::BTreeMap;
+
+use mesh_protocol::ErrorBody;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
-use crate::server::Shared;
+use crate::{
+    rest::{self, Operation},
+    server::Shared,
+};
+
+/// Where schemas that have a name are.
+const SCHEMAS: &str = "#/components/schemas/";
 
 /// The document of this server.
 pub(crate) fn document(shared: &Shared) -> Json {
-    let mut paths = Map::new();
-    paths.insert("/ok".to_owned(), get("Whether the server is ready", ok_schema()));
-    paths.insert("/info".to_owned(), get("Who this is, and what it serves", info_schema()));
-    paths.insert("/openapi.json".to_owned(), get("This document", json!({ "type": "object" })));
-    paths.insert("/ws/{assistant}".to_owned(), socket(shared));
-    json!({
+    let mut schemas = Schemas::new();
+    let mut paths: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
+    let mut tags = Vec::new();
+    for (tag, operations) in rest::operations() {
+        tags.push(json!({ "name": tag.name, "description": tag.description }));
+        for operation in operations {
+            let method = operation.method.as_str().to_ascii_lowercase();
+            let item = paths.entry(operation.path).or_default();
+            item.insert(method, described(&operation, tag.name, &mut schemas));
+        }
+    }
+    tags.push(json!({ "name": "Sockets", "description": "One run per connection." }));
+    paths.entry("/ws/{assistant}").or_default().insert("get".to_owned(), socket(shared));
+    schemas.gives.subschema_for::<ErrorBody>();
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": shared.about.name,
             "description": shared.about.description,
             "version": shared.about.version,
         },
+        "tags": tags,
         "paths": paths,
-        "components": { "schemas": { "Error": error_schema() } },
+        "components": {
+            "responses": { "Error": error_response("Refused, or failed") },
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key" },
+            },
+        },
+        // Who runs the server decides whether it asks who asks.
+        "security": [{}, { "bearer": [] }, { "api_key": [] }],
+    });
+    schemas.finish(&mut document);
+    document
+}
+
+/// Schemas of what is sent and of what is given. A member that has a default may be left out of
+/// the one and is always in the other, so that one type can have two schemas.
+struct Schemas {
+    takes: SchemaGenerator,
+    gives: SchemaGenerator,
+}
+
+/// Marks references to schemas of what is sent until all names are known.
+const TAKEN: &str = "#/taken/";
+
+impl Schemas {
+    fn new() -> Self {
+        let at = |path: &str| {
+            let path = path.trim_end_matches('/').trim_start_matches('#').to_owned();
+            SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = path.into())
+        };
+        Self {
+            takes: at(TAKEN).for_deserialize().into_generator(),
+            gives: at(SCHEMAS).for_serialize().into_generator(),
+        }
+    }
+
+    /// Adds all schemas that have a name. Where a name is that of two different ones, the one of
+    /// what is sent is called `…Input`.
+    fn finish(mut self, document: &mut Json) {
+        let mut all = self.gives.take_definitions(true);
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        let taken = self.takes.take_definitions(true);
+        for (name, schema) in &taken {
+            let mut settled = schema.clone();
+            rename(&mut settled, &|name| name.to_owned());
+            let differs = all.get(name).is_some_and(|given| *given != settled);
+            let settled = if differs { format!("{name}Input") } else { name.clone() };
+            names.insert(name.clone(), settled);
+        }
+        let settled = |name: &str| names.get(name).cloned().unwrap_or_else(|| name.to_owned());
+        for (name, mut schema) in taken {
+            rename(&mut schema, &settled);
+            all.insert(settled(&name), schema);
+        }
+        rename(document, &settled);
+        all.sort_keys();
+        document["components"]["schemas"] = Json::Object(all);
+    }
+}
+
+/// Points references at where schemas are, under their final names.
+fn rename(json: &mut Json, name: &dyn Fn(&str) -> String) {
+    match json {
+        Json::Object(members) => {
+            if let Some(Json::String(reference)) = members.get_mut("$ref")
+                && let Some(taken) = reference.strip_prefix(TAKEN)
+            {
+                *reference = format!("{SCHEMAS}{}", name(taken));
+            }
+            members.values_mut().for_each(|member| rename(member, name));
+        }
+        Json::Array(items) => items.iter_mut().for_each(|item| rename(item, name)),
+        _ => {}
+    }
+}
+
+/// One operation as the document has it.
+fn described(operation: &Operation, tag: &str, schemas: &mut Schemas) -> Json {
+    let mut parameters: Vec<Json> = path_parameters(operation.path).collect();
+    parameters.extend(operation.query.iter().cloned());
+    let mut responses = Map::new();
+    for answer in &operation.answers {
+        let mut response = json!({ "description": answer.description });
+        if let Some((kind, schema)) = &answer.body {
+            response["content"] = json!({ *kind: { "schema": schema(&mut schemas.gives) } });
+        }
+        if !answer.headers.is_empty() {
+            let headers = answer.headers.iter().map(|(name, description)| {
+                let header = json!({ "description": description, "schema": { "type": "string" } });
+                ((*name).to_owned(), header)
+            });
+            response["headers"] = Json::Object(headers.collect());
+        }
+        responses.insert(answer.status.to_string(), response);
+    }
+    for (status, when) in &operation.refusals {
+        responses.insert(status.to_string(), error_response(when));
+    }
+    if operation.body.is_some() && !responses.contains_key("422") {
+        responses.insert("422".to_owned(), error_response("The body is not what it has to be"));
+    }
+    responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Error" }));
+    let mut described = json!({
+        "operationId": operation.id,
+        "tags": [tag],
+        "summary": operation.summary,
+        "responses": responses,
+    });
+    if !operation.description.is_empty() {
+        described["description"] = operation.description.into();
+    }
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into();
+    }
+    if let Some(schema) = operation.body {
+        described["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": schema(&mut schemas.takes) } },
+        });
+    }
+    if operation.open {
+        described["security"] = json!([]);
+    }
+    described
+}
+
+/// The parameters of a path.
+fn path_parameters(path: &str) -> impl Iterator<Item = Json> {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| {
+        let (schema, description) = match name {
+            "assistant_id" => {
+                (json!({ "type": "string" }), "Id of an assistant, or name of a graph")
+            }
+            "namespace" => (json!({ "type": "string" }), "Path of mounted graphs, with `|`"),
+            "checkpoint_id" => (json!({ "type": "string" }), "Id of a checkpoint"),
+            _ => (json!({ "type": "string", "format": "uuid" }), "An id"),
+        };
+        json!({
+            "name": name, "in": "path", "required": true, "schema": schema,
+            "description": description,
+        })
     })
 }
 
-fn get(summary: &str, schema: Json) -> Json {
+fn error_response(description: &str) -> Json {
     json!({
-        "get": {
-            "summary": summary,
-            "responses": {
-                "200": {
-                    "description": summary,
-                    "content": { "application/json": { "schema": schema } },
-                },
-                "default": error_response(),
-            },
-        },
-    })
-}
-
-fn error_response() -> Json {
-    json!({
-        "description": "Refused, or failed",
-        "content": {
-            "application/json": { "schema": { "$ref": "#/components/schemas/Error" } },
-        },
-    })
-}
-
-fn error_schema() -> Json {
-    json!({
-        "type": "object",
-        "required": ["detail", "code", "request_id"],
-        "properties": {
-            "detail": { "type": "string", "description": "For people" },
-            "code": { "type": "string", "description": "Stable, for programs" },
-            "pointer": {
-                "type": "string",
-                "description": "JSON Pointer to what is wrong in the request",
-            },
-            "request_id": {
-                "type": "string",
-                "description": "Also in x-request-id; where the server's log says more",
-            },
-        },
-    })
-}
-
-fn ok_schema() -> Json {
-    json!({ "type": "object", "properties": { "ok": { "const": true } }, "required": ["ok"] })
-}
-
-fn info_schema() -> Json {
-    json!({
-        "type": "object",
-        "required": ["name", "description", "version", "uptime_s", "assistants", "limits"],
-        "properties": {
-            "name": { "type": "string" },
-            "description": { "type": "string" },
-            "version": { "type": "string" },
-            "uptime_s": { "type": "integer", "minimum": 0 },
-            "assistants": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "description", "socket", "keeps_threads", "input_schema"],
-                    "properties": {
-                        "name": { "type": "string" },
-                        "description": { "type": "string" },
-                        "socket": { "type": "string", "description": "Path of its WebSocket" },
-                        "keeps_threads": { "type": "boolean" },
-                        "input_schema": { "description": "JSON Schema of a request" },
-                    },
-                },
-            },
-            "limits": { "type": "object", "additionalProperties": { "type": "number" } },
-        },
+        "description": description,
+        "content": { "application/json": { "schema": { "$ref": format!("{SCHEMAS}ErrorBody") } } },
     })
 }
 
@@ -104,6 +198,8 @@ fn socket(shared: &Shared) -> Json {
     let assistants: Vec<&String> = shared.assistants.keys().collect();
     json!({
         "get": {
+            "operationId": "open_socket",
+            "tags": ["Sockets"],
             "summary": "Opens a WebSocket for one run",
             "description": "Send the request as one text frame of JSON, read frames until the \
                 server closes with 1000. An error is one frame with `error`, then a close with \
@@ -146,7 +242,7 @@ fn socket(shared: &Shared) -> Json {
             ],
             "responses": {
                 "101": { "description": "The WebSocket is open" },
-                "default": error_response(),
+                "default": { "$ref": "#/components/responses/Error" },
             },
         },
     })

@@ -332,6 +332,90 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What a client of the REST doors is told; causes that are ours go to the log. Handlers that have
+/// another text for a case look at it before.
+impl From<mesh_runtime::Error> for Refusal {
+    fn from(error: mesh_runtime::Error) -> Self {
+        use mesh_runtime::Error as E;
+        match error {
+            E::NoAssistant(_) => Self::not_found("assistant_not_found", "Assistant not found"),
+            E::NoVersion { assistant, version } => {
+                let detail = format!("Version {version} not found for assistant {assistant}");
+                Self::not_found("version_not_found", detail)
+            }
+            E::NoGraph { graph, known } => {
+                let known: Vec<String> = known.iter().map(|id| format!("'{id}'")).collect();
+                let known = known.join(", ");
+                let detail = format!("Graph '{graph}' not found. Expected one of: [{known}]");
+                Self::not_found("graph_not_found", detail)
+            }
+            E::NoThread(id) => {
+                Self::not_found("thread_not_found", format!("Thread with ID {id} not found"))
+            }
+            E::NoRun(_) => Self::not_found("run_not_found", "Run not found"),
+            E::NoCron(_) => Self::not_found("cron_not_found", "Cron not found"),
+            E::Exists { what: "thread", id } => {
+                Self::conflict("exists", format!("Thread with ID {id} already exists"))
+            }
+            E::Exists { id, .. } => {
+                Self::conflict("exists", format!("Assistant {id} already exists"))
+            }
+            E::TwoContexts => Self::bad_request(
+                "two_contexts",
+                "Cannot specify both configurable and context. Give the context alone.",
+            ),
+            E::Busy { .. } => Self::conflict(
+                "thread_busy",
+                "Thread is already running a task. Wait for it to finish or choose a different \
+                 multitask strategy.",
+            ),
+            E::InFlight { thread, runs } => {
+                let runs: Vec<String> = runs.iter().map(uuid::Uuid::to_string).collect();
+                let runs = runs.join(", ");
+                let detail = format!("Thread {thread} has in-flight runs: {runs}");
+                Self::conflict("runs_in_flight", detail)
+            }
+            E::Invalid { pointer, message } => Self::invalid(Some(pointer), message),
+            E::NotMade { graph, message } => {
+                Self::invalid(None, format!("Graph '{graph}' cannot be made: {message}"))
+            }
+            E::Full { .. } => {
+                Self::told(StatusCode::SERVICE_UNAVAILABLE, "full", error.to_string())
+            }
+            E::Stopping => Self::Stopping,
+            E::DiskFull => Self::told(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk of this server is full; nothing was changed",
+            ),
+            E::Graph(error) => {
+                log(&error);
+                of_run(&error, None)
+            }
+            error @ (E::Storage(_) | E::Damaged { .. }) => {
+                log(&error);
+                Self::Storage
+            }
+            error => {
+                log(&error);
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// The whole chain of causes.
+fn log(error: &(dyn std::error::Error + 'static)) {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    tracing::error!(error = chain, "a request failed");
+}
+
 /// What a client is told about a run that could not go on. The innermost cause decides; who
 /// calls this logs the whole chain.
 pub(crate) fn of_run(error: &Error, thread: Option<&str>) -> Refusal {

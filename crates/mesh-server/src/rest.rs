@@ -1,12 +1,46 @@
 //! The REST doors, one file per resource, with the paths of the LangGraph Agent Server.
+//!
+//! A resource is a list of [`Operation`]s. The routes and `/openapi.json` are both made of that
+//! list, so that neither has anything that the other does not have.
+
+mod assistants;
+mod operation;
+mod params;
+mod search;
+mod system;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::FromRequestParts, http::StatusCode, http::request::Parts};
+use mesh_runtime::Runtime;
 
-use crate::server::Shared;
+use crate::{refusal::Refusal, server::Shared};
 
-/// All paths; each resource adds its own.
+pub(crate) use operation::{Operation, Tag};
+
+/// All operations, by resource; each resource adds its own.
+pub(crate) fn operations() -> Vec<(Tag, Vec<Operation>)> {
+    vec![(assistants::TAG, assistants::operations()), (system::TAG, system::operations())]
+}
+
+/// All paths.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
+    operations()
+        .into_iter()
+        .flat_map(|(_, operations)| operations)
+        .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
+}
+
+/// Threads, runs and all else that is kept: refused on a server that keeps nothing.
+pub(super) struct Kept(pub(super) Runtime);
+
+impl FromRequestParts<Arc<Shared>> for Kept {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(_: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+        shared.runtime.clone().map(Self).ok_or_else(|| {
+            let detail = "this server keeps nothing: it was started without a data directory";
+            Refusal::told(StatusCode::NOT_IMPLEMENTED, "nothing_kept", detail)
+        })
+    }
 }

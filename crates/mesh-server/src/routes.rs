@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{Path, RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::{self, Next},
@@ -15,15 +15,13 @@ use axum::{
     routing::get,
 };
 use futures::FutureExt;
-use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    BATCH_MAX, BODY_BYTES_MAX, ErrorFormat, JSON_DEPTH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
-    auth::Caller, handshake, openapi, page, query::Query, refusal::Refusal, rest, server::Shared,
-    socket,
+    ErrorFormat, auth::Caller, handshake, page, query::Query, refusal::Refusal, rest,
+    server::Shared, socket,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -65,9 +63,6 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/page.css", get(async || page::STYLE))
         .route("/page.js", get(async || page::SCRIPT))
         .route("/icon.svg", get(async || page::ICON))
-        .route("/ok", get(ok))
-        .route("/info", get(info))
-        .route("/openapi.json", get(document))
         .route("/ws/{assistant}", get(open))
         .merge(rest::routes())
         .method_not_allowed_fallback(wrong_method)
@@ -135,59 +130,6 @@ pub(crate) fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text")
-}
-
-fn uncached(body: Value) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
-}
-
-/// Alive and ready: the port opens only after set-up.
-async fn ok() -> Response {
-    uncached(json!({ "ok": true }))
-}
-
-/// Who this is and what it serves.
-async fn info(State(shared): State<Arc<Shared>>) -> Response {
-    let assistants: Vec<Value> = shared
-        .assistants
-        .values()
-        .map(|assistant| {
-            json!({
-                "name": assistant.name,
-                "description": assistant.description,
-                "socket": format!("/ws/{}", assistant.name),
-                "keeps_threads": assistant.keeps_threads(),
-                "input_schema": assistant.input_schema,
-            })
-        })
-        .collect();
-    let limits = &shared.limits;
-    uncached(json!({
-        "name": shared.about.name,
-        "description": shared.about.description,
-        "version": shared.about.version,
-        "uptime_s": shared.started.elapsed().as_secs(),
-        "assistants": assistants,
-        "limits": {
-            "message_bytes_max": limits.message_bytes_max,
-            "body_bytes_max": BODY_BYTES_MAX,
-            "json_depth_max": JSON_DEPTH_MAX,
-            "connections_max": limits.connections_max,
-            "runs_detached_max": limits.runs_detached_max,
-            "thread_id_chars_max": THREAD_ID_CHARS_MAX,
-            "first_frame_wait_s": limits.first_frame_wait.as_secs_f64(),
-            "ping_every_s": limits.ping_every.as_secs_f64(),
-            "pings_missed_max": PINGS_MISSED_MAX,
-            "write_timeout_s": limits.write_timeout.as_secs_f64(),
-            "drain_timeout_s": limits.drain_timeout.as_secs_f64(),
-            "frames_per_flush_max": BATCH_MAX,
-        },
-    }))
-}
-
-/// The OpenAPI document.
-async fn document(State(shared): State<Arc<Shared>>) -> Response {
-    uncached(openapi::document(&shared))
 }
 
 /// Opens the socket of an assistant. What is wrong with the address is told on the socket, since

@@ -188,6 +188,21 @@ impl Server {
         self
     }
 
+    /// Makes what is kept ready for requests: every graph has an assistant of itself. To be called
+    /// once, before serving; does nothing on a server that keeps nothing.
+    ///
+    /// # Errors
+    /// What storage reports.
+    ///
+    /// # Cancel safety
+    /// A dropped future may or may not have taken effect; calling again does the rest.
+    pub async fn start(&self) -> Result<(), mesh_runtime::Error> {
+        match &self.runtime {
+            Some(runtime) => runtime.ensure_assistants().await,
+            None => Ok(()),
+        }
+    }
+
     /// Answers for one more `Host`; see [`Access::hosts`].
     pub fn answer_to(mut self, host: impl Into<String>) -> Self {
         self.access.hosts.push(host.into());

@@ -53,6 +53,9 @@ pub enum SetupError {
     /// The database in it cannot be opened.
     #[error("cannot open the database")]
     Store(#[from] mesh_store::Error),
+    /// What is kept cannot be made ready.
+    #[error("cannot make the assistants of the graphs")]
+    Start(#[from] mesh_runtime::Error),
     /// Set-up itself was stopped: the runtime is shutting down.
     #[error("set-up did not finish")]
     Stopped,

@@ -19,13 +19,14 @@ const CREATED_BY: &str = "created_by";
 const BY_SYSTEM: &str = "system";
 
 impl Runtime {
-    /// Makes an assistant.
+    /// Makes an assistant, of this owner.
     ///
     /// # Errors
     /// [`Error::NoGraph`], [`Error::Exists`], [`Error::TwoContexts`], and what storage reports.
     pub async fn create_assistant(
         &self,
         scope: &Scope,
+        owner: Option<&str>,
         new: NewAssistant,
     ) -> Result<Assistant, Error> {
         self.served(&new.graph)?;
@@ -44,7 +45,7 @@ impl Runtime {
             created_at: now,
             updated_at: now,
             version: 1,
-            owner: scope.owner().map(str::to_owned),
+            owner: owner.map(str::to_owned),
         };
         let (scope, if_exists) = (scope.clone(), new.if_exists);
         self.ledger()

@@ -40,12 +40,15 @@ async fn every_path_of_the_openapi_document_is_there() {
     let document = mesh.http("GET", "/openapi.json", "").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["version"], "1.2.3");
-    let mut paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    paths.sort();
-    assert_eq!(paths, ["/info", "/ok", "/openapi.json", "/ws/{assistant}"]);
-    for path in paths {
-        let status = mesh.http("GET", &path.replace("{assistant}", "echo"), "").await.status;
-        assert!([200, 426].contains(&status), "{path}: {status}");
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 10, "{paths:?}");
+    for (path, item) in paths {
+        for method in item.as_object().unwrap().keys() {
+            let names = [("{assistant}", "echo"), ("{assistant_id}", "echo")];
+            let asked = names.iter().fold(path.clone(), |path, (name, id)| path.replace(name, id));
+            let answer = mesh.http(&method.to_uppercase(), &asked, "").await;
+            assert!(![404, 405, 500].contains(&answer.status), "{method} {path}: {answer:?}");
+        }
     }
 }
 

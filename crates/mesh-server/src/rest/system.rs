@@ -1,0 +1,114 @@
+//! The server itself: whether it is ready, who it is, and what can be asked of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use mesh_protocol::system::{Flags, Host, Info, Ok as Ready, ServedGraph};
+use schemars::{Schema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Operation, Tag, operation::JSON, params::Params};
+use crate::{
+    BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX, openapi,
+    refusal::Refusal, server::Shared,
+};
+
+pub(super) const TAG: Tag = Tag { name: "System", description: "The server itself." };
+
+/// What can be asked about the server.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/ok", "get_ok", ok)
+            .summary("Whether the server is ready")
+            .query("check_db", json!({ "type": "boolean" }), "Asks the database, too")
+            .gives::<Ready>("It is")
+            .open(),
+        Operation::get("/info", "get_info", info)
+            .summary("Who this is, and what it serves")
+            .gives::<Info>("Names, flags, graphs and limits")
+            .open(),
+        Operation::get("/openapi.json", "get_document", document)
+            .summary("This document")
+            .gives_as(JSON, any_object, "OpenAPI 3.1"),
+    ]
+}
+
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "object" })
+}
+
+fn uncached(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Alive and ready: the port opens only after set-up.
+async fn ok(State(shared): State<Arc<Shared>>, params: Params) -> Result<Response, Refusal> {
+    if params.flag("check_db")? == Some(true)
+        && let Some(runtime) = &shared.runtime
+    {
+        runtime.ledger().read(|_| Ok(())).await?;
+    }
+    Ok(uncached(Ready { ok: true }))
+}
+
+/// Who this is and what it serves.
+async fn info(State(shared): State<Arc<Shared>>) -> Response {
+    let assistants = shared.assistants.values().map(|assistant| ServedGraph {
+        name: assistant.name.clone(),
+        description: assistant.description.clone(),
+        socket: format!("/ws/{}", assistant.name),
+        keeps_threads: assistant.keeps_threads(),
+        input_schema: assistant.input_schema.clone(),
+    });
+    let limits = &shared.limits;
+    let limits: [(&str, Value); 12] = [
+        ("message_bytes_max", limits.message_bytes_max.into()),
+        ("body_bytes_max", BODY_BYTES_MAX.into()),
+        ("json_depth_max", JSON_DEPTH_MAX.into()),
+        ("connections_max", limits.connections_max.into()),
+        ("runs_detached_max", limits.runs_detached_max.into()),
+        ("thread_id_chars_max", THREAD_ID_CHARS_MAX.into()),
+        ("first_frame_wait_s", limits.first_frame_wait.as_secs_f64().into()),
+        ("ping_every_s", limits.ping_every.as_secs_f64().into()),
+        ("pings_missed_max", PINGS_MISSED_MAX.into()),
+        ("write_timeout_s", limits.write_timeout.as_secs_f64().into()),
+        ("drain_timeout_s", limits.drain_timeout.as_secs_f64().into()),
+        ("frames_per_flush_max", BATCH_MAX.into()),
+    ];
+    let limits: BTreeMap<String, Value> =
+        limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let kept = shared.runtime.is_some();
+    uncached(Info {
+        name: shared.about.name.clone(),
+        description: shared.about.description.clone(),
+        version: shared.about.version.clone(),
+        langgraph_py_version: None,
+        flags: Flags {
+            assistants: kept,
+            crons: kept,
+            langsmith: false,
+            langsmith_tracing_replicas: false,
+        },
+        host: Host {
+            kind: "self-hosted".to_owned(),
+            project_id: None,
+            host_revision_id: None,
+            revision_id: None,
+            tenant_id: None,
+        },
+        uptime_s: shared.started.elapsed().as_secs(),
+        assistants: assistants.collect(),
+        limits,
+    })
+}
+
+/// The OpenAPI document.
+async fn document(State(shared): State<Arc<Shared>>) -> Response {
+    uncached(openapi::document(&shared))
+}
