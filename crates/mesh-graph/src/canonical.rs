@@ -3,7 +3,6 @@
 
 use std::{fmt, io::Write as _, str::FromStr};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::interrupt::first_128;
@@ -31,7 +30,7 @@ impl FromStr for InputHash {
     }
 }
 
-crate::checkpoint::serialize_as_text!(InputHash);
+crate::checkpoint::serialize_id!(InputHash);
 
 impl InputHash {
     /// The hash of `json` in its canonical spelling: no blanks, the keys of every map sorted.

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint names the channels it changed; unchanged ones are found where they were written.
 //! Lists and other freely batching channels store only what was added, with a full value every
-//! [`SNAPSHOT_EVERY`] updates, so a checkpoint costs what the step changed.
+//! [`SNAPSHOT_EVERY`] updates or, where that would write much more than was added, every
+//! [`SNAPSHOT_LATEST`], so a checkpoint costs what the step changed.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -20,8 +21,12 @@ use crate::{
 
 pub use crate::payload::Payload;
 
-/// Updates of a delta channel between two full values: bounds how much a load has to fold.
+/// Updates of a delta channel between two full values, unless these are large.
 pub const SNAPSHOT_EVERY: u32 = 100;
+
+/// Updates of a delta channel after which there is a full value, however large: bounds how much a
+/// load has to fold.
+pub const SNAPSHOT_LATEST: u32 = 1000;
 
 /// Version of the checkpoint layout that this build writes and reads.
 pub const FORMAT: u16 = 1;
@@ -77,25 +82,53 @@ impl FromStr for TaskId {
     }
 }
 
-/// Ids are stored and sent as text, as people and other programs see them.
-macro_rules! serialize_as_text {
-    ($($id:ty),*) => {$(
-        impl Serialize for $id {
+/// Ids are sent as text, as people and other programs see them, and stored as their 16 bytes.
+/// Stored ids are read in both forms.
+macro_rules! serialize_id {
+    ($($id:ident),*) => {$(
+        impl serde::Serialize for $id {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_bytes(&self.0.to_be_bytes())
+                }
             }
         }
 
-        impl<'de> Deserialize<'de> for $id {
+        impl<'de> serde::Deserialize<'de> for $id {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                struct Either;
+
+                impl serde::de::Visitor<'_> for Either {
+                    type Value = $id;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an id as text or as 16 bytes")
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$id, E> {
+                        text.parse().map_err(E::custom)
+                    }
+
+                    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<$id, E> {
+                        let wrong = |_| E::invalid_length(bytes.len(), &self);
+                        Ok($id(u128::from_be_bytes(bytes.try_into().map_err(wrong)?)))
+                    }
+                }
+
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_str(Either)
+                } else {
+                    deserializer.deserialize_bytes(Either)
+                }
             }
         }
     )*};
 }
-pub(crate) use serialize_as_text;
+pub(crate) use serialize_id;
 
-serialize_as_text!(CheckpointId, TaskId);
+serialize_id!(CheckpointId, TaskId);
 
 fn fmt_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{}", uuid::Uuid::from_u128(id).hyphenated())
@@ -143,6 +176,7 @@ pub struct Checkpoint {
     /// Its id.
     pub id: CheckpointId,
     /// The checkpoint it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<CheckpointId>,
     /// When it was made, milliseconds since 1970 (UTC). For people; order comes from the id.
     pub at_ms: i64,
@@ -151,26 +185,32 @@ pub struct Checkpoint {
     /// Why it was written.
     pub source: Source,
     /// The run that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// Version counter: every channel that a step changed has the step's number.
     pub version: u64,
     /// The channels that have a stored value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<ChannelEntry>,
     /// The keys that the step changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub updated: Vec<String>,
     /// The nodes that ran last, for state updates that do not say as whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ran: Vec<String>,
     /// What the next superstep starts from.
     pub pending: Pending,
     /// Checkpoints of the ancestor graphs this one belongs to, by their namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parents: BTreeMap<String, CheckpointId>,
     /// The caller's own entries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Json>,
     /// The task of the parent graph that it was made below; none for a root graph.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<TaskId>,
     /// Where the per-thread graphs below it stand, by namespace.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, CheckpointId>,
 }
 
@@ -191,12 +231,16 @@ pub struct ChannelEntry {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// The input that START will apply: stored writes, and gotos beside its edges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<PendingInput>,
     /// Nodes triggered by an edge, a route or a goto.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
     /// Direct tasks, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Sources that have arrived at each join that is not empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub joins: BTreeMap<String, Vec<String>>,
     /// Optional sources that will not come, at each join that has been told of some.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -205,6 +249,7 @@ pub struct Pending {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fired: Vec<String>,
     /// Deferred nodes that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred: Vec<String>,
 }
 
@@ -212,10 +257,13 @@ pub struct Pending {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PendingInput {
     /// Its writes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<StoredWrite>,
     /// Nodes to go to besides the edges of START.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
     /// Direct tasks besides the edges of START.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Optional sources of joins that will not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -240,6 +288,7 @@ pub struct StoredWrite {
     /// The state key.
     pub key: String,
     /// Replaces instead of reducing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
     /// The value, encoded.
     pub value: Payload,
@@ -279,12 +328,16 @@ pub struct TaskRecord {
     /// Its place in apply order.
     pub path: TaskPath,
     /// All its writes and routing, once it has finished. The first commit stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<TaskCommit>,
     /// Every question it asked, answered or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interrupts: Vec<Interrupt>,
     /// Answers by interrupt.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<InterruptId, Json>,
     /// What made its last attempt fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// Results of its durable steps. The first result of a step stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -294,10 +347,10 @@ pub struct TaskRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught: Option<Failure>,
     /// Attempts that were begun, for nodes whose attempts count over several runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: u32,
     /// The task of another branch whose question is answered anew by this one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkedFrom>,
 }
 
@@ -337,6 +390,12 @@ impl TaskRecord {
     pub fn open_interrupts(&self) -> impl Iterator<Item = &Interrupt> {
         self.interrupts.iter().filter(|interrupt| !self.answers.contains_key(&interrupt.id))
     }
+}
+
+/// Whether a count is left out of what is stored.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Where a task stands in apply order: nodes by name, then sends by index.
@@ -396,20 +455,24 @@ fn encode_sends(sends: &[PendingSend]) -> Result<(), KeyError> {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskCommit {
     /// One list of writes per update the node returned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub updates: Vec<Vec<StoredWrite>>,
     /// Nodes it leads to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
     /// Joins it arrived at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<String>,
     /// Direct tasks it makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Optional sources of joins that will not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<String>,
     /// Where the per-thread graphs that it used stand since, by namespace.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, CheckpointId>,
     /// A router of it returned an empty list: a run that ends there says so, also after a resume.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_fan_out: bool,
 }

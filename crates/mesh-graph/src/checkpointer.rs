@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     checkpoint::{
-        Blob, Checkpoint, CheckpointId, FORMAT, Place, SNAPSHOT_EVERY, TaskId, TaskRecord,
+        Blob, Checkpoint, CheckpointId, FORMAT, Place, SNAPSHOT_LATEST, TaskId, TaskRecord,
     },
     error::BoxError,
     stored,
@@ -325,8 +325,8 @@ impl Shelf {
 }
 
 /// Blobs that one value may be spread over before the chain is taken for damaged. A delta holds
-/// at least one update and there is a full value every [`SNAPSHOT_EVERY`] updates.
-pub const CHAIN_MAX: usize = SNAPSHOT_EVERY as usize + 1;
+/// at least one update and there is a full value every [`SNAPSHOT_LATEST`] updates.
+pub const CHAIN_MAX: usize = SNAPSHOT_LATEST as usize + 1;
 
 /// Collects the blobs of one value of checkpoint `id`, oldest first, given how to read the blob
 /// that a checkpoint wrote.

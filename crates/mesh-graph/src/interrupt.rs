@@ -57,7 +57,7 @@ impl FromStr for InterruptId {
     }
 }
 
-crate::checkpoint::serialize_as_text!(InterruptId);
+crate::checkpoint::serialize_id!(InterruptId);
 
 /// A question that a run stopped for.
 ///

@@ -9,7 +9,7 @@ use crate::{
     channel::{KeyError, Schema, Values},
     checkpoint::{
         Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Pending, PendingInput, PendingSend,
-        Source, StoredWrite, TaskCommit, TaskId,
+        SNAPSHOT_EVERY, SNAPSHOT_LATEST, Source, StoredWrite, TaskCommit, TaskId,
     },
     checkpointer::Loaded,
     error::Error,
@@ -52,6 +52,57 @@ pub(crate) struct Entry {
     pub(crate) version: u64,
     pub(crate) at: CheckpointId,
     pub(crate) depth: u32,
+    pub(crate) size: Size,
+}
+
+/// Bytes that a channel's stored value takes, as far as they are encoded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Size {
+    /// In the last full value.
+    pub(crate) whole: usize,
+    /// In the updates since.
+    pub(crate) added: usize,
+}
+
+impl Entry {
+    /// As a checkpoint that was loaded has it.
+    pub(crate) fn restored(entry: &ChannelEntry, blobs: &[Blob]) -> Self {
+        let (version, at, depth) = (entry.version, entry.at, entry.depth);
+        Self { version, at, depth, size: Size::of(blobs) }
+    }
+}
+
+/// Bytes of an update, on average, from which on reading many of them costs no more than reading
+/// them as one value.
+const LARGE_UPDATE: usize = 4096;
+
+/// Bytes of a full value that are always worth writing to have fewer parts.
+const SMALL_VALUE: usize = 1 << 16;
+
+impl Size {
+    /// The size of a stored value.
+    pub(crate) fn of(blobs: &[Blob]) -> Self {
+        let mut size = Self::default();
+        for blob in blobs {
+            match blob {
+                Blob::Full(value) => size = Self { whole: value.size(), added: 0 },
+                Blob::Delta { updates, .. } => {
+                    size.added += updates.iter().map(Payload::size).sum::<usize>();
+                }
+            }
+        }
+        size
+    }
+
+    /// Whether a value of this size, after `depth` updates, is to be stored whole: it makes loads
+    /// shorter, and must not cost much more than what was added since the last time.
+    pub(crate) fn is_due(self, depth: u32) -> bool {
+        let worth = || {
+            self.added < LARGE_UPDATE * depth as usize
+                && (self.whole + self.added < SMALL_VALUE || self.added >= self.whole / 4)
+        };
+        depth > SNAPSHOT_LATEST || (depth > SNAPSHOT_EVERY && worth())
+    }
 }
 
 /// What the next superstep starts from.
@@ -192,8 +243,7 @@ impl Live {
                 continue;
             };
             values.0[index] = Some(fold(&core.schema, index, blobs).map_err(unreadable)?);
-            live.entries[index] =
-                Some(Entry { version: entry.version, at: entry.at, depth: entry.depth });
+            live.entries[index] = Some(Entry::restored(entry, blobs));
         }
         let unknown =
             |node: &str| Error::UnknownStoredNode { checkpoint: id, node: node.to_owned() };

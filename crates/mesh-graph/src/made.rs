@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::{
     channel::{KeyError, Schema},
-    checkpoint::{Blob, ChannelEntry, CheckpointId, Payload, SNAPSHOT_EVERY, StoredWrite},
+    checkpoint::{Blob, ChannelEntry, CheckpointId, Payload, StoredWrite},
     checkpointer::Loaded,
     graph::START_ID,
-    live::{Effect, Entry, decode_writes, encode_writes},
+    live::{Effect, Entry, Size, decode_writes, encode_writes},
     state::{Update, Write},
     stored,
     superstep::Planned,
@@ -64,7 +64,7 @@ impl Made {
         }
         made.writes = decode_writes(schema, &writes)?.writes.into_vec();
         made.stored = made.writes.len();
-        made.entry = Some(Entry { version: entry.version, at: entry.at, depth: entry.depth });
+        made.entry = Some(Entry::restored(entry, blobs));
         Ok(made)
     }
 
@@ -108,7 +108,8 @@ impl Made {
         let unserializable = |source: CodecError| KeyError { key: KEY.to_owned(), source };
         let added = self.writes.len() - self.stored;
         let depth = self.entry.map_or(0, |entry| entry.depth).saturating_add(added as u32);
-        let whole = depth > SNAPSHOT_EVERY;
+        let size = self.entry.map_or(Size::default(), |entry| entry.size);
+        let whole = size.is_due(depth);
         let from = if whole { 0 } else { self.stored };
         let mut writes = Update::default();
         writes.writes.extend(self.writes[from..].iter().cloned());
@@ -124,7 +125,15 @@ impl Made {
             }
         };
         self.stored = self.writes.len();
-        self.entry = Some(Entry { version, at: id, depth: if whole { 0 } else { depth } });
+        let mut size = size;
+        let added = Size::of(std::slice::from_ref(&blob));
+        if whole {
+            size = added;
+        } else {
+            size.added += added.added;
+        }
+        let depth = if whole { 0 } else { depth };
+        self.entry = Some(Entry { version, at: id, depth, size });
         Ok(Some((KEY.to_owned(), blob)))
     }
 

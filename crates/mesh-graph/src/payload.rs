@@ -51,6 +51,17 @@ impl Payload {
         }
     }
 
+    /// Bytes of the encoded value; 0 for one that has not been encoded.
+    pub(crate) fn size(&self) -> usize {
+        match &self.0 {
+            Form::Bytes(bytes) => bytes.len(),
+            Form::Live(live) => match live.bytes.get() {
+                Some(Ok(bytes)) => bytes.len(),
+                Some(Err(_)) | None => 0,
+            },
+        }
+    }
+
     /// The value, as `codec` reads it.
     pub(crate) fn value(&self, codec: &dyn Codec) -> Result<Value, CodecError> {
         match &self.0 {

@@ -11,12 +11,16 @@ use crate::value::CodecError;
 /// First byte of every stored value that this build writes and reads.
 pub const FORMAT: u8 = 1;
 
+/// Bytes that most stored values need no more than.
+const USUAL: usize = 128;
+
 /// The stored form of a value.
 ///
 /// # Errors
 /// [`CodecError::Unserializable`] with what the type's serializer said.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![FORMAT];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(FORMAT);
     rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| {
         CodecError::Unserializable { ty: std::any::type_name::<T>(), reason: error.to_string() }
     })?;

@@ -6,10 +6,10 @@ use futures::future::BoxFuture;
 
 use crate::{
     channel::KeyError,
-    checkpoint::{Blob, CheckpointId, Place, SNAPSHOT_EVERY, Source, TaskCommit, TaskRecord},
+    checkpoint::{Blob, CheckpointId, Place, Source, TaskCommit, TaskRecord},
     checkpointer::{Checkpointer, Commit, Head},
     error::Error,
-    live::{Entry, Facts, payload},
+    live::{Entry, Facts, Size, payload},
     payload::Payload,
     superstep::{self, Change},
 };
@@ -167,9 +167,9 @@ impl Driver {
         written: &Written,
         blobs: &mut Vec<(String, Blob)>,
     ) {
-        let depth = self.live.entries[change.channel].map_or(0, |entry| entry.depth)
-            + change.folded.len() as u32;
-        if change.folded.is_empty() || depth > SNAPSHOT_EVERY {
+        let entry = self.live.entries[change.channel];
+        let depth = entry.map_or(0, |entry| entry.depth) + change.folded.len() as u32;
+        if change.folded.is_empty() || entry.is_some_and(|entry| entry.size.is_due(depth)) {
             let reuse = change.replaced_by.and_then(|place| written.value(place));
             self.full_blob(id, change.channel, reuse, blobs);
             return;
@@ -180,11 +180,13 @@ impl Driver {
             self.full_blob(id, change.channel, None, blobs);
             return;
         };
-        let base = self.live.entries[change.channel].map(|entry| entry.at);
+        let base = entry.map(|entry| entry.at);
+        let mut size = entry.map_or(Size::default(), |entry| entry.size);
+        size.added += updates.iter().map(Payload::size).sum::<usize>();
         let key = self.core().schema.key(change.channel).to_string();
         blobs.push((key, Blob::Delta { base, updates }));
         self.live.entries[change.channel] =
-            Some(Entry { version: self.live.version, at: id, depth });
+            Some(Entry { version: self.live.version, at: id, depth, size });
     }
 
     pub(super) fn full_blob(
@@ -199,8 +201,15 @@ impl Driver {
         let entry = match self.live.values.get(channel) {
             Some(value) if rule.stored() => {
                 let value = reuse.cloned().unwrap_or_else(|| payload(&core.schema, channel, value));
+                // What is not encoded yet is about as long as what was folded into it.
+                let before = self.live.entries[channel].map_or(Size::default(), |e| e.size);
+                let whole = match value.size() {
+                    0 => before.whole + before.added,
+                    size => size,
+                };
+                let size = Size { whole, added: 0 };
                 blobs.push((core.schema.key(channel).to_string(), Blob::Full(value)));
-                Some(Entry { version: self.live.version, at: id, depth: 0 })
+                Some(Entry { version: self.live.version, at: id, depth: 0, size })
             }
             _ => None,
         };

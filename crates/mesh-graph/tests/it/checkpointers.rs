@@ -175,3 +175,17 @@ async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
     put(&|_| {}).await.unwrap();
     assert_eq!(bench.log().await, ["in", "a"]);
 }
+
+#[test]
+fn ids_are_stored_as_bytes_and_read_as_the_text_of_older_builds_too() {
+    let id = CheckpointId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    assert_eq!(stored::encode(&id).unwrap().len(), 1 + 2 + 16);
+    assert_eq!(stored::decode::<CheckpointId>(&stored::encode(&id).unwrap()).unwrap(), id);
+    let text = stored::encode(&id.to_string()).unwrap();
+    assert_eq!(stored::decode::<CheckpointId>(&text).unwrap(), id);
+    assert_eq!(json!(id), json!("01234567-89ab-cdef-0123-456789abcdef"));
+    let question: InterruptId = "00000000000000000000000000000abc".parse().unwrap();
+    let text = stored::encode(&question.to_string()).unwrap();
+    assert_eq!(stored::decode::<InterruptId>(&text).unwrap(), question);
+    assert!(stored::decode::<TaskId>(&stored::encode(&[1_u8, 2]).unwrap()).is_err());
+}

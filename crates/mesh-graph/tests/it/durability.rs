@@ -295,9 +295,18 @@ async fn depths(checkpointer: &Arc<dyn Checkpointer>) -> Vec<u32> {
 }
 
 async fn loop_of(steps: u32) -> (Bench, Arc<dyn Checkpointer>) {
+    loop_adding(steps, "").await
+}
+
+/// Every step adds its number, followed by `rest`.
+async fn loop_adding(steps: u32, rest: &str) -> (Bench, Arc<dyn Checkpointer>) {
     let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
+    let rest = rest.to_owned();
     let graph = Lab::new("S -> a; a -> a")
-        .with("a", |s, _| async move { Ok(S::update().push_log(s.log.len().to_string())) })
+        .with("a", move |s, _| {
+            let line = format!("{}{rest}", s.log.len());
+            async move { Ok(S::update().push_log(line)) }
+        })
         .compile();
     let bench = Bench::on(&graph, Arc::clone(&checkpointer));
     assert!(bench.run(empty()).recursion_limit(steps).invoke().await.is_err());
@@ -324,6 +333,16 @@ async fn t141_a_list_is_stored_whole_only_every_so_often_and_reads_the_same_ever
     }
     let head = checkpointer.load(&root(), None).await.unwrap().unwrap();
     assert!(head.values.iter().all(|chain| chain.len() <= CHAIN_MAX));
+}
+
+#[tokio::test]
+async fn a_list_of_large_items_is_not_stored_again_to_have_it_whole() {
+    let (bench, checkpointer) = loop_adding(SNAPSHOT_EVERY + 50, &"x".repeat(5000)).await;
+    let depths = depths(&checkpointer).await;
+    assert_eq!(depths, (1..=SNAPSHOT_EVERY + 50).collect::<Vec<_>>());
+    let log = bench.log().await;
+    assert_eq!(log.len(), depths.len());
+    assert!(log[7].starts_with("7xxx"));
 }
 
 #[tokio::test]
