@@ -1,12 +1,12 @@
 //! One database file: who may open it, who writes and who reads.
 //!
-//! All writes go through one thread with the only writing connection, in groups; an answer is
-//! given after COMMIT returned. Reads use a few connections of their own, on the runtime's
-//! blocking threads.
+//! All writes go over the only writing connection, in groups; an answer is given after COMMIT
+//! returned. Reads use a few connections of their own, on the runtime's blocking threads.
 
 mod assistants;
 mod checkpoints;
 mod items;
+mod known;
 mod ledger;
 mod log;
 mod readers;
@@ -38,8 +38,9 @@ pub use self::{
     writer::{GROUP_MAX, GROUP_TIME, WRITE_QUEUE},
 };
 use self::{
+    known::Known,
     readers::Readers,
-    writer::{Message, Operation, Then, Unanswered},
+    writer::{Desk, Message, Operation, Then, Unanswered, Write},
 };
 use crate::Error;
 
@@ -57,6 +58,10 @@ struct Inner {
     /// None only while dropping.
     writer: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<()>>,
+    desk: Arc<Desk>,
+    /// A commit need not wait for the disk.
+    at_once: bool,
+    known: Arc<Known>,
     readers: Arc<Readers>,
     unanswered: Unanswered,
 }
@@ -152,12 +157,15 @@ impl Sqlite {
         }
         let lock = lock(&path)?;
         let connection = connect(&path, Some(synchronous))?;
+        let known = Arc::new(Known::default());
+        let desk = Desk::new(path.clone(), connection, Arc::clone(&known));
+        let desk = Arc::new(desk.map_err(|error| Error::of(path.clone(), error))?);
         let (writer, operations) = mpsc::channel(WRITE_QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn({
-                let path = path.clone();
-                move || writer::run(connection, operations, &path, lock)
+                let desk = Arc::clone(&desk);
+                move || writer::run(&desk, operations, lock)
             })
             .map_err(|source| Error::Open { path: path.clone(), source: Arc::new(source) })?;
         Ok(Self {
@@ -166,6 +174,9 @@ impl Sqlite {
                 path,
                 writer: Some(writer),
                 thread: Some(thread),
+                desk,
+                at_once: synchronous == Synchronous::Normal,
+                known,
                 unanswered: Unanswered::default(),
             }),
         })
@@ -225,8 +236,8 @@ impl Sqlite {
         self.write_then(operation, None).await
     }
 
-    /// As [`Sqlite::write`]; `then` is told whether the operation was committed, on the writing
-    /// thread and also when the caller went away. It is dropped uncalled when the database closes
+    /// As [`Sqlite::write`]; `then` is told whether the operation was committed, in the order
+    /// of commits and also when the caller went away. It is dropped uncalled when the database closes
     /// before the operation's turn.
     pub(crate) async fn write_then<T, E>(
         &self,
@@ -239,10 +250,18 @@ impl Sqlite {
     {
         let closed = || Error::Closed { path: self.inner.path.clone() };
         let (reply, answer) = oneshot::channel();
-        let counted = self.inner.unanswered.count();
-        let operation = Box::new(Operation::new(operation, reply, counted, then));
         let Some(writer) = &self.inner.writer else { return Err(closed().into()) };
-        if writer.send(Message::Write(operation)).await.is_err() {
+        // Behind everything that was asked for before.
+        let at_once = self.inner.at_once && !self.inner.unanswered.any();
+        let counted = self.inner.unanswered.count();
+        let mut waiting: Option<Box<dyn Write>> =
+            Some(Box::new(Operation::new(operation, reply, counted, then)));
+        if at_once {
+            waiting = waiting.and_then(|operation| self.inner.desk.run_now(operation, writer));
+        }
+        if let Some(operation) = waiting
+            && writer.send(Message::Write(operation)).await.is_err()
+        {
             return Err(closed().into());
         }
         match answer.await {

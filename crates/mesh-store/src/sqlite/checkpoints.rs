@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     Fault, Sqlite,
+    known::{Known, Standing},
     ledger::Rows,
     records::{Referring, Refs, Values, checksum_with},
     upkeep,
@@ -41,6 +42,10 @@ impl std::fmt::Debug for SqliteCheckpointer {
 impl SqliteCheckpointer {
     pub(super) fn new(database: Sqlite) -> Self {
         Self { database, rider: None }
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.database.inner.known)
     }
 
     pub(super) fn with(database: Sqlite, rider: Arc<dyn Rider>) -> Self {
@@ -83,7 +88,8 @@ pub(super) type Outcome<T> = Result<T, Fault<Error>>;
 #[async_trait]
 impl Checkpointer for SqliteCheckpointer {
     async fn put(&self, commit: Commit) -> Result<(), Error> {
-        self.write(move |connection| put(connection, commit)).await
+        let known = self.known();
+        self.write(move |connection| put(connection, &known, commit)).await
     }
 
     async fn put_task(
@@ -92,9 +98,9 @@ impl Checkpointer for SqliteCheckpointer {
         checkpoint: CheckpointId,
         record: TaskRecord,
     ) -> Result<(), Error> {
-        let place = place.clone();
+        let (known, place) = (self.known(), place.clone());
         self.write(move |connection| {
-            let place = make_place(connection, &place)?;
+            let place = make_place(connection, &known, &place)?.place;
             put_record(connection, place, checkpoint, record, None)
         })
         .await
@@ -123,23 +129,30 @@ impl Checkpointer for SqliteCheckpointer {
     }
 
     async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error> {
-        let (thread, runs) = (thread.to_owned(), runs.to_vec());
+        let (known, thread, runs) = (self.known(), thread.to_owned(), runs.to_vec());
         self.database
             .write(move |connection| {
+                known.forget_thread(&thread);
                 upkeep::forget(connection, &thread, |places| doomed_with_runs(places, &runs))
             })
             .await
     }
 
     async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error> {
-        let (from, to) = (from.to_owned(), to.to_owned());
-        self.database.write(move |connection| upkeep::copy(connection, &from, &to)).await
+        let (known, from, to) = (self.known(), from.to_owned(), to.to_owned());
+        self.database
+            .write(move |connection| {
+                known.forget_thread(&to);
+                upkeep::copy(connection, &from, &to)
+            })
+            .await
     }
 
     async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error> {
-        let thread = thread.to_owned();
+        let (known, thread) = (self.known(), thread.to_owned());
         self.database
             .write(move |connection| {
+                known.forget_thread(&thread);
                 upkeep::forget(connection, &thread, |places| keep.doomed(places))
             })
             .await
@@ -148,10 +161,9 @@ impl Checkpointer for SqliteCheckpointer {
 
 // ---- writing ----
 
-fn put(connection: &Connection, commit: Commit) -> Outcome<()> {
+fn put(connection: &Connection, known: &Known, commit: Commit) -> Outcome<()> {
     let id = commit.checkpoint.id;
-    let place = make_place(connection, &commit.place)?;
-    let newest = head(connection, place)?;
+    let Standing { place, head: newest } = make_place(connection, known, &commit.place)?;
     // One that is newer than all others cannot be there yet.
     if newest.is_some_and(|newest| newest >= id) && find(connection, place, id)?.is_some() {
         return Ok(());
@@ -183,6 +195,7 @@ fn put(connection: &Connection, commit: Commit) -> Outcome<()> {
             "INSERT INTO checkpoints (place, id, format, checksum, body) VALUES (?, ?, ?, ?, ?)",
         )?
         .execute((place, bytes(id), commit.checkpoint.v, checksum(&body), body))?;
+    known.learn(&commit.place, Standing { place, head: newest.max(Some(id)) });
     Ok(())
 }
 
@@ -197,8 +210,8 @@ fn shorten_input(
     let Some(Outline { mut checkpoint, refs: None }) = find(connection, place, parent)? else {
         return Ok(());
     };
-    let Some(refs) = values.take_from_input(&mut checkpoint)? else { return Ok(()) };
-    let body = encode(&checkpoint)?;
+    let Some(refs) = values.take_from_input(&mut checkpoint) else { return Ok(()) };
+    let (body, refs) = (encode(&checkpoint)?, encode(&refs)?);
     let checksum = checksum_with(&body, Some(&refs));
     connection
         .prepare_cached(
@@ -218,46 +231,71 @@ fn put_record(
     values: Option<&mut Values<'_>>,
 ) -> Outcome<()> {
     let key = (place, bytes(checkpoint), record.id.0.to_be_bytes());
-    let mut record = record;
-    let known = connection
+    let (mut record, mut values) = (record, values);
+    let refs = values.as_mut().and_then(|values| values.take_from(&mut record));
+    // Most records are new.
+    let row = RecordRow::of(&record, refs.as_ref())?;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO tasks (place, checkpoint, task, checksum, body, refs)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )?
+        .execute((key.0, key.1, key.2, row.checksum, row.body, row.refs))?;
+    if inserted > 0 {
+        return Ok(());
+    }
+    let mut merged = connection
         .prepare_cached(
             "SELECT checksum, body, refs FROM tasks
              WHERE place = ? AND checkpoint = ? AND task = ?",
         )?
-        .query_row(key, Referring::read)
-        .optional()?;
-    let replaces = known.is_some();
-    if let Some(known) = known {
-        let mut merged = known.record(connection, place, checkpoint)?;
-        merge_record(&mut merged, record);
-        record = merged;
+        .query_row(key, Referring::read)?
+        .record(connection, place, checkpoint)?;
+    if let (Some(values), Some(refs)) = (&mut values, &refs) {
+        values.put_back(&mut record, refs);
     }
-    let refs = match values {
-        Some(values) => values.take_from(&mut record)?,
-        None => None,
-    };
-    let body = encode(&record)?;
-    let checksum = checksum_with(&body, refs.as_deref());
-    let sql = if replaces {
-        "UPDATE tasks SET checksum = ?4, body = ?5, refs = ?6
-         WHERE place = ?1 AND checkpoint = ?2 AND task = ?3"
-    } else {
-        "INSERT INTO tasks (place, checkpoint, task, checksum, body, refs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-    };
-    connection.prepare_cached(sql)?.execute((key.0, key.1, key.2, checksum, body, refs))?;
+    merge_record(&mut merged, record);
+    let refs = values.and_then(|values| values.take_from(&mut merged));
+    let row = RecordRow::of(&merged, refs.as_ref())?;
+    connection
+        .prepare_cached(
+            "UPDATE tasks SET checksum = ?4, body = ?5, refs = ?6
+             WHERE place = ?1 AND checkpoint = ?2 AND task = ?3",
+        )?
+        .execute((key.0, key.1, key.2, row.checksum, row.body, row.refs))?;
     Ok(())
 }
 
-/// The number of a place, which gets one when it is written for the first time.
-fn make_place(connection: &Connection, place: &Place) -> Outcome<i64> {
-    if let Some(known) = find_place(connection, place)? {
-        return Ok(known);
+/// The columns of a task's row that hold what is known of it.
+struct RecordRow {
+    checksum: i64,
+    body: Vec<u8>,
+    refs: Option<Vec<u8>>,
+}
+
+impl RecordRow {
+    fn of(record: &TaskRecord, refs: Option<&Refs>) -> Outcome<Self> {
+        let body = encode(record)?;
+        let refs = refs.map(encode).transpose()?;
+        Ok(Self { checksum: checksum_with(&body, refs.as_deref()), body, refs })
     }
-    connection
-        .prepare_cached("INSERT INTO places (thread, ns) VALUES (?, ?)")?
-        .execute((&place.thread, &place.ns))?;
-    Ok(connection.last_insert_rowid())
+}
+
+/// Where a place stands. It gets a number when it is written to for the first time.
+fn make_place(connection: &Connection, known: &Known, place: &Place) -> Outcome<Standing> {
+    if let Some(standing) = known.get(place) {
+        return Ok(standing);
+    }
+    let standing = if let Some(number) = find_place(connection, place)? {
+        Standing { place: number, head: head(connection, number)? }
+    } else {
+        connection
+            .prepare_cached("INSERT INTO places (thread, ns) VALUES (?, ?)")?
+            .execute((&place.thread, &place.ns))?;
+        Standing { place: connection.last_insert_rowid(), head: None }
+    };
+    known.learn(place, standing);
+    Ok(standing)
 }
 
 // ---- reading ----

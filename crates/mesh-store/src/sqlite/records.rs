@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Fault,
-    checkpoints::{Outcome, bytes, checksum, encode, stored_body},
+    checkpoints::{Outcome, bytes, checksum, stored_body},
 };
 
 /// Values up to this many bytes are stored twice: referring to them would take as much.
@@ -49,25 +49,32 @@ impl<'a> Values<'a> {
     }
 
     /// Empties the values of a record that are here, and says where they are.
-    pub(super) fn take_from(&mut self, record: &mut TaskRecord) -> Outcome<Option<Vec<u8>>> {
-        match &mut record.commit {
-            Some(commit) => self.take(&mut commit.updates),
-            None => Ok(None),
+    pub(super) fn take_from(&mut self, record: &mut TaskRecord) -> Option<Refs> {
+        self.take(&mut record.commit.as_mut()?.updates)
+    }
+
+    /// Undoes what [`Values::take_from`] did to a record.
+    pub(super) fn put_back(&mut self, record: &mut TaskRecord, refs: &Refs) {
+        let Some(commit) = &mut record.commit else { return };
+        for (update, position, part) in &refs.parts {
+            let writes = commit.updates.get_mut(*update as usize);
+            let Some(write) = writes.and_then(|writes| writes.get_mut(*position as usize)) else {
+                continue;
+            };
+            let parts = self.by_key.get(write.key.as_str());
+            if let Some(value) = parts.and_then(|parts| self::part(parts.blob, *part as usize)) {
+                write.value = value.clone();
+            }
         }
     }
 
     /// As [`Values::take_from`], for the input that a checkpoint waits to apply.
-    pub(super) fn take_from_input(
-        &mut self,
-        checkpoint: &mut Checkpoint,
-    ) -> Outcome<Option<Vec<u8>>> {
-        match &mut checkpoint.pending.input {
-            Some(input) => self.take(std::slice::from_mut(&mut input.writes)),
-            None => Ok(None),
-        }
+    pub(super) fn take_from_input(&mut self, checkpoint: &mut Checkpoint) -> Option<Refs> {
+        let input = checkpoint.pending.input.as_mut()?;
+        self.take(std::slice::from_mut(&mut input.writes))
     }
 
-    fn take(&mut self, updates: &mut [Vec<StoredWrite>]) -> Outcome<Option<Vec<u8>>> {
+    fn take(&mut self, updates: &mut [Vec<StoredWrite>]) -> Option<Refs> {
         let mut refs = Refs { at: self.at.0, parts: Vec::new() };
         for (update, writes) in updates.iter_mut().enumerate() {
             for (position, write) in writes.iter_mut().enumerate() {
@@ -83,7 +90,7 @@ impl<'a> Values<'a> {
                 }
             }
         }
-        if refs.parts.is_empty() { Ok(None) } else { encode(&refs).map(Some) }
+        Some(refs).filter(|refs| !refs.parts.is_empty())
     }
 }
 

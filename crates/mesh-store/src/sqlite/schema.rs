@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::Synchronous;
 use crate::Error;
@@ -270,6 +270,8 @@ pub(super) fn configure(
     writing: Option<Synchronous>,
 ) -> Result<(), rusqlite::Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Else SQLite plans some statements anew whenever it is given other values.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "busy_timeout", 5000)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_000)?;
@@ -279,7 +281,8 @@ pub(super) fn configure(
     if let Some(synchronous) = writing {
         connection.pragma_update(None, "synchronous", synchronous.word())?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+        // The writer sees to it.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     } else {
         connection.pragma_update(None, "query_only", true)?;

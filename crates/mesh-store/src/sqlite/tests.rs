@@ -1,16 +1,25 @@
 //! What cannot be seen through the storage traits: groups, bounds and a full disk.
 
-use std::sync::mpsc::sync_channel;
+use std::{panic::AssertUnwindSafe, sync::mpsc::sync_channel, task::Poll};
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
+use mesh_graph::{
+    CheckpointId, TaskId,
+    checkpoint::{Place, TaskPath, TaskRecord},
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
 
 async fn open() -> (Sqlite, TempDir) {
+    open_with(Synchronous::Full).await
+}
+
+async fn open_with(synchronous: Synchronous) -> (Sqlite, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Sqlite::open(directory.path().join("test.db")).await.unwrap();
+    let path = directory.path().join("test.db");
+    let database = Sqlite::open_with(path, synchronous).await.unwrap();
     database
         .write(|connection: &Connection| -> Result<(), Fault<Error>> {
             Ok(connection.execute_batch("CREATE TABLE marks (mark INTEGER)")?)
@@ -72,6 +81,81 @@ async fn a_refused_operation_takes_only_its_own_changes_with_it() {
         assert_eq!(result.is_ok(), number % 2 == 0, "{number}: {result:?}");
     }
     assert_eq!(marks(&database).await, 5);
+}
+
+#[tokio::test]
+async fn a_commit_that_need_not_wait_for_the_disk_is_done_at_once() {
+    let (database, _directory) = open_with(Synchronous::Normal).await;
+    assert!(matches!(futures::poll!(Box::pin(mark(&database, 2))), Poll::Ready(Ok(()))));
+    assert!(matches!(futures::poll!(Box::pin(mark(&database, 3))), Poll::Ready(Err(_))));
+    assert_eq!(marks(&database).await, 1, "a refused operation leaves nothing behind");
+    let connection = database.inner.desk.hold();
+    let mut waiting = Box::pin(mark(&database, 4));
+    assert!(futures::poll!(&mut waiting).is_pending(), "the connection is busy");
+    drop(connection);
+    waiting.await.unwrap();
+    assert_eq!(marks(&database).await, 2);
+}
+
+#[tokio::test]
+async fn a_place_is_known_until_somebody_changes_it() {
+    for sql in ["UPDATE places SET thread = 'buried'", "DELETE FROM places WHERE thread = 't'"] {
+        let (database, _directory) = open().await;
+        let checkpointer = database.checkpointer();
+        let place = Place { thread: "t".to_owned(), ns: String::new() };
+        let record = |task| TaskRecord::new(TaskId(task), "a", TaskPath::Push(0));
+        checkpointer.put_task(&place, CheckpointId(1), record(1)).await.unwrap();
+        let known = database.inner.known.get(&place).map(|standing| standing.place);
+        assert_eq!(known, Some(1));
+        let change = database.write(move |connection| -> Result<(), Fault<Error>> {
+            connection.execute(sql, [])?;
+            connection.execute("INSERT INTO places (thread, ns) VALUES ('other', '')", [])?;
+            Ok(())
+        });
+        change.await.unwrap();
+        assert!(database.inner.known.get(&place).is_none(), "{sql}");
+        checkpointer.put_task(&place, CheckpointId(1), record(2)).await.unwrap();
+        let number = database.inner.known.get(&place).unwrap().place;
+        let thread = database.read(move |connection| -> Result<String, Fault<Error>> {
+            let sql = "SELECT thread FROM places WHERE place = ?";
+            Ok(connection.query_row(sql, [number], |row| row.get(0))?)
+        });
+        assert_eq!(thread.await.unwrap(), "t");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_panics_closes_the_database() {
+    for synchronous in [Synchronous::Full, Synchronous::Normal] {
+        let (database, _directory) = open_with(synchronous).await;
+        let panics = database.write(|connection| -> Result<(), Fault<Error>> {
+            connection.execute("INSERT INTO marks VALUES (2)", [])?;
+            panic!("as a test")
+        });
+        let ended = AssertUnwindSafe(panics).catch_unwind().await;
+        assert!(!matches!(ended, Ok(Ok(()))));
+        assert!(matches!(mark(&database, 4).await, Err(Error::Closed { .. })));
+        let path = database.path().to_path_buf();
+        drop(database);
+        assert_eq!(marks(&Sqlite::open(path).await.unwrap()).await, 0, "nothing of it is there");
+    }
+}
+
+#[tokio::test]
+async fn the_write_ahead_log_is_copied_before_it_is_too_long() {
+    for synchronous in [Synchronous::Full, Synchronous::Normal] {
+        let (database, directory) = open_with(synchronous).await;
+        for _ in 0..60 {
+            let write = database.write(|connection| -> Result<(), Fault<Error>> {
+                connection.execute("INSERT INTO marks SELECT zeroblob(1000000)", [])?;
+                Ok(())
+            });
+            write.await.unwrap();
+        }
+        assert_eq!(marks(&database).await, 60);
+        let log = std::fs::metadata(directory.path().join("test.db-wal")).unwrap().len();
+        assert!(log < 30_000_000, "{log}");
+    }
 }
 
 #[tokio::test]

@@ -1,19 +1,25 @@
-//! The writer: one thread, one connection, groups of operations in one transaction.
+//! The writer: one connection, and a thread that runs groups of operations in one transaction.
+//!
+//! Where a commit need not wait for the disk, an operation that finds the connection idle runs at
+//! once where it was asked for: that takes less than waking the thread. Waiting for the disk is
+//! left to the thread.
 
 use std::{
+    ffi::c_int,
     fs::File,
-    path::Path,
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, hooks::Wal};
+use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Fault;
+use super::{Fault, known::Known};
 use crate::Error;
 
 /// Operations that may wait for the writer. When it is full, callers wait to be taken in.
@@ -26,9 +32,14 @@ pub const GROUP_MAX: usize = 256;
 /// for many others. Nobody waits for this time to pass: a group is what is there already.
 pub const GROUP_TIME: Duration = Duration::from_millis(2);
 
+/// Pages of the write-ahead log from which on it is copied into the database.
+const WAL_PAGES: usize = 4000;
+
 /// What is sent to the thread.
 pub(super) enum Message {
     Write(Box<dyn Write>),
+    /// The connection is gone.
+    Gone,
     /// Everything before it is committed, nothing after it is begun. Dropped when the file is
     /// free.
     Close(oneshot::Sender<()>),
@@ -78,7 +89,7 @@ pub(super) struct Operation<F, T, E> {
     then: Option<Then>,
 }
 
-/// What is called after a transaction, on the writing thread.
+/// What is called after a transaction, while nobody else can write. It must not wait.
 pub(super) type Then = Box<dyn FnOnce(bool) + Send>;
 
 impl<F, T, E> Operation<F, T, E> {
@@ -121,48 +132,140 @@ where
     }
 }
 
+/// The writing connection, and what is known of the file without reading it.
+pub(super) struct Desk {
+    path: PathBuf,
+    /// None once the database is closed.
+    connection: Mutex<Option<Connection>>,
+    known: Arc<Known>,
+    log: Arc<Log>,
+}
+
+/// How long the write-ahead log is.
+struct Log {
+    /// Pages in it after the last commit.
+    pages: AtomicUsize,
+    /// Pages from which on it is copied: more than [`WAL_PAGES`] when readers held back the copy
+    /// before.
+    due: AtomicUsize,
+}
+
+impl Desk {
+    pub(super) fn new(
+        path: PathBuf,
+        mut connection: Connection,
+        known: Arc<Known>,
+    ) -> Result<Self, rusqlite::Error> {
+        let log = Arc::new(Log { pages: AtomicUsize::new(0), due: AtomicUsize::new(WAL_PAGES) });
+        let counted = Arc::clone(&log);
+        connection.wal_hook(Some(move |_: &mut Wal, count: c_int| {
+            let pages = usize::try_from(count).unwrap_or(0);
+            counted.pages.store(pages, Ordering::Relaxed);
+            if pages < WAL_PAGES {
+                counted.due.store(WAL_PAGES, Ordering::Relaxed);
+            }
+            Ok(())
+        }))?;
+        known.watch(&mut connection)?;
+        Ok(Self { path, connection: Mutex::new(Some(connection)), known, log })
+    }
+
+    /// Runs an operation in a transaction of its own, here and now. Gives it back when the
+    /// connection is busy or gone, and when the thread has to copy the write-ahead log.
+    pub(super) fn run_now(
+        &self,
+        operation: Box<dyn Write>,
+        thread: &mpsc::Sender<Message>,
+    ) -> Option<Box<dyn Write>> {
+        if self.wal_is_long() {
+            return Some(operation);
+        }
+        // The thread deals with one that an operation panicked over.
+        let Ok(mut desk) = self.connection.try_lock() else { return Some(operation) };
+        let Some(connection) = &*desk else { return Some(operation) };
+        let mut group = Group::default();
+        group.begin(connection, operation, &self.known);
+        let finished = group.finish(connection, self);
+        if finished.is_err() {
+            *desk = None;
+        }
+        drop(desk);
+        if finished.is_err() {
+            // When its queue is full, the thread is awake and notices by itself.
+            let _ = thread.try_send(Message::Gone);
+        }
+        None
+    }
+
+    /// Keeps the connection busy until what it returns is dropped.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Drop + '_ {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wal_is_long(&self) -> bool {
+        self.log.pages.load(Ordering::Relaxed) >= self.log.due.load(Ordering::Relaxed)
+    }
+
+    /// Copies what is in the write-ahead log into the database, as far as readers allow.
+    fn copy_wal(&self, connection: &Connection) {
+        self.log.due.store(self.log.pages.load(Ordering::Relaxed) + WAL_PAGES, Ordering::Relaxed);
+        if let Err(error) = pragma(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+            tracing::warn!(path = %self.path.display(), %error, "the write-ahead log grows");
+        }
+    }
+}
+
 /// Works until the last sender is gone, a `Close` comes, or the disk can no longer be trusted.
 /// `lock` is let go last.
-pub(super) fn run(
-    connection: Connection,
-    mut messages: mpsc::Receiver<Message>,
-    path: &Path,
-    lock: File,
-) {
+pub(super) fn run(desk: &Desk, mut messages: mpsc::Receiver<Message>, lock: File) {
     let mut closing = Vec::new();
     while let Some(message) = messages.blocking_recv() {
-        let first = match message {
-            Message::Write(first) => first,
+        let Ok(mut held) = desk.connection.lock() else {
+            tracing::error!(path = %desk.path.display(), "an operation panicked");
+            break;
+        };
+        let Some(connection) = &*held else { break };
+        match message {
+            Message::Write(first) => {
+                let (group, closes) = collect(connection, first, &mut messages, &desk.known);
+                if !closes.is_empty() {
+                    messages.close();
+                    closing.extend(closes);
+                }
+                if group.finish(connection, desk).is_err() {
+                    *held = None;
+                    break;
+                }
+            }
+            Message::Gone => {}
             Message::Close(reply) => {
                 messages.close();
                 closing.push(reply);
                 continue;
             }
-        };
-        let (group, closes) = collect(&connection, first, &mut messages);
-        if !closes.is_empty() {
-            messages.close();
-            closing.extend(closes);
         }
-        if let Err(error @ Error::Unconfirmed { .. }) = group.finish(&connection, path) {
-            tracing::error!(%error, "the database is closed");
-            break;
+        if desk.wal_is_long() {
+            desk.copy_wal(connection);
         }
     }
     // Whoever is still in the queue learns that the database is closed when this is dropped.
     drop(messages);
-    if let Err(error) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
+    let connection = desk.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(connection) = connection
+        && let Err(error) =
+            connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
     {
-        tracing::warn!(path = %path.display(), %error, "the write-ahead log was left as it is");
+        tracing::warn!(path = %desk.path.display(), %error, "the write-ahead log was left as it is");
     }
-    drop(connection);
     drop(lock);
     drop(closing);
 }
 
 /// The operations of one transaction, which is open unless something failed.
+#[derive(Default)]
 struct Group {
-    operations: Vec<Box<dyn Write>>,
+    operations: SmallVec<[Box<dyn Write>; 1]>,
     failed: Option<rusqlite::Error>,
 }
 
@@ -171,11 +274,12 @@ fn collect(
     connection: &Connection,
     first: Box<dyn Write>,
     messages: &mut mpsc::Receiver<Message>,
+    known: &Known,
 ) -> (Group, Vec<oneshot::Sender<()>>) {
     let begun = Instant::now();
-    let mut group = Group { operations: Vec::new(), failed: None };
+    let mut group = Group::default();
     let mut closes = Vec::new();
-    let stands = group.begin(connection, first);
+    let stands = group.begin(connection, first, known);
     while stands
         && group.failed.is_none()
         && closes.is_empty()
@@ -183,7 +287,8 @@ fn collect(
         && begun.elapsed() < GROUP_TIME
     {
         match messages.try_recv() {
-            Ok(Message::Write(next)) => group.add(connection, next),
+            Ok(Message::Write(next)) => group.add(connection, next, known),
+            Ok(Message::Gone) => {}
             Ok(Message::Close(reply)) => closes.push(reply),
             Err(_) => break,
         }
@@ -194,7 +299,12 @@ fn collect(
 impl Group {
     /// Runs the first operation, which needs no savepoint: when it is refused, there is nothing
     /// else in the transaction. Says whether others may join it.
-    fn begin(&mut self, connection: &Connection, mut operation: Box<dyn Write>) -> bool {
+    fn begin(
+        &mut self,
+        connection: &Connection,
+        mut operation: Box<dyn Write>,
+        known: &Known,
+    ) -> bool {
         let mut stands = false;
         self.failed = execute(connection, "BEGIN IMMEDIATE").err();
         if self.failed.is_none() {
@@ -202,6 +312,7 @@ impl Group {
             if connection.is_autocommit() {
                 self.failed = Some(rolled_back());
             } else if !stands {
+                known.forget();
                 self.failed = execute(connection, "ROLLBACK").err();
             }
         }
@@ -211,15 +322,15 @@ impl Group {
 
     /// Runs an operation under a savepoint of its own, so that a refused one takes only its own
     /// changes with it.
-    fn add(&mut self, connection: &Connection, mut operation: Box<dyn Write>) {
+    fn add(&mut self, connection: &Connection, mut operation: Box<dyn Write>, known: &Known) {
         if self.failed.is_none() {
-            self.failed = under_savepoint(connection, &mut *operation).err();
+            self.failed = under_savepoint(connection, &mut *operation, known).err();
         }
         self.operations.push(operation);
     }
 
-    /// Commits and answers.
-    fn finish(self, connection: &Connection, path: &Path) -> Result<(), Error> {
+    /// Commits and answers. Fails when the disk can no longer be trusted.
+    fn finish(self, connection: &Connection, desk: &Desk) -> Result<(), Error> {
         let committed = match self.failed {
             Some(error) => Err(error),
             // The only operation was refused and its transaction is gone.
@@ -227,23 +338,32 @@ impl Group {
             None => execute(connection, "COMMIT"),
         };
         let committed = committed.map_err(|error| {
+            desk.known.forget();
             if !connection.is_autocommit()
                 && let Err(error) = execute(connection, "ROLLBACK")
             {
-                tracing::error!(path = %path.display(), %error, "a transaction was not rolled back");
+                let path = desk.path.display();
+                tracing::error!(%path, %error, "a transaction was not rolled back");
             }
-            Error::of(path.to_path_buf(), error)
+            Error::of(desk.path.clone(), error)
         });
         for operation in self.operations {
             operation.answer(committed.clone());
         }
-        committed
+        match committed {
+            Err(error @ Error::Unconfirmed { .. }) => {
+                tracing::error!(%error, "the database is closed");
+                Err(error)
+            }
+            Err(_) | Ok(()) => Ok(()),
+        }
     }
 }
 
 fn under_savepoint(
     connection: &Connection,
     operation: &mut dyn Write,
+    known: &Known,
 ) -> Result<(), rusqlite::Error> {
     execute(connection, "SAVEPOINT operation")?;
     let stands = operation.run(connection);
@@ -251,6 +371,7 @@ fn under_savepoint(
         return Err(rolled_back());
     }
     if !stands {
+        known.forget();
         execute(connection, "ROLLBACK TO operation")?;
     }
     execute(connection, "RELEASE operation")
@@ -267,4 +388,9 @@ fn rolled_back() -> rusqlite::Error {
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Runs a pragma that answers with a row which says nothing new.
+fn pragma(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.query_row(sql, [], |_| Ok(()))
 }

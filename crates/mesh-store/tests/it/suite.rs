@@ -3,17 +3,20 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mesh_graph::testing::{check_checkpointer, check_cuts, check_store};
-use mesh_store::Sqlite;
+use mesh_store::{Sqlite, Synchronous};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_passes_the_suite() {
     let directory = tempfile::tempdir().unwrap();
     let number = AtomicUsize::new(0);
-    check_checkpointer(|| {
-        let path = directory.path().join(format!("{}.db", number.fetch_add(1, Ordering::Relaxed)));
-        async move { Sqlite::open(path).await.unwrap().checkpointer() }
-    })
-    .await;
+    for synchronous in [Synchronous::Full, Synchronous::Normal] {
+        check_checkpointer(|| {
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            let path = directory.path().join(format!("{number}.db"));
+            async move { Sqlite::open_with(path, synchronous).await.unwrap().checkpointer() }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,6 +33,9 @@ async fn sqlite_passes_the_suite_for_stores() {
 #[tokio::test]
 async fn a_run_cut_at_any_write_ends_like_an_uncut_one() {
     let directory = tempfile::tempdir().unwrap();
-    let database = Sqlite::open(directory.path().join("cuts.db")).await.unwrap();
-    check_cuts(database.checkpointer()).await;
+    for synchronous in [Synchronous::Full, Synchronous::Normal] {
+        let path = directory.path().join(format!("{synchronous:?}.db"));
+        let database = Sqlite::open_with(path, synchronous).await.unwrap();
+        check_cuts(database.checkpointer()).await;
+    }
 }
