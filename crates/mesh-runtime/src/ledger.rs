@@ -10,7 +10,11 @@ use async_trait::async_trait;
 use mesh_graph::{Checkpointer, Store, store};
 
 use crate::{
-    Error, assistant::AssistantRows, log::LogRows, runs::RunRows, thread::rows::ThreadRows,
+    Error,
+    assistant::AssistantRows,
+    log::{Entry, LogRows},
+    runs::RunRows,
+    thread::rows::ThreadRows,
 };
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
@@ -44,6 +48,10 @@ pub trait Ledger: Send + Sync {
 
     /// The checkpoints, for one run: every write takes a [`Ride`] along into its transaction.
     fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer>;
+
+    /// Tells this listener what is added to logs from now on. All clones and connections of a
+    /// database share their listeners, which are let go of when nobody else holds them.
+    fn listen(&self, listener: &Arc<dyn Listener>);
 
     /// The long-term memory in this database.
     fn store(&self, options: store::Options) -> Arc<dyn Store>;
@@ -99,7 +107,7 @@ pub trait Rider: Send + Sync {
 
 /// What goes along with one write.
 pub trait Ride: Send {
-    /// Writes it, in the transaction and before the checkpoint.
+    /// Writes it, in the transaction of the checkpoint and after it.
     ///
     /// # Errors
     /// [`Error::Fenced`], and then the checkpoint is not written either; or a storage failure.
@@ -107,4 +115,11 @@ pub trait Ride: Send {
 
     /// Called after the transaction, from the thread that writes: must not block.
     fn ended(self: Box<Self>, committed: bool);
+}
+
+/// Hears what was added to logs.
+pub trait Listener: Send + Sync {
+    /// Called after every commit with what it added to the log of a thread, in the order of the
+    /// log. Comes from the thread that writes: must not block.
+    fn added(&self, thread: &str, entries: &[Entry]);
 }

@@ -7,6 +7,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     Graphs, Ledger, Stamp,
+    hub::Hub,
+    ledger::Listener,
     runs::{Now, Told},
     stamp::Stamps,
 };
@@ -26,11 +28,14 @@ struct Inner {
     begun: Instant,
     /// Given when a run may have become due.
     due: Notify,
+    hub: Arc<Hub>,
 }
 
 impl Runtime {
     /// A runtime over a ledger that serves these graphs.
     pub fn new(ledger: Arc<dyn Ledger>, graphs: Graphs, env: Arc<dyn Env>) -> Self {
+        let hub = Arc::new(Hub::default());
+        ledger.listen(&(Arc::clone(&hub) as Arc<dyn Listener>));
         Self {
             inner: Arc::new(Inner {
                 ledger,
@@ -39,6 +44,7 @@ impl Runtime {
                 stamps: Stamps::default(),
                 begun: Instant::now(),
                 due: Notify::new(),
+                hub,
             }),
         }
     }
@@ -46,6 +52,11 @@ impl Runtime {
     /// Where everything is kept.
     pub fn ledger(&self) -> &dyn Ledger {
         &*self.inner.ledger
+    }
+
+    /// What was just added to logs.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.inner.hub
     }
 
     /// The graphs that are served.

@@ -8,6 +8,7 @@ mod checkpoints;
 mod items;
 mod known;
 mod ledger;
+mod listeners;
 mod log;
 mod readers;
 mod records;
@@ -39,6 +40,7 @@ pub use self::{
 };
 use self::{
     known::Known,
+    listeners::Listeners,
     readers::Readers,
     writer::{Desk, Message, Operation, Then, Unanswered, Write},
 };
@@ -64,6 +66,7 @@ struct Inner {
     known: Arc<Known>,
     readers: Arc<Readers>,
     unanswered: Unanswered,
+    listeners: Listeners,
 }
 
 /// How sure a commit has to be before it is answered.
@@ -178,6 +181,7 @@ impl Sqlite {
                 at_once: synchronous == Synchronous::Normal,
                 known,
                 unanswered: Unanswered::default(),
+                listeners: Listeners::default(),
             }),
         })
     }
@@ -201,6 +205,10 @@ impl Sqlite {
     /// What the server keeps in this file.
     pub fn ledger(&self) -> Arc<dyn Ledger> {
         Arc::new(SqliteLedger::new(self.clone()))
+    }
+
+    fn listeners(&self) -> &Listeners {
+        &self.inner.listeners
     }
 
     /// Commits what was asked for so far and lets go of the file. Later operations, of clones of

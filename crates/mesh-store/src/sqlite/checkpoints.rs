@@ -52,7 +52,8 @@ impl SqliteCheckpointer {
         Self { database, rider: Some(rider) }
     }
 
-    /// Writes, and before it in the same transaction what goes along with it.
+    /// Writes, and after it in the same transaction what goes along with it: of a write that was
+    /// refused nothing has gone along.
     async fn write<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
@@ -61,17 +62,22 @@ impl SqliteCheckpointer {
         // Between the operation and what is told after it, on one thread: the lock never waits.
         let ride = Arc::new(Mutex::new(Some(rider.board())));
         let after = Arc::clone(&ride);
+        let (note, tell) = self.database.listeners().telling();
         let then = move |committed: bool| {
             if let Some(ride) = locked(&after).take() {
                 ride.ended(committed);
             }
+            tell(committed);
         };
         let with_ride = move |connection: &Connection| {
+            let given = operation(connection)?;
             if let Some(ride) = &mut *locked(&ride) {
-                let written = ride.write(&mut Rows { connection });
+                let mut rows = Rows::new(connection);
+                let written = ride.write(&mut rows);
                 written.map_err(|error| Fault::Refused(Error::Storage(Box::new(error))))?;
+                note.take(rows.added);
             }
-            operation(connection)
+            Ok(given)
         };
         self.database.write_then(with_ride, Some(Box::new(then))).await
     }

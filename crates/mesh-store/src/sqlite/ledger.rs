@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use mesh_graph::{Checkpointer, Store, store::Options};
 use mesh_runtime::{
     Error, Ledger, Tx,
-    ledger::{Operation, Rider},
+    ledger::{Listener, Operation, Rider},
 };
 use rusqlite::Connection;
 
-use super::{Fault, Sqlite, checkpoints::SqliteCheckpointer};
+use super::{Fault, Sqlite, checkpoints::SqliteCheckpointer, listeners::Added};
 
 /// Keeps assistants, threads, runs and crons in a [`Sqlite`] database; made by [`Sqlite::ledger`].
 #[derive(Debug, Clone)]
@@ -30,6 +30,14 @@ impl SqliteLedger {
 pub(super) struct Rows<'a> {
     /// The connection.
     pub(super) connection: &'a Connection,
+    /// What was added to the logs of threads.
+    pub(super) added: Added,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, added: Added::new() }
+    }
 }
 
 impl Tx for Rows<'_> {}
@@ -41,7 +49,18 @@ impl Ledger for SqliteLedger {
     }
 
     async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
-        self.database.write(move |connection| run(connection, operation)).await
+        let (note, tell) = self.database.listeners().telling();
+        let operation = move |connection: &Connection| {
+            let mut rows = Rows::new(connection);
+            let given = operation(&mut rows).map_err(Fault::Refused)?;
+            note.take(rows.added);
+            Ok(given)
+        };
+        self.database.write_then(operation, Some(tell)).await
+    }
+
+    fn listen(&self, listener: &Arc<dyn Listener>) {
+        self.database.listeners().add(listener);
     }
 
     fn checkpointer(&self) -> Arc<dyn Checkpointer> {
@@ -58,7 +77,7 @@ impl Ledger for SqliteLedger {
 }
 
 fn run(connection: &Connection, operation: Operation) -> Result<Box<dyn Any + Send>, Fault<Error>> {
-    operation(&mut Rows { connection }).map_err(Fault::Refused)
+    operation(&mut Rows::new(connection)).map_err(Fault::Refused)
 }
 
 /// What SQLite reports, as an error of the rows. A full disk keeps its meaning.

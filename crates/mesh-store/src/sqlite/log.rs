@@ -45,7 +45,7 @@ impl LogRows for Rows<'_> {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .map_err(failed)?;
-        for entry in entries {
+        for entry in entries.iter_mut() {
             entry.seq = seq.cast_unsigned();
             let data = std::str::from_utf8(&entry.data)
                 .map_err(|error| Error::Damaged { what: "log entry", source: error.into() })?;
@@ -65,6 +65,7 @@ impl LogRows for Rows<'_> {
                 .map_err(failed)?;
             seq += 1;
         }
+        self.added.push((thread.to_owned(), entries.to_vec()));
         Ok(())
     }
 

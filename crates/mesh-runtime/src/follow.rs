@@ -1,0 +1,249 @@
+//! Following a run or a thread: from the log as long as there is something to catch up with, then
+//! from the feed.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use mesh_graph::Mode;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::{
+    Error, Runtime,
+    hub::{Fed, Follower},
+    log::{Entry, Kind, PAGE},
+    run::RunStatus,
+};
+
+/// How often a follower looks into the log although it heard of nothing new.
+pub const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// Where following a run starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the run's first entry.
+    Beginning,
+    /// With what comes next. Of a run that has ended nothing comes.
+    Now,
+    /// With the first entry after this number.
+    After(u64),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunEnd {
+    /// One of the final ones.
+    pub status: RunStatus,
+    /// `{"error", "message"}` of a run that failed.
+    pub error: Option<Json>,
+    /// Whether it stopped at a breakpoint rather than with a question.
+    pub breakpoint: bool,
+    /// The last root values that it told, one JSON text, with `__interrupt__` when it ended with
+    /// questions; if it told none and was not cancelled, those of its thread.
+    pub values: Option<Bytes>,
+}
+
+/// A run or a thread that is followed: every entry once, in order, however slow the reader is.
+#[derive(Debug)]
+pub struct Follow {
+    runtime: Runtime,
+    thread: String,
+    run: Option<Uuid>,
+    follower: Follower,
+    /// Everything up to here was given, or was not asked for.
+    after: u64,
+    ready: VecDeque<Entry>,
+    /// The log has to be looked into, whatever the feed says.
+    look: bool,
+    ended: bool,
+}
+
+impl Runtime {
+    /// Follows a run on its thread to its end.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`]; [`Error::Storage`].
+    pub async fn follow_run(&self, thread: &str, run: Uuid, start: Start) -> Result<Follow, Error> {
+        // First, so that nothing is missed between the log and the feed.
+        let follower = self.hub().follow(thread);
+        let mut follow = Follow::new(self, thread, Some(run), follower);
+        if start == Start::Beginning
+            && let Some(first) = follow.follower.beginning(run)
+        {
+            follow.after = first - 1;
+            return Ok(follow);
+        }
+        let name = thread.to_owned();
+        let (standing, last, any) = self
+            .ledger()
+            .read(move |tx| {
+                let standing = tx.standing(run)?;
+                let any = standing.is_some() || !tx.run_entries(&name, run, 0, 1)?.is_empty();
+                Ok((standing, tx.last_seq(&name)?, any))
+            })
+            .await?;
+        if !any {
+            return Err(Error::NoRun(run));
+        }
+        let over = standing.is_none_or(|standing| standing.status.is_final());
+        match start {
+            Start::Now => {
+                follow.after = last;
+                follow.ended = over;
+            }
+            Start::Beginning => follow.look = true,
+            Start::After(seq) => {
+                follow.after = seq;
+                follow.look = true;
+            }
+        }
+        Ok(follow)
+    }
+
+    /// Follows a thread, which need not be there yet, from the first entry after `after` on.
+    /// Ends only when the thread is deleted and made again.
+    pub fn follow_thread(&self, thread: &str, after: u64) -> Follow {
+        let follower = self.hub().follow(thread);
+        let mut follow = Follow::new(self, thread, None, follower);
+        follow.after = after;
+        follow.look = true;
+        follow
+    }
+
+    /// Waits for the end of a run.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`]; [`Error::Storage`].
+    ///
+    /// # Cancel safety
+    /// Waiting has no effect.
+    pub async fn ended(&self, thread: &str, run: Uuid) -> Result<RunEnd, Error> {
+        let mut follow = self.follow_run(thread, run, Start::Beginning).await?;
+        let mut end =
+            RunEnd { status: RunStatus::Pending, error: None, breakpoint: false, values: None };
+        while let Some(entry) = follow.next().await? {
+            match entry.kind {
+                Kind::Event(Mode::Values) if entry.ns.is_empty() => end.values = Some(entry.data),
+                Kind::Ended => end.take(&entry.data)?,
+                _ => {}
+            }
+        }
+        if end.status.is_final() && (end.values.is_some() || end.status == RunStatus::Interrupted) {
+            return Ok(end);
+        }
+        // The log does not go back that far, or values were not asked for.
+        let thread = thread.to_owned();
+        self.ledger()
+            .read(move |tx| {
+                if !end.status.is_final() {
+                    let found = tx.run(run)?.ok_or(Error::NoRun(run))?;
+                    end.status = found.status;
+                    end.error = found.error;
+                }
+                if end.status != RunStatus::Interrupted {
+                    let found = tx.thread(&thread, &crate::Scope::All)?;
+                    let values = found.and_then(|found| found.values);
+                    end.values = values.map(|values| Bytes::from(values.to_string()));
+                }
+                Ok(end)
+            })
+            .await
+    }
+}
+
+impl RunEnd {
+    fn take(&mut self, data: &[u8]) -> Result<(), Error> {
+        let damaged = |source| Error::Damaged { what: "log entry", source };
+        let data: Json = serde_json::from_slice(data).map_err(|error| damaged(error.into()))?;
+        let status = data.get("status").cloned().unwrap_or_default();
+        self.status = serde_json::from_value(status).map_err(|error| damaged(error.into()))?;
+        self.error = data.get("error").cloned();
+        self.breakpoint = data.get("breakpoint") == Some(&Json::Bool(true));
+        Ok(())
+    }
+}
+
+impl Follow {
+    fn new(runtime: &Runtime, thread: &str, run: Option<Uuid>, follower: Follower) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            thread: thread.to_owned(),
+            run,
+            follower,
+            after: 0,
+            ready: VecDeque::new(),
+            look: false,
+            ended: false,
+        }
+    }
+
+    /// The next entry, or none after the last one of a run that is followed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Storage`].
+    ///
+    /// # Cancel safety
+    /// No entry is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                if self.run.is_some() && entry.kind == Kind::Ended {
+                    self.ended = true;
+                    self.ready.clear();
+                }
+                return Ok(Some(entry));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if self.look {
+                self.read().await?;
+                continue;
+            }
+            let mut grown = std::pin::pin!(self.follower.grown());
+            grown.as_mut().enable();
+            match self.follower.after(self.after, self.run) {
+                Fed::Entries(entries, upto) => {
+                    self.after = upto;
+                    self.ready = entries.into();
+                }
+                Fed::Behind => self.look = true,
+                Fed::Gone => self.ended = true,
+                Fed::Nothing => tokio::select! {
+                    () = grown => {}
+                    () = self.runtime.env().sleep(LOOK_EVERY) => self.look = true,
+                },
+            }
+        }
+    }
+
+    /// Reads on in the log.
+    async fn read(&mut self) -> Result<(), Error> {
+        let (thread, run, after) = (self.thread.clone(), self.run, self.after);
+        let (entries, last, over) = self
+            .runtime
+            .ledger()
+            .read(move |tx| {
+                let (entries, over) = match run {
+                    Some(run) => {
+                        let over = tx.standing(run)?.is_none_or(|run| run.status.is_final());
+                        (tx.run_entries(&thread, run, after, PAGE)?, over)
+                    }
+                    None => (tx.entries(&thread, after, PAGE)?, false),
+                };
+                Ok((entries, tx.last_seq(&thread)?, over))
+            })
+            .await?;
+        let newest = entries.last().map_or(after, |entry| entry.seq);
+        if entries.len() < PAGE {
+            // What is between is of other runs.
+            self.after = newest.max(last);
+            self.look = false;
+            self.ended = over && entries.is_empty();
+        } else {
+            self.after = newest;
+        }
+        self.ready = entries.into();
+        Ok(())
+    }
+}

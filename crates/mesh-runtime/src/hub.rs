@@ -1,0 +1,247 @@
+//! What was just added to logs, in memory, for everybody who follows one.
+//!
+//! A thread that something happens on has a feed: the last entries of its log, shared by all its
+//! followers, who each know how far they are. A follower that is slower than the feed remembers
+//! goes back to the log itself; nobody waits for a follower, and a thousand that stand still cost
+//! as much memory as one.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{
+    ledger::Listener,
+    log::{Entry, Kind},
+};
+
+/// Entries that a feed remembers. Older ones are read from the log.
+pub(crate) const FEED_ENTRIES: usize = 256;
+
+/// Bytes of data that a feed remembers. Older entries are read from the log.
+pub(crate) const FEED_BYTES: usize = 1 << 20;
+
+/// Feeds of threads on which nothing is going on that are remembered, for those who ask right
+/// after the end of a run. The quietest go first.
+pub(crate) const QUIET_FEEDS: usize = 1024;
+
+/// Bytes of data that quiet feeds remember together. The quietest go first.
+pub(crate) const QUIET_BYTES: usize = 32 << 20;
+
+/// All feeds.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    feeds: Mutex<Feeds>,
+}
+
+#[derive(Debug, Default)]
+struct Feeds {
+    by_thread: HashMap<String, Arc<Feed>>,
+    /// Threads whose last entry was an end, quietest first, with the bytes that they had then.
+    quiet: VecDeque<(String, usize)>,
+    quiet_bytes: usize,
+}
+
+/// The last entries of one thread's log.
+#[derive(Debug, Default)]
+pub(crate) struct Feed {
+    recent: Mutex<Recent>,
+    grown: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// Consecutive.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The number of the newest entry; none before the first one of this process.
+    last: Option<u64>,
+    /// How often the log began anew: its thread was deleted and made again.
+    begun: u32,
+    followers: usize,
+    /// How often it stands among the quiet ones.
+    quiet: usize,
+}
+
+/// What a feed has for a follower.
+#[derive(Debug)]
+pub(crate) enum Fed {
+    /// These, and how far the follower is with them.
+    Entries(Vec<Entry>, u64),
+    /// Nothing that is newer.
+    Nothing,
+    /// Something that it does not remember any more: it is in the log.
+    Behind,
+    /// This is not the log that was followed.
+    Gone,
+}
+
+/// Entries that a follower takes at a time.
+const TAKEN: usize = 64;
+
+impl Hub {
+    /// The feed of a thread, which remembers what is added from now on.
+    pub(crate) fn follow(self: &Arc<Self>, thread: &str) -> Follower {
+        let mut feeds = locked(&self.feeds);
+        let feed = feeds.feed(thread);
+        let mut recent = locked(&feed.recent);
+        recent.followers += 1;
+        let begun = recent.begun;
+        drop(recent);
+        Follower { hub: Arc::clone(self), thread: thread.to_owned(), feed, begun }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        locked(&self.feeds).by_thread.len()
+    }
+}
+
+impl Listener for Hub {
+    fn added(&self, thread: &str, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        let mut feeds = locked(&self.feeds);
+        let quiet = matches!(last.kind, Kind::Ended | Kind::Updated);
+        let bytes = feeds.feed(thread).add(entries, quiet);
+        if quiet {
+            feeds.quiet_down(thread, bytes);
+        }
+    }
+}
+
+impl Feeds {
+    fn feed(&mut self, thread: &str) -> Arc<Feed> {
+        if let Some(feed) = self.by_thread.get(thread) {
+            return Arc::clone(feed);
+        }
+        let feed = Arc::new(Feed::default());
+        self.by_thread.insert(thread.to_owned(), Arc::clone(&feed));
+        feed
+    }
+
+    /// Nothing goes on there for now. Lets go of what has been quiet for longest.
+    fn quiet_down(&mut self, thread: &str, bytes: usize) {
+        self.quiet.push_back((thread.to_owned(), bytes));
+        self.quiet_bytes += bytes;
+        while self.quiet.len() > QUIET_FEEDS || self.quiet_bytes > QUIET_BYTES {
+            let Some((thread, bytes)) = self.quiet.pop_front() else { break };
+            self.quiet_bytes -= bytes;
+            if let Some(feed) = self.by_thread.get(&thread) {
+                locked(&feed.recent).quiet -= 1;
+            }
+            self.drop_idle(&thread);
+        }
+    }
+
+    /// Forgets a feed that nobody follows, unless something goes on there or it is remembered for
+    /// a while.
+    fn drop_idle(&mut self, thread: &str) {
+        let idle = self.by_thread.get(thread).is_some_and(|feed| {
+            let recent = locked(&feed.recent);
+            let last = recent.entries.back();
+            let rests = last.is_none_or(|last| matches!(last.kind, Kind::Ended | Kind::Updated));
+            recent.followers == 0 && recent.quiet == 0 && rests
+        });
+        if idle {
+            self.by_thread.remove(thread);
+        }
+    }
+}
+
+impl Feed {
+    /// Adds entries; returns the bytes that it remembers.
+    fn add(&self, entries: &[Entry], quiet: bool) -> usize {
+        let mut recent = locked(&self.recent);
+        recent.quiet += usize::from(quiet);
+        for entry in entries {
+            if recent.last.is_some_and(|last| entry.seq <= last) {
+                recent.begun += 1;
+            }
+            if recent.last.is_none_or(|last| entry.seq != last + 1) {
+                recent.entries.clear();
+                recent.bytes = 0;
+            }
+            recent.last = Some(entry.seq);
+            recent.bytes += entry.data.len();
+            recent.entries.push_back(entry.clone());
+        }
+        while recent.entries.len() > FEED_ENTRIES || recent.bytes > FEED_BYTES {
+            let Some(oldest) = recent.entries.pop_front() else { break };
+            recent.bytes -= oldest.data.len();
+        }
+        let bytes = recent.bytes;
+        drop(recent);
+        self.grown.notify_waiters();
+        bytes
+    }
+}
+
+/// One follower of a feed.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    hub: Arc<Hub>,
+    thread: String,
+    feed: Arc<Feed>,
+    begun: u32,
+}
+
+impl Follower {
+    /// Entries after `after`; of one run only, if one is given.
+    pub(crate) fn after(&self, after: u64, run: Option<Uuid>) -> Fed {
+        let recent = locked(&self.feed.recent);
+        if recent.begun != self.begun {
+            return Fed::Gone;
+        }
+        match (recent.last, recent.entries.front()) {
+            (None, _) => Fed::Nothing,
+            (Some(last), _) if last <= after => Fed::Nothing,
+            (Some(_), Some(oldest)) if oldest.seq <= after + 1 => {
+                let skipped = usize::try_from(after + 1 - oldest.seq).unwrap_or(usize::MAX);
+                let new = recent.entries.iter().skip(skipped).take(TAKEN);
+                let mut upto = after;
+                let mut wanted = Vec::new();
+                for entry in new {
+                    upto = entry.seq;
+                    if run.is_none_or(|run| run == entry.run) {
+                        wanted.push(entry.clone());
+                    }
+                }
+                Fed::Entries(wanted, upto)
+            }
+            (Some(_), _) => Fed::Behind,
+        }
+    }
+
+    /// Where the run begins, if its first entry is remembered.
+    pub(crate) fn beginning(&self, run: Uuid) -> Option<u64> {
+        let recent = locked(&self.feed.recent);
+        let first =
+            |entry: &&Entry| entry.run == run && entry.kind == Kind::Begun && entry.step == 1;
+        recent.entries.iter().find(first).map(|entry| entry.seq)
+    }
+
+    /// Ready once something was added after this was called.
+    pub(crate) fn grown(&self) -> tokio::sync::futures::Notified<'_> {
+        self.feed.grown.notified()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut feeds = locked(&self.hub.feeds);
+        let mut recent = locked(&self.feed.recent);
+        recent.followers -= 1;
+        let last_one = recent.followers == 0;
+        drop(recent);
+        if last_one {
+            feeds.drop_idle(&self.thread);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
