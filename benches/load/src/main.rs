@@ -79,8 +79,9 @@ impl Worker {
             Case::Wait | Case::Stream | Case::Tokens | Case::ThreadCreate => None,
         };
         if let (Case::StateRead, Some(thread)) = (options.case, &thread) {
-            let heard =
-                client.post(&format!("/threads/{thread}/runs/wait"), &run("noop3", json!({}))).await?;
+            let heard = client
+                .post(&format!("/threads/{thread}/runs/wait"), &run("noop3", json!({})))
+                .await?;
             ensure!(heard.status == 200, "the thread's run ended with status {}", heard.status);
         }
         Ok(Self { client, case: options.case, thread })

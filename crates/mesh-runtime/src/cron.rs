@@ -1,9 +1,25 @@
 //! Crons: runs that are made when the time has come.
+//!
+//! A cron fires at most once per instant, whatever clocks and restarts do: the instant is a row,
+//! written in the transaction that makes the run. After a time in which nobody fired it, it fires
+//! once, for the last instant it missed.
+
+mod fire;
+mod keep;
+mod rows;
+mod schedule;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::Stamp;
+
+pub use self::{
+    fire::{FIRE_BATCH, FIRES_KEPT, Fired, fire_due},
+    keep::{CronFilter, CronPatch, CronSort, NewCron, count, create, get, remove, search, update},
+    rows::CronRows,
+    schedule::{Schedule, ScheduleError},
+};
 
 /// A cron.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +36,7 @@ pub struct Cron {
     pub timezone: Option<String>,
     /// Fires no more after this.
     pub end_time: Option<Stamp>,
-    /// The request that its runs are made by.
+    /// The request that its runs are made by, with the ids of the assistant and the cron in it.
     pub payload: Map<String, Json>,
     /// The next instant it fires; none when there is no more.
     pub next_run: Option<Stamp>,

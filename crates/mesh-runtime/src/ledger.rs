@@ -12,13 +12,14 @@ use mesh_graph::{Checkpointer, Store, store};
 use crate::{
     Error,
     assistant::AssistantRows,
+    cron::CronRows,
     log::{Entry, LogRows},
     runs::RunRows,
     thread::rows::ThreadRows,
 };
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
-pub trait Tx: AssistantRows + LogRows + RunRows + ThreadRows {}
+pub trait Tx: AssistantRows + CronRows + LogRows + RunRows + ThreadRows {}
 
 /// A function over the rows; what it returns is of a type that only its caller knows.
 pub type Operation = Box<dyn FnOnce(&mut dyn Tx) -> Result<Box<dyn Any + Send>, Error> + Send>;

@@ -5,6 +5,7 @@
 
 mod assistants;
 mod checkpoints;
+mod crons;
 mod items;
 mod known;
 mod ledger;

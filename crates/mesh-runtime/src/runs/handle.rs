@@ -181,7 +181,7 @@ impl Runtime {
         }
     }
 
-    fn new_ids(&self) -> Ids {
+    pub(crate) fn new_ids(&self) -> Ids {
         let id = || Uuid::from_u128(self.env().new_id());
         Ids { run: id(), thread: id() }
     }

@@ -217,7 +217,6 @@ const MIGRATIONS: &[&str] = &[
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         end_time INTEGER,
-        metadata_json TEXT NOT NULL,
         doc TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX crons_due ON crons (next_run) WHERE enabled AND next_run IS NOT NULL;

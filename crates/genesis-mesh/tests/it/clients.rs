@@ -1,0 +1,114 @@
+//! Other people's clients, as their registries give them, against the real binary with its
+//! fixture graphs. What they have to see is in `clients/`, in their own languages.
+//!
+//! They are installed below the target directory once per set of versions. Where Python or Node is
+//! missing, the test says so and passes: there is no client to ask then.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::{process::Place, serving::Serving};
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients")
+}
+
+/// A folder below the target directory that stays from one run to the next.
+fn installed(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Whether the program is there.
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
+    if !there {
+        println!("skipped: {program} is not installed");
+    }
+    there
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output
+}
+
+/// Runs `install` unless it did so for the same `versions` before.
+fn install_once(folder: &Path, versions: &str, install: impl FnOnce()) {
+    let note = folder.join("installed.txt");
+    if fs::read_to_string(&note).is_ok_and(|before| before == versions) {
+        return;
+    }
+    install();
+    fs::write(note, versions).unwrap();
+}
+
+fn served() -> (Place, Serving) {
+    let place = Place::new();
+    let serving = Serving::start(&place, &["serve", "--fixtures", "--data-dir", "data"]);
+    (place, serving)
+}
+
+#[test]
+fn the_python_client_and_remote_graph_find_what_they_know() {
+    if !has("python3") {
+        return;
+    }
+    let folder = installed("python");
+    let python = folder.join("venv/bin/python");
+    let wanted = clients().join("python/requirements.txt");
+    install_once(&folder, &fs::read_to_string(&wanted).unwrap(), || {
+        let venv = folder.join("venv");
+        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        succeed(Command::new(&python).args(pip).arg(&wanted));
+    });
+    let (_place, serving) = served();
+    let seen = succeed(
+        Command::new(&python)
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "."])
+            .current_dir(clients().join("python"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
+    );
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+}
+
+#[test]
+fn the_javascript_client_finds_what_it_knows() {
+    if !has("node") || !has("npm") {
+        return;
+    }
+    let folder = installed("js");
+    let lock = fs::read_to_string(clients().join("js/package-lock.json")).unwrap();
+    install_once(&folder, &lock, || {
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(clients().join("js").join(name), folder.join(name)).unwrap();
+        }
+        let npm = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        succeed(Command::new("npm").args(npm).current_dir(&folder));
+    });
+    // Beside the packages, since modules are looked for upwards from the file.
+    let file = folder.join("client.test.mjs");
+    fs::copy(clients().join("js/client.test.mjs"), &file).unwrap();
+    let (_place, serving) = served();
+    let seen = succeed(
+        Command::new("node")
+            .args(["--test", "--test-reporter=spec"])
+            .arg(&file)
+            .current_dir(&folder)
+            .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
+    );
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+}
