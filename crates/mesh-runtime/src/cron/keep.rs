@@ -101,6 +101,11 @@ impl CronFilter {
 /// [`Error::Invalid`] names the schedule, the zone or the end; [`Error::NoThread`];
 /// [`Error::Storage`].
 pub fn create(tx: &mut dyn Tx, now: Stamp, scope: &Scope, new: NewCron) -> Result<Cron, Error> {
+    if let Some(thread) = &new.thread
+        && tx.thread_outline(thread, scope)?.is_none()
+    {
+        return Err(Error::NoThread(thread.clone()));
+    }
     let mut payload = new.payload;
     payload.insert("assistant_id".to_owned(), json!(new.assistant));
     let config = payload.entry("config").or_insert_with(|| json!({}));
