@@ -6,7 +6,9 @@
 
 pub mod assistant;
 mod error;
+pub mod run;
 pub mod search;
 pub mod system;
 
 pub use error::ErrorBody;
+pub use run::StreamMode;

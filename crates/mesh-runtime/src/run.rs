@@ -162,7 +162,7 @@ impl Kwargs {
                 "checkpoints" => &[Mode::Checkpoints],
                 // These two are told in other words only.
                 "debug" => &[Mode::Tasks, Mode::Checkpoints],
-                "events" => &[Mode::Tasks, Mode::Messages, Mode::Custom, Mode::Values],
+                "events" => &[Mode::Tasks, Mode::Messages, Mode::Values],
                 "tools" => &[Mode::Tools],
                 _ => &[],
             }

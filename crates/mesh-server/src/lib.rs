@@ -13,6 +13,7 @@ mod access;
 mod assistant;
 pub mod auth;
 mod extract;
+mod frames;
 mod handshake;
 mod limits;
 mod openapi;
