@@ -407,12 +407,13 @@ impl<S: State> App<S> {
 #[derive(Debug, Clone, Default)]
 pub struct Patch {
     values: Option<Json>,
+    goto: Vec<Goto>,
     as_node: Option<String>,
     at: Option<CheckpointId>,
 }
 
 impl Patch {
-    /// These values.
+    /// These values: an object of state keys, or a list of such objects and `[key, value]` pairs.
     pub fn values(json: Json) -> Self {
         Self { values: Some(json), ..Self::default() }
     }
@@ -428,14 +429,20 @@ impl Patch {
         self
     }
 
+    /// Where to go besides the node's edges, as if the node had said so.
+    pub fn goto(mut self, goto: impl IntoIterator<Item: Into<Goto>>) -> Self {
+        self.goto.extend(goto.into_iter().map(Into::into));
+        self
+    }
+
     /// Where it goes, and what it writes there.
     pub(crate) fn for_state(
         self,
         schema: &Schema,
     ) -> Result<(Option<CheckpointId>, StateUpdate), Error> {
-        let values = self.values.map(|json| Update::from_json(schema, json, |_| true));
+        let values = self.values.map(|json| Update::of_patch(schema, json));
         let values = values.transpose().map_err(Error::InvalidStateUpdate)?;
-        Ok((self.at, StateUpdate { values, as_node: self.as_node }))
+        Ok((self.at, StateUpdate { values, goto: self.goto, as_node: self.as_node }))
     }
 
     /// On top of this checkpoint instead of the newest.

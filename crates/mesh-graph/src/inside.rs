@@ -97,6 +97,22 @@ impl Inside {
         }
     }
 
+    /// The graph's state now, or at one of its own checkpoints, with the states of the graphs
+    /// mounted in its tasks, as [`App::state_tree`] shows them for the root.
+    ///
+    /// # Errors
+    /// As [`App::state`].
+    pub async fn state_tree(
+        &self,
+        thread: &str,
+        at: Option<CheckpointId>,
+    ) -> Result<StateSnapshot<Untyped>, Error> {
+        let mut snapshot = self.snapshot(thread, at).await?;
+        let StateSnapshot { tasks, instances, .. } = &mut snapshot;
+        fill(&**self.app.storage()?, &self.seat.core, thread, tasks, instances).await?;
+        Ok(snapshot)
+    }
+
     /// The graph's checkpoints in this namespace, newest first.
     ///
     /// # Errors

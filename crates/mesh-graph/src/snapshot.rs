@@ -16,6 +16,7 @@ use crate::{
     interrupt::Interrupt,
     live::{Effect, Live, decode_writes},
     state::{State, View},
+    stream::{REDACTED, Shown},
     superstep::{self, Planned},
 };
 
@@ -91,6 +92,26 @@ impl<S> StateSnapshot<S> {
     /// When a value has no JSON form.
     pub fn json(&self) -> Result<Json, KeyError> {
         self.schema.to_json(&self.values, |_, _| true)
+    }
+
+    /// The values as streams show them: keys that are marked `sensitive` as [`crate::REDACTED`],
+    /// and of a function with one result that result alone.
+    pub fn shown(&self) -> Json {
+        Shown::All.values(&self.schema, &self.values, Vec::new())
+    }
+
+    /// The result of one of its tasks, as streams show it.
+    pub fn shown_result(&self, task: &TaskSnapshot) -> Option<Json> {
+        let mut result = task.result.clone()?;
+        if let Json::Object(members) = &mut result {
+            for (key, value) in members {
+                let channel = self.schema.index(key).and_then(|at| self.schema.channels().get(at));
+                if channel.is_some_and(|channel| channel.sensitive) {
+                    *value = REDACTED.into();
+                }
+            }
+        }
+        Some(result)
     }
 }
 

@@ -352,6 +352,24 @@ impl Update {
         Ok(update)
     }
 
+    /// The update of a change from outside: an object of state keys, or a list of such objects and
+    /// `[key, value]` pairs.
+    ///
+    /// # Errors
+    /// As [`Update::from_json`].
+    pub(crate) fn of_patch(schema: &Schema, json: Json) -> Result<Self, Failure> {
+        let Json::Array(parts) = json else { return Self::from_json(schema, json, |_| true) };
+        let mut update = Self::default();
+        for part in parts {
+            let part = match part {
+                Json::Object(_) => Self::from_json(schema, part, |_| true)?,
+                pair => Self::of_command(schema, Json::Array(vec![pair]))?,
+            };
+            update.writes.extend(part.writes);
+        }
+        Ok(update)
+    }
+
     /// The JSON object of the writes: what the `updates` stream shows. Several writes to one key
     /// show the last one.
     pub(crate) fn to_json(&self, schema: &Schema) -> Result<Json, KeyError> {

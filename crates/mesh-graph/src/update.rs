@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::{
     checkpoint::{CheckpointId, Source, TaskId, TaskRecord},
-    command::Output,
+    command::{Goto, Output},
     error::{Error, Failure},
     graph::{Core, Leads, NodeId, START_ID},
     live::{Effect, Ready, StartInput, stored_commit},
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct StateUpdate {
     /// The writes; none to follow the node's edges alone.
     pub(crate) values: Option<Update>,
+    /// Where to go besides the node's edges.
+    pub(crate) goto: Vec<Goto>,
     /// The node; by default the one that ran last.
     pub(crate) as_node: Option<String>,
 }
@@ -147,7 +149,14 @@ async fn one_superstep(driver: &mut Driver, mut updates: Vec<StateUpdate>) -> Re
         match only.as_node.as_deref() {
             Some(INPUT) => {
                 let update = only.values.take().unwrap_or_default();
-                return driver.take_input(StartInput { update, leads: Leads::default() }).await;
+                let mut leads = Leads::default();
+                for goto in std::mem::take(&mut only.goto) {
+                    driver.core().resolve(goto, &mut leads).map_err(Error::InvalidStateUpdate)?;
+                }
+                return driver.take_input(StartInput { update, leads }).await;
+            }
+            Some(name @ (COPY | END)) if !only.goto.is_empty() => {
+                return Err(invalid(format!("goto: expected none with as_node {name}")));
             }
             Some(COPY) if fresh => return Err(invalid("there is no checkpoint to copy")),
             Some(COPY) => return copy(driver).await,
@@ -164,9 +173,9 @@ async fn one_superstep(driver: &mut Driver, mut updates: Vec<StateUpdate>) -> Re
                 .ok_or_else(|| Error::InvalidStateUpdate(Failure::unknown_target(name)))?,
             None => last_node(driver, &core)?,
         };
-        chosen.push((node, update.values));
+        chosen.push((node, update.values, update.goto));
     }
-    chosen.sort_by_key(|(node, _)| *node);
+    chosen.sort_by_key(|(node, ..)| *node);
     apply(driver, &core, chosen).await
 }
 
@@ -231,9 +240,9 @@ fn fold_siblings(
 async fn apply(
     driver: &mut Driver,
     core: &Arc<Core>,
-    chosen: Vec<(NodeId, Option<Update>)>,
+    chosen: Vec<(NodeId, Option<Update>, Vec<Goto>)>,
 ) -> Result<(), Error> {
-    let nodes: Vec<NodeId> = chosen.iter().map(|(node, _)| *node).collect();
+    let nodes: Vec<NodeId> = chosen.iter().map(|(node, ..)| *node).collect();
     let records = records(driver, core, &nodes);
     // The nodes count as having run: what waited for them waits no more.
     for join in driver.live.ready.complete.clone() {
@@ -246,10 +255,11 @@ async fn apply(
 
     let planned: Vec<Planned> = nodes.iter().map(|node| Planned::stand_in(*node)).collect();
     let mut done = Vec::with_capacity(planned.len());
-    for (planned, (node, values)) in planned.iter().zip(chosen) {
+    for (planned, (node, values, goto)) in planned.iter().zip(chosen) {
         // What comes from outside is nobody's second attempt: its parts get fresh ids.
         let seed = TaskId(driver.shared.env.new_id());
-        let output = Output { updates: values.into_iter().collect(), ..Output::default() };
+        let updates = values.into_iter().collect();
+        let output = Output { updates, goto, ..Output::default() };
         let snapshot = Some(Arc::clone(&driver.live.values));
         let effect =
             effect_of(core, node, output, Leads::default(), snapshot, Keep::Bytes, &|| seed)

@@ -32,6 +32,15 @@ pub enum Error {
     /// There is no such thread, for this caller.
     #[error("thread {0} is not there")]
     NoThread(String),
+    /// The thread has no graph yet, so its state cannot be changed.
+    #[error("thread {thread} has no graph yet")]
+    NoGraphYet {
+        /// The thread.
+        thread: String,
+    },
+    /// The thread has no such checkpoint.
+    #[error("checkpoint {0} is not there")]
+    NoCheckpoint(String),
     /// There is no such run, for this caller.
     #[error("run {0} is not there")]
     NoRun(Uuid),

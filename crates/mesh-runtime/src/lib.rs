@@ -15,6 +15,7 @@ mod error;
 pub mod follow;
 pub mod graphs;
 mod hub;
+pub mod housekeeping;
 pub mod ledger;
 pub mod log;
 pub mod page;

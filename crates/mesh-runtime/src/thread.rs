@@ -1,6 +1,9 @@
 //! Threads: a tree of checkpoints under one id, and the log of what happened on it.
 
+pub mod operations;
 pub mod rows;
+pub mod shown;
+pub mod state;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};

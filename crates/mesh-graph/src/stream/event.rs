@@ -469,6 +469,14 @@ fn show_failure(failure: &Failure, reader: Reader) -> Json {
     json!({ "error": error, "message": message })
 }
 
+impl Failure {
+    /// `{"error", "message"}` as whoever is connected may see it: its code and the message that
+    /// its node gave it, or its kind alone.
+    pub fn shown(&self) -> Json {
+        show_failure(self, Reader::Stranger)
+    }
+}
+
 /// The name under which the kind is stored.
 fn kind_name(failure: &Failure) -> Json {
     match serde_json::to_value(&failure.kind) {

@@ -184,6 +184,18 @@ pub trait ThreadRows {
     /// [`Error::Storage`].
     fn clear_graves(&mut self, max: usize) -> Result<usize, Error>;
 
+    /// Lets a thread whose time is up be, until something happens on it again.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn let_rest(&mut self, id: &str) -> Result<(), Error>;
+
+    /// Copies the checkpoints of a thread, those of mounted graphs included, to one that has none.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], also when it has some.
+    fn copy_checkpoints(&mut self, from: &str, to: &str) -> Result<(), Error>;
+
     /// What the checkpoints of a thread take, those of mounted graphs included.
     ///
     /// # Errors

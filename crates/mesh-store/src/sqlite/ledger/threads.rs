@@ -18,7 +18,10 @@ use mesh_runtime::{
 use rusqlite::{OptionalExtension, Row, params, types::Value};
 use serde_json::{Map, Value as Json};
 
-use super::{Rows, failed};
+use super::{
+    super::{Fault, upkeep},
+    Rows, failed,
+};
 
 /// The status of a thread that was buried.
 const BURIED: &str = "buried";
@@ -112,7 +115,8 @@ impl ThreadRows for Rows<'_> {
                      error_json = CASE WHEN ?8 THEN ?9 ELSE error_json END,
                      ttl_minutes = coalesce(?10, ttl_minutes),
                      ttl_strategy = coalesce(?11, ttl_strategy),
-                     expires_at = ?2 + CAST(coalesce(?10, ttl_minutes) * 60000000 AS INTEGER)
+                     expires_at = coalesce(
+                         ?2 + CAST(coalesce(?10, ttl_minutes) * 60000000 AS INTEGER), expires_at)
                  WHERE id = ?1 RETURNING number",
             )
             .and_then(|mut update| {
@@ -307,6 +311,18 @@ impl ThreadRows for Rows<'_> {
         Ok(max - left)
     }
 
+    fn let_rest(&mut self, id: &str) -> Result<(), Error> {
+        self.run("UPDATE threads SET expires_at = NULL WHERE id = ?", params![id])?;
+        Ok(())
+    }
+
+    fn copy_checkpoints(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        upkeep::copy(self.connection, from, to).map_err(|fault| match fault {
+            Fault::Refused(error) => Error::Storage(Box::new(error)),
+            Fault::Sqlite(error) => failed(error),
+        })
+    }
+
     fn checkpoint_sizes(&mut self, thread: &str) -> Result<Sizes, Error> {
         let size = |row: &Row<'_>, first: usize| -> Result<Size, rusqlite::Error> {
             let (count, bytes): (i64, i64) = (row.get(first)?, row.get(first + 1)?);
@@ -475,7 +491,7 @@ struct RawThread {
     config: String,
     interrupts: Option<String>,
     error: Option<String>,
-    ttl: Option<(f64, String, i64)>,
+    ttl: Option<(f64, String, Option<i64>)>,
     values: Option<String>,
 }
 
@@ -507,8 +523,8 @@ impl RawThread {
 
     fn decode(self) -> Result<Thread, Error> {
         let ttl = self.ttl.map(|(minutes, strategy, expires_at)| -> Result<Ttl, Error> {
-            let strategy = strategy_named(&strategy)?;
-            Ok(Ttl { minutes, strategy, expires_at: Stamp(expires_at) })
+            let ttl = Ttl::from(Stamp(self.updated_at), minutes, strategy_named(&strategy)?);
+            Ok(Ttl { expires_at: expires_at.map_or(ttl.expires_at, Stamp), ..ttl })
         });
         Ok(Thread {
             id: self.id,
