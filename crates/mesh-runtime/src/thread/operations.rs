@@ -131,11 +131,7 @@ impl Runtime {
     ///
     /// # Errors
     /// What storage reports; some may have been removed.
-    pub async fn delete_threads_of(
-        &self,
-        scope: &Scope,
-        assistant: Uuid,
-    ) -> Result<usize, Error> {
+    pub async fn delete_threads_of(&self, scope: &Scope, assistant: Uuid) -> Result<usize, Error> {
         let name = ("assistant_id".to_owned(), Json::from(assistant.to_string()));
         let filter = Filter { metadata: Map::from_iter([name]), ..Filter::all(scope.clone()) };
         let mut gone = 0;

@@ -1,17 +1,12 @@
 //! Reading, changing and going back in the state of a thread: with the graph that the thread is of,
 //! outside of any run.
 
-use std::collections::BTreeMap;
-
-use mesh_graph::{
-    App, CheckpointId, Patch, StateSnapshot, Untyped,
-    checkpointer::{self, Filter},
-};
+use mesh_graph::{App, CheckpointId, Patch, StateSnapshot, Untyped, checkpointer::Filter};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{
-    Thread, ThreadStatus,
+    Thread,
     rows::Change,
     shown::{Settled, checkpoint, shown, shown_empty},
 };
@@ -218,11 +213,7 @@ impl Runtime {
         let mut found = Vec::new();
         loop {
             let looks_inside = inner.as_object().is_some_and(|inner| !inner.is_empty());
-            let page = if looks_inside && filter.branch.is_none() {
-                HISTORY_PAGE
-            } else {
-                limit
-            };
+            let page = if looks_inside && filter.branch.is_none() { HISTORY_PAGE } else { limit };
             filter.limit = Some(page);
             let snapshots = page_of(&app, &thread.id, &asked.at.ns, &filter).await?;
             let last = snapshots.len() < page || filter.branch.is_some();
