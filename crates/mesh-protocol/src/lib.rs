@@ -8,7 +8,9 @@ pub mod assistant;
 mod error;
 pub mod run;
 pub mod search;
+pub mod state;
 pub mod system;
+pub mod thread;
 
 pub use error::ErrorBody;
 pub use run::StreamMode;

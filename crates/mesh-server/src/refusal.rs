@@ -352,6 +352,16 @@ impl From<mesh_runtime::Error> for Refusal {
             E::NoThread(id) => {
                 Self::not_found("thread_not_found", format!("Thread with ID {id} not found"))
             }
+            E::NoGraphYet { thread } => {
+                let detail = format!(
+                    "Thread '{thread}' has no assigned graph ID. Run an assistant on it first, or \
+                     make it with metadata.graph_id."
+                );
+                Self::bad_request("no_graph", detail)
+            }
+            E::NoCheckpoint(id) => {
+                Self::not_found("checkpoint_not_found", format!("Checkpoint {id} not found"))
+            }
             E::NoRun(_) => Self::not_found("run_not_found", "Run not found"),
             E::NoCron(_) => Self::not_found("cron_not_found", "Cron not found"),
             E::Exists { what: "thread", id } => {

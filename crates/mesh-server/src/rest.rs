@@ -4,10 +4,13 @@
 //! list, so that neither has anything that the other does not have.
 
 mod assistants;
+mod extracted;
 mod operation;
 mod params;
 mod search;
+mod states;
 mod system;
+mod threads;
 
 use std::sync::Arc;
 
@@ -20,7 +23,11 @@ pub(crate) use operation::{Operation, Tag};
 
 /// All operations, by resource; each resource adds its own.
 pub(crate) fn operations() -> Vec<(Tag, Vec<Operation>)> {
-    vec![(assistants::TAG, assistants::operations()), (system::TAG, system::operations())]
+    vec![
+        (assistants::TAG, assistants::operations()),
+        (threads::TAG, threads::operations()),
+        (system::TAG, system::operations()),
+    ]
 }
 
 /// All paths.

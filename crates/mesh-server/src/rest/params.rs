@@ -32,7 +32,7 @@ impl Params {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Yes or no: `true`, `false`, `1`, `0`; none for an empty or missing one.
+    /// Yes or no: `true`, `false`, `1`, `0`, `yes`, `no`; none for an empty or missing one.
     ///
     /// # Errors
     /// 422 for anything else.
@@ -40,8 +40,8 @@ impl Params {
         match self.text(name) {
             None | Some("") => Ok(None),
             Some(text) => match &*text.to_ascii_lowercase() {
-                "true" | "1" => Ok(Some(true)),
-                "false" | "0" => Ok(Some(false)),
+                "true" | "1" | "yes" => Ok(Some(true)),
+                "false" | "0" | "no" => Ok(Some(false)),
                 _ => Err(wrong(name, "true or false")),
             },
         }
