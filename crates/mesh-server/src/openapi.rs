@@ -197,7 +197,6 @@ fn socket(shared: &Shared) -> Json {
     let query = |name: &str, schema: Json, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
     let assistants: Vec<&String> = shared.assistants.keys().collect();
     json!({
-        "get": {
             "operationId": "open_socket",
             "tags": ["Sockets"],
             "summary": "Opens a WebSocket for one run",
@@ -244,6 +243,5 @@ fn socket(shared: &Shared) -> Json {
                 "101": { "description": "The WebSocket is open" },
                 "default": { "$ref": "#/components/responses/Error" },
             },
-        },
     })
 }

@@ -41,13 +41,21 @@ async fn every_path_of_the_openapi_document_is_there() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["version"], "1.2.3");
     let paths = document["paths"].as_object().unwrap();
-    assert!(paths.len() > 10, "{paths:?}");
+    assert!(paths.len() >= 10, "{paths:?}");
     for (path, item) in paths {
         for method in item.as_object().unwrap().keys() {
-            let names = [("{assistant}", "echo"), ("{assistant_id}", "echo")];
-            let asked = names.iter().fold(path.clone(), |path, (name, id)| path.replace(name, id));
-            let answer = mesh.http(&method.to_uppercase(), &asked, "").await;
-            assert!(![404, 405, 500].contains(&answer.status), "{method} {path}: {answer:?}");
+            let asked: Vec<&str> = path
+                .split('/')
+                .map(|part| match part {
+                    "{assistant}" | "{assistant_id}" => "echo",
+                    part if part.starts_with('{') => "6f2c1d1e-0000-4000-8000-000000000000",
+                    part => part,
+                })
+                .collect();
+            let answer = mesh.http(&method.to_uppercase(), &asked.join("/"), "").await;
+            let there = answer.status < 500 || answer.status == 501;
+            let routed = !answer.body.contains("\"not_found\"") && answer.status != 405;
+            assert!(there && routed, "{method} {path}: {answer:?}");
         }
     }
 }

@@ -318,6 +318,11 @@ impl Mesh {
             version: "1.2.3".to_owned(),
         };
         let server = Server::new(about, assistants(&probe), limits, access).unwrap();
+        Self::of(server, probe).await
+    }
+
+    /// Serves on a free port.
+    pub(crate) async fn of(server: Server, probe: Deps) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -364,6 +369,18 @@ impl Mesh {
         let read = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await;
         read.expect("the connection ends soon").unwrap();
         answer
+    }
+
+    /// A request with a body of JSON, and a connection of its own.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Json) -> Http {
+        let body = body.to_string();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len(),
+        );
+        Http::parse(&self.raw(request.as_bytes()).await)
     }
 
     /// A plain HTTP request with a connection of its own.
