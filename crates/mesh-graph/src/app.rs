@@ -17,7 +17,7 @@ use crate::{
     control::Control,
     env::{Env, SystemEnv},
     error::{BoxError, Error, Failure},
-    graph::{Compiled, Core, Drawing, Kept, Lint, Xray},
+    graph::{Compiled, Core, Drawing, Kept, Lint, Mounted, Xray},
     inside::{self, Inside},
     interrupt::Resume,
     observer::Observer,
@@ -202,6 +202,19 @@ impl<S> App<S> {
     /// JSON Schema of the output.
     pub fn output_schema(&self) -> Json {
         self.inner.core.schema.output_schema()
+    }
+
+    /// JSON Schema of the state: all keys that a checkpoint has.
+    pub fn state_schema(&self) -> Json {
+        self.inner.core.schema.state_schema()
+    }
+
+    /// The graphs that are mounted in this one and in each other, by the names of the nodes on the
+    /// way to them.
+    pub fn mounted(&self) -> Vec<Mounted> {
+        let mut mounted = Vec::new();
+        self.inner.core.mounted("", &mut mounted);
+        mounted
     }
 
     /// The same graph without its Rust type, as a server holds it: JSON in, JSON out.

@@ -3,6 +3,8 @@
 //! Only state keys are channels here. Edges, joins and sends are kept as what they are (see
 //! `checkpoint::Pending`), so a step costs what it changes, not what the graph could do.
 
+mod schema;
+
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
@@ -392,18 +394,22 @@ impl Schema {
         }
     }
 
+    /// JSON Schema of the state: an object of all keys that a checkpoint has. Those that hold chat
+    /// messages say so, in the words of LangGraph's clients: `"langgraph_type": "messages"`.
+    pub fn state_schema(&self) -> Json {
+        self.object_schema(|channel| channel.rule.stored())
+    }
+
     fn object_schema(&self, shown: impl Fn(&Channel) -> bool) -> Json {
-        let properties: Map<String, Json> = self
-            .channels
-            .iter()
-            .filter(|channel| shown(channel))
-            .map(|channel| (channel.key.to_string(), channel.codec.schema()))
-            .collect();
-        serde_json::json!({
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": false,
-        })
+        schema::object(self.channels.iter().filter(|channel| shown(channel)).map(|channel| {
+            let mut schema = channel.codec.schema();
+            if channel.messages
+                && let Json::Object(members) = &mut schema
+            {
+                members.insert("langgraph_type".to_owned(), "messages".into());
+            }
+            (channel.key.to_string(), schema)
+        }))
     }
 
     /// The JSON object of the available values of the keys that are `shown`.

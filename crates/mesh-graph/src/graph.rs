@@ -6,6 +6,7 @@ mod compile;
 mod core;
 mod draw;
 mod lint;
+mod mounted;
 mod tags;
 
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
@@ -34,6 +35,7 @@ use self::{compile::Compiler, core::Decide};
 pub use self::{
     draw::{Drawing, DrawnEdge, DrawnNode, Xray},
     lint::Lint,
+    mounted::Mounted,
 };
 
 /// A graph under construction, over the state `S` with dependencies `D`.

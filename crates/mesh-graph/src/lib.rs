@@ -41,7 +41,7 @@
 //! of the state, or from the [`Arg`] of a [`Send`], and a [`Ctx`], to a [`NodeResult`] of an
 //! update or a [`Step`]; what else it may be is said by [`NodeOptions`]. [`Graph::compile`] reports
 //! every [`Mistake`] by name, [`Compiled::lint`] gives hints ([`Lint`]), and [`Compiled::draw`]
-//! pictures ([`Drawing`]). [`Graph::untyped`] is the same over [`Keys`] and JSON.
+//! pictures ([`Drawing`]); [`App::mounted`] lists what is inside ([`Mounted`]). [`Graph::untyped`] is the same over [`Keys`] and JSON.
 //!
 //! **Running.** [`Compiled::app`] adds the dependencies, [`App`] holds what runs share, and [`Run`]
 //! is one run with its options and the [`Config`] that its nodes read. It ends in an [`Outcome`] with a [`Status`] and [`Warning`]s, or
@@ -153,7 +153,8 @@ pub use control::Control;
 pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};
 pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};
 pub use graph::{
-    Compiled, Drawing, DrawnEdge, DrawnNode, FanOut, Graph, Lint, NodeOptions, RouteOptions, Xray,
+    Compiled, Drawing, DrawnEdge, DrawnNode, FanOut, Graph, Lint, Mounted, NodeOptions,
+    RouteOptions, Xray,
 };
 pub use ids::Ids;
 pub use inside::Inside;

@@ -138,7 +138,8 @@ pub struct Item {
     pub value: Object,
     /// When the key was written first, milliseconds since 1970 (UTC).
     pub created_at_ms: i64,
-    /// When it was written last.
+    /// When it was written last: later than when it was written before, also within one
+    /// millisecond.
     pub updated_at_ms: i64,
 }
 

@@ -183,7 +183,10 @@ impl Shelves {
         match work {
             Work::Put { namespace, key, item } => {
                 let known = self.get(&namespace, &key, now_ms);
-                let created_at_ms = known.map_or(now_ms, |row| row.item.created_at_ms);
+                let (created_at_ms, updated_at_ms) = known.map_or((now_ms, now_ms), |row| {
+                    let before = row.item.updated_at_ms;
+                    (row.item.created_at_ms, now_ms.max(before.saturating_add(1)))
+                });
                 self.puts += 1;
                 let row = Row {
                     item: Item {
@@ -191,7 +194,7 @@ impl Shelves {
                         key: key.clone(),
                         value: item.value,
                         created_at_ms,
-                        updated_at_ms: now_ms,
+                        updated_at_ms,
                     },
                     vectors: item.vectors,
                     ttl_ms: item.ttl_ms,

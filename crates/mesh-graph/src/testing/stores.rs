@@ -440,6 +440,9 @@ async fn the_first_write_gives_the_time_of_creation(subject: Subject, clock: &Ha
     let second = subject.get(&["n"], "k").await.unwrap().unwrap();
     assert_eq!(second.created_at_ms, first.created_at_ms);
     assert_eq!(second.updated_at_ms, clock.now_ms());
+    subject.put(&["n"], "k", json!({"n": 2})).await.unwrap();
+    let again = subject.get(&["n"], "k").await.unwrap().unwrap();
+    assert!(again.updated_at_ms > second.updated_at_ms, "a later write has a later time");
     subject.delete(&["n"], "k").await.unwrap();
     clock.pass(5);
     subject.put(&["n"], "k", json!({"n": 3})).await.unwrap();

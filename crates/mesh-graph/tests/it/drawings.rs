@@ -323,3 +323,41 @@ fn t256_a_router_that_may_go_anywhere_is_drawn_to_the_end() {
     assert_eq!(edges, [(START, "a"), ("a", END)]);
     assert_eq!(graph.lint(), [Lint::OpenRoute { node: "a".into() }]);
 }
+
+#[test]
+fn mounted_graphs_are_listed_by_their_paths_with_their_schemas() {
+    #[derive(State)]
+    struct Other {
+        y: Option<String>,
+    }
+
+    async fn other(_: View<Other>, _: Ctx) -> NodeResult<()> {
+        Ok(())
+    }
+
+    let mut innermost = Graph::<Other>::new("innermost");
+    innermost.node("only", other);
+    innermost.edge(START, "only");
+    let innermost = innermost.compile().unwrap();
+    let mut child = Graph::<S>::new("child");
+    child.node("n", nothing);
+    child.mount::<Other>("deep", &innermost, |_| Other::update(), |_| S::update());
+    child.edge(START, "n").edge("n", "deep");
+    let child = child.compile().unwrap();
+    let mut graph = Graph::<S>::new("parent");
+    graph.node("z", nothing);
+    mount(&mut graph, "two", &child);
+    mount(&mut graph, "one", &child);
+    graph.edge(START, "z").edge("z", "two").edge("two", "one");
+    let app = graph.compile().unwrap().app(());
+
+    let mounted = app.mounted();
+    let found: Vec<(&str, &str)> = mounted.iter().map(|one| (&*one.path, &*one.name)).collect();
+    assert_eq!(
+        found,
+        [("two", "child"), ("two|deep", "innermost"), ("one", "child"), ("one|deep", "innermost")]
+    );
+    assert_eq!(mounted[0].input_schema, app.input_schema());
+    assert!(mounted[1].state_schema["properties"]["y"].is_object());
+    assert_eq!(app.untyped().mounted(), mounted);
+}

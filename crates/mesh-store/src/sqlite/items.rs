@@ -247,10 +247,12 @@ fn put(
     let namespace = joined(namespace);
     let known = connection
         .prepare_cached(
-            "SELECT created_at, expires_at IS NULL OR expires_at > ?
+            "SELECT created_at, updated_at, expires_at IS NULL OR expires_at > ?
              FROM items WHERE namespace = ? AND key = ?",
         )?
-        .query_row((now_ms, &namespace, key), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+        .query_row((now_ms, &namespace, key), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get(2)?))
+        })
         .optional()?;
     // The row gets a new, higher number: items are in the order in which they were written last.
     if known.is_some() {
@@ -258,9 +260,11 @@ fn put(
             .prepare_cached("DELETE FROM items WHERE namespace = ? AND key = ?")?
             .execute((&namespace, key))?;
     }
-    let created_at = match known {
-        Some((created_at, true)) => created_at,
-        Some((_, false)) | None => now_ms,
+    let (created_at, updated_at) = match known {
+        Some((created_at, updated_at, true)) => {
+            (created_at, now_ms.max(updated_at.saturating_add(1)))
+        }
+        Some((_, _, false)) | None => (now_ms, now_ms),
     };
     let body = stored::encode(&item.value)
         .map_err(|error| Fault::Refused(Error::Storage(Box::new(error))))?;
@@ -274,7 +278,7 @@ fn put(
             namespace,
             key,
             created_at,
-            now_ms,
+            updated_at,
             item.ttl_ms,
             item.ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
             checksum(&body),
