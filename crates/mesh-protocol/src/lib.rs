@@ -9,6 +9,7 @@ mod error;
 pub mod run;
 pub mod search;
 pub mod state;
+pub mod store;
 pub mod system;
 pub mod thread;
 

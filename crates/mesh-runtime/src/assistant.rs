@@ -1,5 +1,6 @@
 //! Assistants: a graph with a named, versioned configuration.
 
+mod description;
 mod operations;
 mod rows;
 
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{Error, Scope, Stamp, page::Direction};
 
+pub use description::Description;
 pub use rows::AssistantRows;
 
 /// Namespace of the ids of the assistants that every graph has of itself, as LangGraph's servers

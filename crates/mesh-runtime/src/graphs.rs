@@ -70,6 +70,8 @@ pub struct Served {
     pub prepare: Option<Prepare>,
     /// JSON Schema of a request, where it is not that of the graph's input.
     pub request_schema: Option<Json>,
+    /// JSON Schema of the context, which nodes also read as `config.configurable`.
+    pub context_schema: Option<Json>,
 }
 
 impl Served {
@@ -91,6 +93,7 @@ impl Served {
             context: Json::Object(Map::new()),
             prepare: None,
             request_schema: None,
+            context_schema: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_graph::env::Env;
+use mesh_graph::{Store, env::Env, store::Options};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -22,6 +22,7 @@ pub struct Runtime {
 struct Inner {
     ledger: Arc<dyn Ledger>,
     graphs: Graphs,
+    store: Arc<dyn Store>,
     env: Arc<dyn Env>,
     stamps: Stamps,
     /// Where the clock of leases is at 0.
@@ -36,10 +37,12 @@ impl Runtime {
     pub fn new(ledger: Arc<dyn Ledger>, graphs: Graphs, env: Arc<dyn Env>) -> Self {
         let hub = Arc::new(Hub::default());
         ledger.listen(&(Arc::clone(&hub) as Arc<dyn Listener>));
+        let store = ledger.store(Options::default().env(Arc::clone(&env)));
         Self {
             inner: Arc::new(Inner {
                 ledger,
                 graphs,
+                store,
                 env,
                 stamps: Stamps::default(),
                 begun: Instant::now(),
@@ -52,6 +55,11 @@ impl Runtime {
     /// Where everything is kept.
     pub fn ledger(&self) -> &dyn Ledger {
         &*self.inner.ledger
+    }
+
+    /// What is remembered across threads.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
     }
 
     /// What was just added to logs.

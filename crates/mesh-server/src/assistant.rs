@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_graph::{App, Checkpointer, Untyped};
 use mesh_runtime::graphs::{InvalidRequest, Prepare, Served};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 /// A graph as it is offered to clients.
 #[derive(Clone)]
@@ -12,6 +12,9 @@ pub struct Assistant {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) input_schema: Json,
+    context_schema: Option<Json>,
+    config: Map<String, Json>,
+    context: Json,
     pub(crate) prepare: Prepare,
     /// Without a checkpointer: runs that nobody named a thread for.
     pub(crate) app: App<Untyped>,
@@ -27,6 +30,9 @@ impl Assistant {
             name: name.into(),
             description: String::new(),
             input_schema: app.input_schema(),
+            context_schema: None,
+            config: Map::new(),
+            context: Json::Null,
             prepare: Arc::new(Ok),
             app,
             kept: None,
@@ -42,6 +48,25 @@ impl Assistant {
     /// JSON Schema of a request, shown at `/info`. By default that of the graph's input.
     pub fn input_schema(mut self, schema: Json) -> Self {
         self.input_schema = schema;
+        self
+    }
+
+    /// JSON Schema of the context that its nodes read. By default nothing is said about it.
+    pub fn context_schema(mut self, schema: Json) -> Self {
+        self.context_schema = Some(schema);
+        self
+    }
+
+    /// The configuration that runs have unless they say otherwise: `{tags?, recursion_limit?,
+    /// configurable?, …}`. Of `configurable` and [`Assistant::context`], one can be given.
+    pub fn config(mut self, config: Map<String, Json>) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The context that runs have unless they say otherwise.
+    pub fn context(mut self, context: Json) -> Self {
+        self.context = context;
         self
     }
 
@@ -78,6 +103,9 @@ impl Assistant {
         served.description.clone_from(&self.description);
         served.prepare = Some(Arc::clone(&self.prepare));
         served.request_schema = Some(self.input_schema.clone());
+        served.context_schema.clone_from(&self.context_schema);
+        served.config.clone_from(&self.config);
+        served.context.clone_from(&self.context);
         served
     }
 

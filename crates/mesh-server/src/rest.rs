@@ -9,6 +9,7 @@ mod operation;
 mod params;
 mod search;
 mod states;
+mod store;
 mod system;
 mod threads;
 
@@ -26,6 +27,7 @@ pub(crate) fn operations() -> Vec<(Tag, Vec<Operation>)> {
     vec![
         (assistants::TAG, assistants::operations()),
         (threads::TAG, threads::operations()),
+        (store::TAG, store::operations()),
         (system::TAG, system::operations()),
     ]
 }

@@ -1,14 +1,22 @@
 //! `/assistants`: graphs with a named, versioned configuration.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use mesh_graph::Xray;
 use mesh_protocol::assistant::{
     Assistant, AssistantCount, AssistantCreate, AssistantLatest, AssistantPatch, AssistantSearch,
-    AssistantSelect, AssistantSortBy, AssistantVersion, AssistantVersionSearch, IfExists,
+    AssistantSelect, AssistantSortBy, AssistantVersion, AssistantVersionSearch, DrawnEdge,
+    DrawnGraph, DrawnNode, GraphSchemas, IfExists, SubgraphSchemas,
 };
-use mesh_runtime::assistant::{self as kept, AssistantFilter, AssistantOrder, AssistantSort};
+use mesh_runtime::assistant::{
+    self as kept, AssistantFilter, AssistantOrder, AssistantSort, Description,
+};
+use serde_json::json;
 
 use super::{
     Kept, Operation, Tag,
+    params::Params,
     search::{direction, paged, window},
 };
 use crate::{
@@ -72,6 +80,34 @@ pub(super) fn operations() -> Vec<Operation> {
             .body::<AssistantLatest>()
             .gives::<Assistant>("The assistant")
             .refuses(404, "There is no such assistant or version"),
+        Operation::get("/assistants/{assistant_id}/graph", "get_assistant_graph", graph)
+            .summary("Draws the graph of an assistant")
+            .query(
+                "xray",
+                json!({ "oneOf": [{ "type": "boolean" }, { "type": "integer", "minimum": 1 }] }),
+                "Whether mounted graphs are drawn, too, or down to which depth",
+            )
+            .gives::<DrawnGraph>("Nodes and edges")
+            .refuses(404, missing)
+            .refuses(422, "`xray` is neither true or false nor a depth"),
+        Operation::get("/assistants/{assistant_id}/schemas", "get_assistant_schemas", schemas)
+            .summary("Gives JSON Schemas of what an assistant takes and gives")
+            .gives::<GraphSchemas>("JSON Schemas")
+            .refuses(404, missing),
+        Operation::get("/assistants/{assistant_id}/subgraphs", "list_subgraphs", subgraphs)
+            .summary("Gives JSON Schemas of the graphs mounted in an assistant's")
+            .query("recurse", json!({ "type": "boolean" }), "Those mounted in them as well")
+            .gives::<BTreeMap<String, SubgraphSchemas>>("JSON Schemas by path")
+            .refuses(404, missing),
+        Operation::get(
+            "/assistants/{assistant_id}/subgraphs/{namespace}",
+            "get_subgraph",
+            subgraph,
+        )
+        .summary("Gives JSON Schemas of one graph mounted in an assistant's")
+        .query("recurse", json!({ "type": "boolean" }), "Those mounted in it as well")
+        .gives::<BTreeMap<String, SubgraphSchemas>>("JSON Schemas by path")
+        .refuses(404, missing),
     ]
 }
 
@@ -191,6 +227,131 @@ async fn latest(
 ) -> Result<Json<Assistant>, Refusal> {
     let scope = caller.scope(Action::UpdateAssistant)?;
     Ok(Json(wire(runtime.set_latest_assistant(&scope, &id, body.version).await?)))
+}
+
+async fn graph(
+    Kept(runtime): Kept,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Json<DrawnGraph>, Refusal> {
+    let scope = caller.scope(Action::ReadAssistant)?;
+    let xray = xray(params.text("xray"))?;
+    let description = runtime.describe_assistant(&scope, &id).await?;
+    let drawing = description.app.draw(xray);
+    let nodes = drawing.nodes.into_iter().map(|node| drawn_node(node, &description));
+    let edges = drawing.edges.into_iter().map(|edge| DrawnEdge {
+        source: edge.source,
+        target: edge.target,
+        data: edge.data,
+        conditional: edge.conditional,
+    });
+    Ok(Json(DrawnGraph { nodes: nodes.collect(), edges: edges.collect() }))
+}
+
+/// How far a drawing opens mounted graphs.
+fn xray(text: Option<&str>) -> Result<Xray, Refusal> {
+    match text.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "false") => Ok(Xray::Closed),
+        Some("true") => Ok(Xray::Open),
+        Some(depth) => match depth.parse() {
+            Ok(depth @ 1..) => Ok(Xray::Depth(depth)),
+            _ => Err(Refusal::invalid(None, "Invalid xray value")),
+        },
+    }
+}
+
+/// A node as clients draw it: the two ends are schemas, all others something that runs.
+fn drawn_node(node: mesh_graph::DrawnNode, of: &Description) -> DrawnNode {
+    let own = node.id.rsplit(':').next().unwrap_or_default();
+    let (is_start, is_end) = (own == mesh_graph::START, own == mesh_graph::END);
+    let is_whole = own == node.id;
+    let data = match (is_start && is_whole, is_end) {
+        (true, _) => Some(of.request_schema.clone()),
+        (_, true) => None,
+        _ => node.data,
+    };
+    DrawnNode {
+        id: node.id,
+        kind: if is_start || is_end { "schema" } else { "runnable" }.to_owned(),
+        data,
+        metadata: (!is_start && !is_end).then_some(node.metadata),
+    }
+}
+
+async fn schemas(
+    Kept(runtime): Kept,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<GraphSchemas>, Refusal> {
+    let scope = caller.scope(Action::ReadAssistant)?;
+    let description = runtime.describe_assistant(&scope, &id).await?;
+    Ok(Json(GraphSchemas {
+        graph_id: description.graph,
+        input_schema: Some(description.request_schema),
+        output_schema: Some(description.app.output_schema()),
+        state_schema: Some(description.app.state_schema()),
+        config_schema: description.context_schema.clone(),
+        context_schema: description.context_schema,
+    }))
+}
+
+async fn subgraphs(
+    Kept(runtime): Kept,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Json<BTreeMap<String, SubgraphSchemas>>, Refusal> {
+    let scope = caller.scope(Action::ReadAssistant)?;
+    let recurse = params.flag("recurse")?.unwrap_or(false);
+    let description = runtime.describe_assistant(&scope, &id).await?;
+    let wanted = |path: &str| recurse || !path.contains('|');
+    Ok(Json(mounted(&description, wanted)))
+}
+
+async fn subgraph(
+    Kept(runtime): Kept,
+    caller: Caller,
+    Path((id, namespace)): Path<(String, String)>,
+    params: Params,
+) -> Result<Json<BTreeMap<String, SubgraphSchemas>>, Refusal> {
+    let scope = caller.scope(Action::ReadAssistant)?;
+    let recurse = params.flag("recurse")?.unwrap_or(false);
+    let description = runtime.describe_assistant(&scope, &id).await?;
+    // A namespace of a run names tasks as well: `node:task|node:task`.
+    let names: Vec<&str> =
+        namespace.split('|').map(|part| part.split(':').next().unwrap_or_default()).collect();
+    let namespace = names.join("|");
+    let wanted = |path: &str| {
+        let below = path.strip_prefix(&*namespace);
+        below.is_some_and(|below| below.is_empty() || (recurse && below.starts_with('|')))
+    };
+    Ok(Json(mounted(&description, wanted)))
+}
+
+/// What is mounted at the paths that are wanted.
+fn mounted(
+    description: &Description,
+    wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, SubgraphSchemas> {
+    let context = &description.context_schema;
+    let all = description.app.mounted().into_iter().filter(|mounted| wanted(&mounted.path));
+    all.map(|mounted| {
+        let schemas = SubgraphSchemas {
+            graph_id: mounted.name,
+            input_schema: Some(mounted.input_schema.clone()),
+            input: Some(mounted.input_schema),
+            output_schema: Some(mounted.output_schema.clone()),
+            output: Some(mounted.output_schema),
+            state_schema: Some(mounted.state_schema.clone()),
+            state: Some(mounted.state_schema),
+            config_schema: context.clone(),
+            config: context.clone(),
+            context_schema: context.clone(),
+        };
+        (mounted.path, schemas)
+    })
+    .collect()
 }
 
 /// An assistant as the wire has it.

@@ -23,7 +23,19 @@ const TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
 /// # Errors
 /// 422 for a limit that is not 1 to [`PAGE_MAX`].
 pub(super) fn window(limit: Option<u32>, offset: Option<u32>) -> Result<Window, Refusal> {
-    let limit = limit.unwrap_or(LIMIT) as usize;
+    window_or(limit, offset, LIMIT)
+}
+
+/// The window of a search with a limit of its own.
+///
+/// # Errors
+/// As [`window`].
+pub(super) fn window_or(
+    limit: Option<u32>,
+    offset: Option<u32>,
+    default: u32,
+) -> Result<Window, Refusal> {
+    let limit = limit.unwrap_or(default) as usize;
     if !(1..=PAGE_MAX).contains(&limit) {
         let detail = format!("/limit: {limit}, expected 1 to {PAGE_MAX}");
         return Err(Refusal::invalid(Some("/limit".to_owned()), detail));

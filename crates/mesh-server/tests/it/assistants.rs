@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::kept::Kept;
 
 /// The id that clients compute for the graph `plain`.
-const PLAIN: &str = "31a76cdb-f06e-5c06-a57e-8fd2b77b6c7d";
+const PLAIN: &str = "8b184351-3358-5cdd-b03b-9a70de2251e5";
 
 fn names(list: &Json) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
@@ -22,8 +22,7 @@ async fn every_graph_has_an_assistant_of_itself_by_its_name_and_by_its_id() {
     assert_eq!(own["version"], 1);
     assert_eq!((&own["config"], &own["context"]), (&json!({}), &json!({})));
     assert_eq!(kept.get(&format!("/assistants/{id}")).await.good(), own);
-    assert_eq!(id.as_bytes()[14], b'5');
-    let _ = PLAIN;
+    assert_eq!(id, PLAIN);
 }
 
 #[tokio::test]
@@ -44,8 +43,7 @@ async fn an_assistant_is_given_back_as_it_was_made() {
     assert_eq!(made["description"], Json::Null);
     assert_eq!(made["version"], 1);
     assert_eq!(made["context"], json!({ "model": "m" }));
-    let config =
-        json!({ "tags": ["a"], "recursion_limit": 7, "configurable": { "model": "m" } });
+    let config = json!({ "tags": ["a"], "recursion_limit": 7, "configurable": { "model": "m" } });
     assert_eq!(made["config"], config);
     let id = made["assistant_id"].as_str().unwrap();
     assert_eq!(id.as_bytes()[14], b'4', "a random id: {id}");
@@ -185,8 +183,14 @@ async fn a_search_filters_sorts_pages_and_selects() {
     for (filter, expected) in [
         (json!({ "metadata": { "n": 2 } }), vec!["Cat", "bee"]),
         (json!({ "metadata": { "deep": { "x": [2] } } }), vec!["bee", "Ant"]),
-        (json!({ "metadata": { "created_by": "system" }, "sort_by": "name" }), vec!["plain", "nested"]),
-        (json!({ "name": "A", "sort_by": "name", "sort_order": "asc" }), vec!["Ant", "Cat", "plain"]),
+        (
+            json!({ "metadata": { "created_by": "system" }, "sort_by": "name" }),
+            vec!["plain", "nested"],
+        ),
+        (
+            json!({ "name": "A", "sort_by": "name", "sort_order": "asc" }),
+            vec!["Ant", "Cat", "plain"],
+        ),
         (json!({ "graph_id": "nested", "sort_by": "graph_id" }), vec!["nested", "bee"]),
         (json!({ "metadata": { "n'; DROP TABLE assistants; --": 1 } }), vec![]),
         (json!({ "name": "%" }), vec![]),
@@ -222,4 +226,80 @@ async fn a_search_filters_sorts_pages_and_selects() {
     for (name, sort) in [("limit", Json::Null), ("select", Json::Null), ("metadata", Json::Null)] {
         assert_eq!(search(json!({ name: sort })).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_graph_is_drawn_closed_or_with_what_is_mounted_in_it() {
+    let kept = Kept::start().await;
+    let closed = kept.get("/assistants/nested/graph").await.good();
+    let ids = |drawn: &Json| -> Vec<(String, String)> {
+        let text = |json: &Json| json.as_str().unwrap().to_owned();
+        drawn["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| (text(&n["id"]), text(&n["type"])))
+            .collect()
+    };
+    let pair = |id: &str, kind: &str| (id.to_owned(), kind.to_owned());
+    let expected = [
+        pair("__start__", "schema"),
+        pair("first", "runnable"),
+        pair("second", "runnable"),
+        pair("__end__", "schema"),
+    ];
+    assert_eq!(ids(&closed), expected);
+    assert!(closed["nodes"][0]["data"]["properties"]["topic"].is_object(), "{closed}");
+    assert_eq!(closed["nodes"][1]["data"]["name"], "first");
+    assert_eq!(closed["nodes"][1]["metadata"], json!({}));
+    assert_eq!(closed["nodes"][3], json!({ "id": "__end__", "type": "schema" }));
+    let edges = json!([
+        { "source": "__start__", "target": "first" },
+        { "source": "first", "target": "second" },
+        { "source": "second", "target": "__end__" },
+    ]);
+    assert_eq!(closed["edges"], edges);
+    assert_eq!(kept.get("/assistants/nested/graph?xray=false").await.good(), closed);
+    for opened in ["true", "1", "7"] {
+        let opened = kept.get(&format!("/assistants/nested/graph?xray={opened}")).await.good();
+        assert!(ids(&opened).contains(&pair("second:inner", "runnable")), "{opened}");
+        assert!(!ids(&opened).contains(&pair("second", "runnable")), "{opened}");
+    }
+    for wrong in ["0", "-1", "deep", "1.5"] {
+        let refused = kept.get(&format!("/assistants/nested/graph?xray={wrong}")).await;
+        assert_eq!(refused.refusal(), (422, "Invalid xray value".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn schemas_are_those_of_the_graph_and_of_what_is_mounted_in_it() {
+    let kept = Kept::start().await;
+    let schemas = kept.get("/assistants/nested/schemas").await.good();
+    assert_eq!(schemas["graph_id"], "nested");
+    for of in ["input_schema", "output_schema", "state_schema"] {
+        assert_eq!(schemas[of]["type"], "object", "{of}");
+        assert_eq!(schemas[of]["properties"]["log"]["type"], "array", "{of}");
+    }
+    assert_eq!(schemas["context_schema"]["title"], "Context");
+    assert_eq!(schemas["config_schema"], schemas["context_schema"]);
+    let plain = kept.get("/assistants/plain/schemas").await.good();
+    assert_eq!(plain["context_schema"], Json::Null);
+
+    let mounted = kept.get("/assistants/nested/subgraphs").await.good();
+    assert_eq!(mounted.as_object().unwrap().keys().collect::<Vec<_>>(), ["second"]);
+    let second = &mounted["second"];
+    assert_eq!(second["graph_id"], "child");
+    assert!(second["state_schema"]["properties"]["child"].is_object());
+    for of in ["input", "output", "state", "config"] {
+        assert_eq!(second[of], second[format!("{of}_schema")], "{of}");
+    }
+    for path in ["second", "second?recurse=true", "second%3A61f3a"] {
+        let one = kept.get(&format!("/assistants/nested/subgraphs/{path}")).await.good();
+        assert_eq!(one, mounted, "{path}");
+    }
+    for path in ["third", "sec", "second%7Cinner"] {
+        let none = kept.get(&format!("/assistants/nested/subgraphs/{path}")).await.good();
+        assert_eq!(none, json!({}), "{path}");
+    }
+    assert_eq!(kept.get("/assistants/plain/subgraphs?recurse=1").await.good(), json!({}));
 }

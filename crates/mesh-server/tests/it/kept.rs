@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use mesh_graph::{
-    App, Ctx, Graph, NodeResult, START, State, Untyped, View, env::SystemEnv,
+    App, Ctx, Graph, NodeResult, START, Sharing, State, Untyped, View, env::SystemEnv,
 };
 use mesh_server::{About, Access, Assistant, Limits, Server};
 use mesh_store::Sqlite;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::kit::{Http, Mesh};
@@ -50,7 +50,7 @@ pub(crate) fn nested() -> App<Untyped> {
     let child = child.compile().unwrap();
     let mut graph = Graph::<S>::new("nested");
     graph.node("first", first);
-    graph.mount_shared("second", &child);
+    graph.mount_shared("second", &child, Sharing::Writes);
     graph.edge(START, "first");
     graph.edge("first", "second");
     graph.compile().unwrap().app(()).untyped()
@@ -72,7 +72,8 @@ impl Kept {
     async fn at(directory: TempDir) -> Self {
         let assistants = [
             Assistant::new("plain", plain()).description("One node"),
-            Assistant::new("nested", nested()),
+            Assistant::new("nested", nested())
+                .context_schema(json!({ "type": "object", "title": "Context" })),
         ];
         let about = About {
             name: "test-mesh".to_owned(),

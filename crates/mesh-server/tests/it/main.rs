@@ -10,4 +10,5 @@ mod kit;
 mod leaving;
 mod limits;
 mod stopping;
+mod store;
 mod threads;
