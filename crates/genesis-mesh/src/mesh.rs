@@ -119,6 +119,7 @@ impl Builder {
         self.access = Access {
             hosts: settings.server.allowed_hosts.clone(),
             origins: settings.server.allowed_origins.clone(),
+            any_origin: false,
         };
         self.data_dir(&settings.data_dir)
     }

@@ -32,6 +32,10 @@ pub struct Info {
     pub uptime_s: u64,
     /// The graphs that are served.
     pub assistants: Vec<ServedGraph>,
+    /// Whether requests have to say who sends them.
+    pub authentication: bool,
+    /// Settings that make the server less safe than it would be.
+    pub unsafe_settings: Vec<String>,
     /// Limits by name.
     pub limits: BTreeMap<String, Json>,
 }

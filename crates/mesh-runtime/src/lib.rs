@@ -8,6 +8,7 @@
 //! This crate knows no HTTP, no SQL and no models, and takes time, ids and chance from an
 //! [`mesh_graph::env::Env`].
 
+pub mod api_key;
 pub mod assistant;
 pub mod containment;
 pub mod cron;

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::refusal::Refusal;
 
@@ -21,16 +21,20 @@ pub struct Access {
     /// Origins whose pages may use the server, such as `https://app.example`: lower case, no
     /// path. The server's own pages may anyway.
     pub origins: Vec<String>,
+    /// Lets the pages of every origin use the server. Unsafe where anything that the server
+    /// keeps, or runs, is not for everybody whom a reader of foreign pages may be.
+    pub any_origin: bool,
 }
 
 impl Access {
-    /// Checks a request that came in on `local`.
+    /// Checks a request that came in on `local`. Gives the origin of the page that sent it, if
+    /// a page did.
     pub(crate) fn check(
         &self,
         headers: &HeaderMap,
         uri: &Uri,
         local: IpAddr,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<HeaderValue>, Refusal> {
         let host = single(headers, &header::HOST)
             .and_then(|host| host.ok_or(()))
             .map_err(|()| Refusal::BadHost)?
@@ -44,12 +48,12 @@ impl Access {
             return Err(Refusal::HostNotAllowed { host });
         }
         match single(headers, &header::ORIGIN) {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Ok(Some(origin)) => {
                 let origin = origin.to_ascii_lowercase();
                 let own = is_same_origin(&origin, name, port);
-                if own || self.origins.contains(&origin) {
-                    Ok(())
+                if own || self.any_origin || self.origins.contains(&origin) {
+                    Ok(headers.get(header::ORIGIN).cloned())
                 } else {
                     Err(Refusal::OriginNotAllowed { origin })
                 }

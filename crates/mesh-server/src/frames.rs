@@ -44,12 +44,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// The one frame of a stream that cannot be had.
     pub(crate) fn error(error: &str, message: &str) -> Self {
-        Self {
-            name: "error",
-            ns: Arc::from(""),
-            data: json(&Failure { error, message }),
-            id: 0,
-        }
+        Self { name: "error", ns: Arc::from(""), data: json(&Failure { error, message }), id: 0 }
     }
 
     /// Appends the frame as server-sent events have it.

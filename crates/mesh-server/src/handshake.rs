@@ -8,7 +8,10 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::refusal::Refusal;
+use crate::{
+    auth::{SUBPROTOCOL, subprotocols},
+    refusal::Refusal,
+};
 
 /// Length of the client's key: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
@@ -20,7 +23,8 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// Checks the handshake. Gives the response to send, and the connection once it is sent.
 ///
-/// No subprotocol and no extension is agreed to: there is none yet.
+/// Of the subprotocols that are offered, [`SUBPROTOCOL`] alone is agreed to: the other one that
+/// there is carries a credential. No extension is agreed to: there is none yet.
 pub(crate) fn accept(request: &mut Request) -> Result<(Response<Body>, OnUpgrade), Refusal> {
     let headers = request.headers();
     if !is_wanted(headers) || !has_token(headers, &header::CONNECTION, "upgrade") {
@@ -42,12 +46,16 @@ pub(crate) fn accept(request: &mut Request) -> Result<(Response<Body>, OnUpgrade
     };
     let answer = HeaderValue::from_str(&derive_accept_key(key))
         .map_err(|_| Refusal::BadHandshake("the Sec-WebSocket-Key cannot be answered"))?;
+    let agreed = subprotocols(headers).any(|offered| offered == SUBPROTOCOL);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, answer);
+    if agreed {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
     Ok((response, hyper::upgrade::on(request)))
 }
 

@@ -12,6 +12,7 @@ mod about;
 mod access;
 mod assistant;
 pub mod auth;
+mod cors;
 mod extract;
 mod frames;
 mod handshake;
@@ -32,8 +33,8 @@ pub use access::Access;
 pub use assistant::Assistant;
 pub use limits::{
     ACCEPT_RETRY, BATCH_MAX, BODY_BYTES_MAX, BODY_WAIT, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT,
-    FIRST_FRAME_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, JSON_DEPTH_MAX, LEAVE_WAIT, Limits,
-    MESSAGE_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX,
+    FIRST_FRAME_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, JSON_DEPTH_MAX, LEAVE_WAIT, LOGIN_WAIT,
+    Limits, MESSAGE_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX,
     THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};

@@ -18,6 +18,10 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a socket may wait before it sends its request, unless configured.
 pub const FIRST_FRAME_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a socket may wait before it says who opened it, where that is asked for and its
+/// handshake did not say.
+pub const LOGIN_WAIT: Duration = Duration::from_secs(5);
+
 /// Time between two pings on a socket, unless configured.
 pub const PING_EVERY: Duration = Duration::from_secs(20);
 

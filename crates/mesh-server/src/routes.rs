@@ -20,7 +20,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat, auth::Caller, handshake, page, query::Query, refusal::Refusal, rest,
+    ErrorFormat, auth::Caller, cors, handshake, page, query::Query, refusal::Refusal, rest,
     server::Shared, socket,
 };
 
@@ -80,7 +80,6 @@ pub(crate) async fn gate(
 ) -> Response {
     let id: Arc<str> = Arc::from(Uuid::now_v7().to_string());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    request.extensions_mut().insert(Caller::anybody());
     let span = tracing::debug_span!(
         "request",
         request_id = &*id,
@@ -88,16 +87,24 @@ pub(crate) async fn gate(
         path = request.uri().path(),
     );
     let connection = request.extensions().get::<Connection>();
-    let refused = match connection {
+    let checked = match connection {
         Some(Connection { local, .. }) => {
-            shared.access.check(request.headers(), request.uri(), *local).err()
+            shared.access.check(request.headers(), request.uri(), *local)
         }
-        None => Some(Refusal::Internal),
+        None => Err(Refusal::Internal),
     };
+    let page = checked.as_ref().ok().cloned().flatten();
     let handled = async {
-        let mut response = match refused {
-            Some(refusal) => refusal.into_response(),
-            None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        let admitted = match checked {
+            Ok(_) => match cors::preflight(&request) {
+                Some(answer) => return answer,
+                None => admit(&shared, &mut request).await,
+            },
+            Err(refusal) => Err(refusal),
+        };
+        let mut response = match admitted {
+            Err(refusal) => refusal.into_response(),
+            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => response,
                 Err(panic) => {
                     let panic = text_of(&*panic);
@@ -120,7 +127,44 @@ pub(crate) async fn gate(
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    if let Some(origin) = page {
+        cors::allow(headers, origin, shared.access.any_origin);
+    }
     response
+}
+
+/// Paths that everybody may read: whether the server lives, what it is, and its own pages. None
+/// tells anything of what it keeps.
+const PUBLIC: [&str; 8] =
+    ["/", "/ok", "/info", "/openapi.json", "/docs", "/page.css", "/page.js", "/icon.svg"];
+
+/// Finds out who asks, for the handlers. Takes the credential out of the request: nothing behind
+/// this has any use for it.
+async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
+    let path = request.uri().path();
+    let is_public = PUBLIC.contains(&path) || path.starts_with("/docs/");
+    let caller = if is_public && shared.auth.is_on() {
+        Caller::stranger()
+    } else {
+        match shared.auth.of_headers(request.headers()).await? {
+            Some(caller) => caller,
+            // The script of a page can send no header with a handshake.
+            None if is_socket(path) && handshake::is_wanted(request.headers()) => {
+                Caller::stranger()
+            }
+            None => return Err(Refusal::NoCredential),
+        }
+    };
+    let headers = request.headers_mut();
+    headers.remove(header::AUTHORIZATION);
+    headers.remove("x-api-key");
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+/// Whether this is the path of a socket, whose first message may say who opened it.
+fn is_socket(path: &str) -> bool {
+    path.starts_with("/ws/") || (path.starts_with("/threads/") && path.ends_with("/stream/events"))
 }
 
 /// The text of a panic, where it has one.
@@ -138,6 +182,7 @@ async fn open(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    caller: Caller,
     mut request: Request,
 ) -> Response {
     let id = id_of(&request);
@@ -154,7 +199,7 @@ async fn open(
     };
     let asked = assistant
         .and_then(|assistant| Ok((assistant, Query::parse(query.as_deref().unwrap_or_default())?)));
-    let call = socket::Call { id, asked, connection };
+    let call = socket::Call { id, caller, asked, connection };
     let abort = shared.abort.clone();
     let tasks = shared.tasks.clone();
     tasks.spawn(abort.run_until_cancelled_owned(socket::serve(shared, call, upgrade)));

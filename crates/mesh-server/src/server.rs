@@ -32,6 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, HEADER_WAIT,
     LEAVE_WAIT, Limits, REFUSALS_MAX,
+    auth::Auth,
     patient::Patient,
     routes::{self, Connection},
     threads::Threads,
@@ -78,6 +79,8 @@ pub struct Server {
     access: Access,
     runtime: Option<Runtime>,
     error_format: ErrorFormat,
+    auth: Auth,
+    unsafe_settings: Vec<String>,
 }
 
 /// What all requests and sockets of a running server share.
@@ -90,6 +93,10 @@ pub(crate) struct Shared {
     /// Threads, runs and all else that is kept; none on a server that keeps nothing.
     pub(crate) runtime: Option<Runtime>,
     pub(crate) error_format: ErrorFormat,
+    /// Who may ask.
+    pub(crate) auth: Auth,
+    /// Names of the switches that were set against good advice.
+    pub(crate) unsafe_settings: Vec<String>,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
     /// Places for runs that may outlive their client.
@@ -115,6 +122,8 @@ impl Shared {
             access: server.access,
             runtime: server.runtime,
             error_format: server.error_format,
+            auth: server.auth,
+            unsafe_settings: server.unsafe_settings,
             started: Instant::now(),
             threads: Arc::default(),
             detached,
@@ -167,6 +176,8 @@ impl Server {
             access,
             runtime: None,
             error_format: ErrorFormat::default(),
+            auth: Auth::default(),
+            unsafe_settings: Vec::new(),
         })
     }
 
@@ -212,6 +223,23 @@ impl Server {
     /// Writes the bodies of HTTP errors in this form.
     pub fn error_format(mut self, format: ErrorFormat) -> Self {
         self.error_format = format;
+        self
+    }
+
+    /// Lets in only those that `auth` lets in.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// Whether anybody has to say who they are.
+    pub fn asks_who(&self) -> bool {
+        self.auth.is_on()
+    }
+
+    /// Tells in `/info` that these settings make the server less safe.
+    pub fn unsafe_settings(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.unsafe_settings.extend(names);
         self
     }
 

@@ -39,7 +39,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Assistant, BATCH_MAX, CLOSE_WAIT, LEAVE_WAIT, PINGS_MISSED_MAX,
+    Assistant, BATCH_MAX, CLOSE_WAIT, LEAVE_WAIT, LOGIN_WAIT, PINGS_MISSED_MAX,
+    auth::{self, Action, Caller, Scope},
     query::Query,
     refusal::{self, Refusal},
     routes::{Connection, text_of},
@@ -65,6 +66,8 @@ type Ws = WebSocketStream<TokioIo<Upgraded>>;
 pub(crate) struct Call {
     /// Id of the request, and of the run it starts.
     pub(crate) id: Arc<str>,
+    /// Who opened it; a stranger has to say so first.
+    pub(crate) caller: Caller,
     /// What the address asks for, or why that cannot be had.
     pub(crate) asked: Result<(Assistant, Query), Refusal>,
     pub(crate) connection: Connection,
@@ -117,8 +120,8 @@ async fn converse(shared: Arc<Shared>, call: Call, upgrade: OnUpgrade) {
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
     let mut ws = Ws::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let Call { id, asked, connection } = call;
-    let begun = begin(&shared, &id, asked, &mut ws).await;
+    let Call { id, caller, asked, connection } = call;
+    let begun = begin(&shared, &id, caller, asked, &mut ws).await;
     let (ws, end) = match begun {
         Ok(going) => follow(&shared, &id, going, ws, connection).await,
         Err(end) => (Some(ws), end),
@@ -143,10 +146,17 @@ struct Going {
 async fn begin(
     shared: &Shared,
     id: &str,
+    caller: Caller,
     asked: Result<(Assistant, Query), Refusal>,
     ws: &mut Ws,
 ) -> Result<Going, End> {
+    let caller = if caller.is_stranger() { login(shared, ws).await? } else { caller };
+    let scope = caller.scope(Action::CreateRun)?;
     let (assistant, query) = asked?;
+    // The threads of these sockets have no owner, and whoever knew a name would read them.
+    if query.thread.is_some() && scope != Scope::All {
+        return Err(Refusal::NotAuthorized.into());
+    }
     if query.thread.is_some() && !assistant.keeps_threads() {
         return Err(Refusal::NoThreads.into());
     }
@@ -197,6 +207,18 @@ async fn begin(
         stream(run, &query).start().map_err(|error| failed(&error, query.thread.as_deref(), id))?;
     tracing::info!(resumes, "a run starts");
     Ok(Going { run, cancel, frames: Frames::new(&query), thread: taken, detach })
+}
+
+/// Waits for the message that says who opened the socket.
+async fn login(shared: &Shared, ws: &mut Ws) -> Result<Caller, End> {
+    let text = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return Err(Refusal::Stopping.into()),
+        text = timeout(LOGIN_WAIT, first_text(ws)) => text.map_err(|_| Refusal::NoCredential)??,
+    };
+    let credential = auth::of_message(&text).ok_or(Refusal::NoCredential)?;
+    drop(text);
+    Ok(shared.auth.check(credential).await?)
 }
 
 /// The request's text. A ping before it is no request.

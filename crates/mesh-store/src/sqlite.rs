@@ -3,6 +3,7 @@
 //! All writes go over the only writing connection, in groups; an answer is given after COMMIT
 //! returned. Reads use a few connections of their own, on the runtime's blocking threads.
 
+mod api_keys;
 mod assistants;
 mod checkpoints;
 mod crons;
@@ -146,21 +147,42 @@ impl Sqlite {
         path: impl AsRef<Path>,
         synchronous: Synchronous,
     ) -> Result<Self, Error> {
-        let path = path.as_ref().to_path_buf();
+        Self::open_as(path.as_ref().to_path_buf(), synchronous, Owner::Required).await
+    }
+
+    /// Opens the database file for a few small changes although another process may have it, with
+    /// the same schema. A change waits while that process commits.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`]; [`Error::InUse`] only if the other process is of another build.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::open`].
+    pub async fn open_beside(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let synchronous = Synchronous::default();
+        Self::open_as(path.as_ref().to_path_buf(), synchronous, Owner::Welcome).await
+    }
+
+    async fn open_as(path: PathBuf, synchronous: Synchronous, owner: Owner) -> Result<Self, Error> {
         let opened = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || Self::open_now(path, synchronous)
+            move || Self::open_now(path, synchronous, owner)
         });
         // Fails only when the runtime shuts down or the opening panics: it is not open, then.
         opened.await.unwrap_or(Err(Error::Closed { path }))
     }
 
-    fn open_now(path: PathBuf, synchronous: Synchronous) -> Result<Self, Error> {
+    fn open_now(path: PathBuf, synchronous: Synchronous, owner: Owner) -> Result<Self, Error> {
         if path.is_dir() {
             return Err(Error::IsDirectory { path });
         }
-        let lock = lock(&path)?;
-        let connection = connect(&path, Some(synchronous))?;
+        let (lock, connection) = match lock(&path) {
+            Ok(lock) => (Some(lock), connect(&path, Some(synchronous))?),
+            Err(Error::InUse { .. }) if matches!(owner, Owner::Welcome) => {
+                (None, connect_beside(&path, synchronous)?)
+            }
+            Err(error) => return Err(error),
+        };
         let known = Arc::new(Known::default());
         let desk = Desk::new(path.clone(), connection, Arc::clone(&known));
         let desk = Arc::new(desk.map_err(|error| Error::of(path.clone(), error))?);
@@ -351,6 +373,27 @@ fn lock(path: &Path) -> Result<File, Error> {
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Whether whoever opens a database has to be its one owner.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Required,
+    /// Another process may be.
+    Welcome,
+}
+
+/// Opens a writing connection to a database that another process owns, and whose schema is that
+/// process's business.
+fn connect_beside(path: &Path, synchronous: Synchronous) -> Result<Connection, Error> {
+    let failed = |error| Error::of(path.to_path_buf(), error);
+    let connection = connect(path, None)?;
+    if !schema::is_current(&connection).map_err(failed)? {
+        return Err(Error::InUse { path: path.to_path_buf() });
+    }
+    connection.pragma_update(None, "query_only", false).map_err(failed)?;
+    schema::configure(&connection, Some(synchronous)).map_err(failed)?;
+    Ok(connection)
 }
 
 /// Opens a connection; the first one, which is `writing`, makes and migrates the database.

@@ -278,7 +278,10 @@ fn the_arguments_of_a_call_are_shown_as_far_as_they_came() {
         .filter(|frame| frame.name == "messages/partial")
         .map(|frame| serde_json::from_slice::<Json>(&frame.data).unwrap()[0]["tool_calls"].clone())
         .collect();
-    assert_eq!(calls[0], json!([{ "name": "search", "args": { "q": "a" }, "id": "c1", "type": "tool_call" }]));
+    assert_eq!(
+        calls[0],
+        json!([{ "name": "search", "args": { "q": "a" }, "id": "c1", "type": "tool_call" }])
+    );
     assert_eq!(calls[1][0]["args"], json!({ "q": "ab" }));
 }
 
@@ -390,11 +393,10 @@ async fn a_graph_is_told_in_the_order_of_its_supersteps() {
         .into_iter()
         .collect();
     let log = log_of_a_graph(modes).await;
-    let names: Vec<&str> =
-        render(&log, "values updates custom messages-tuple tasks", false)
-            .iter()
-            .map(|frame| frame.name)
-            .collect();
+    let names: Vec<&str> = render(&log, "values updates custom messages-tuple tasks", false)
+        .iter()
+        .map(|frame| frame.name)
+        .collect();
     assert_eq!(
         names,
         [

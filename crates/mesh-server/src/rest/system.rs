@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::{Operation, Tag, operation::JSON, params::Params};
 use crate::{
-    BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX, openapi,
-    refusal::Refusal, server::Shared,
+    BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
+    openapi, refusal::Refusal, server::Shared,
 };
 
 pub(super) const TAG: Tag = Tag { name: "System", description: "The server itself." };
@@ -35,7 +35,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .open(),
         Operation::get("/openapi.json", "get_document", document)
             .summary("This document")
-            .gives_as(JSON, any_object, "OpenAPI 3.1"),
+            .gives_as(JSON, any_object, "OpenAPI 3.1")
+            .open(),
     ]
 }
 
@@ -67,13 +68,14 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
         input_schema: assistant.input_schema.clone(),
     });
     let limits = &shared.limits;
-    let limits: [(&str, Value); 12] = [
+    let limits: [(&str, Value); 13] = [
         ("message_bytes_max", limits.message_bytes_max.into()),
         ("body_bytes_max", BODY_BYTES_MAX.into()),
         ("json_depth_max", JSON_DEPTH_MAX.into()),
         ("connections_max", limits.connections_max.into()),
         ("runs_detached_max", limits.runs_detached_max.into()),
         ("thread_id_chars_max", THREAD_ID_CHARS_MAX.into()),
+        ("login_wait_s", LOGIN_WAIT.as_secs().into()),
         ("first_frame_wait_s", limits.first_frame_wait.as_secs_f64().into()),
         ("ping_every_s", limits.ping_every.as_secs_f64().into()),
         ("pings_missed_max", PINGS_MISSED_MAX.into()),
@@ -104,6 +106,8 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
         },
         uptime_s: shared.started.elapsed().as_secs(),
         assistants: assistants.collect(),
+        authentication: shared.auth.is_on(),
+        unsafe_settings: shared.unsafe_settings.clone(),
         limits,
     })
 }

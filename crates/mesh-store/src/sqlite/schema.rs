@@ -255,6 +255,19 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'waiting';
 
+    -- `hash` is of the whole key, which is kept nowhere.
+    CREATE TABLE api_keys (
+        id TEXT PRIMARY KEY,
+        hash BLOB NOT NULL CHECK (length(hash) = 32),
+        identity TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        scopes_json TEXT NOT NULL,
+        admin INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+
     -- Single facts about the database, such as when it was made.
     CREATE TABLE facts (
         name TEXT PRIMARY KEY,
@@ -287,6 +300,13 @@ pub(super) fn configure(
         connection.pragma_update(None, "query_only", true)?;
     }
     Ok(())
+}
+
+/// Whether a database is one of ours and has the schema of this build.
+pub(super) fn is_current(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u32>(0));
+    Ok(number("PRAGMA application_id")? == APPLICATION_ID
+        && number("PRAGMA user_version")? == MIGRATIONS.len() as u32)
 }
 
 /// Brings a database to the newest schema, after making sure that it is one of ours.

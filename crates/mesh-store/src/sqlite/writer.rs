@@ -218,7 +218,7 @@ impl Desk {
 
 /// Works until the last sender is gone, a `Close` comes, or the disk can no longer be trusted.
 /// `lock` is let go last.
-pub(super) fn run(desk: &Desk, mut messages: mpsc::Receiver<Message>, lock: File) {
+pub(super) fn run(desk: &Desk, mut messages: mpsc::Receiver<Message>, lock: Option<File>) {
     let mut closing = Vec::new();
     while let Some(message) = messages.blocking_recv() {
         let Ok(mut held) = desk.connection.lock() else {
