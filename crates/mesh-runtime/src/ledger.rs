@@ -14,12 +14,13 @@ use crate::{
     assistant::AssistantRows,
     cron::CronRows,
     log::{Entry, LogRows},
+    outbox::OutboxRows,
     runs::RunRows,
     thread::rows::ThreadRows,
 };
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
-pub trait Tx: AssistantRows + CronRows + LogRows + RunRows + ThreadRows {}
+pub trait Tx: AssistantRows + CronRows + LogRows + OutboxRows + RunRows + ThreadRows {}
 
 /// A function over the rows; what it returns is of a type that only its caller knows.
 pub type Operation = Box<dyn FnOnce(&mut dyn Tx) -> Result<Box<dyn Any + Send>, Error> + Send>;

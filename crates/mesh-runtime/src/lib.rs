@@ -19,6 +19,7 @@ mod hub;
 pub mod housekeeping;
 pub mod ledger;
 pub mod log;
+pub mod outbox;
 pub mod page;
 pub mod run;
 pub mod runs;

@@ -9,6 +9,7 @@ use crate::{
     Graphs, Ledger, Stamp,
     hub::Hub,
     ledger::Listener,
+    log::{Entry, Kind},
     runs::{Now, Told},
     stamp::Stamps,
 };
@@ -29,6 +30,10 @@ struct Inner {
     begun: Instant,
     /// Given when a run may have become due.
     due: Notify,
+    /// Given when a letter may have been written.
+    posted: Notify,
+    /// Given when a cron was made or changed.
+    crons: Notify,
     hub: Arc<Hub>,
 }
 
@@ -47,6 +52,8 @@ impl Runtime {
                 stamps: Stamps::default(),
                 begun: Instant::now(),
                 due: Notify::new(),
+                posted: Notify::new(),
+                crons: Notify::new(),
                 hub,
             }),
         }
@@ -96,10 +103,37 @@ impl Runtime {
         self.inner.due.notified().await;
     }
 
+    /// Waits until a letter may have been written.
+    ///
+    /// # Cancel safety
+    /// As [`Runtime::until_due`].
+    pub(crate) async fn until_posted(&self) {
+        self.inner.posted.notified().await;
+    }
+
+    /// Says that a letter may have been written.
+    pub(crate) fn posted(&self) {
+        self.inner.posted.notify_one();
+    }
+
+    /// Says that a cron was made or changed, so that the next instant is looked up again.
+    pub fn crons_changed(&self) {
+        self.inner.crons.notify_one();
+    }
+
+    /// Waits until somebody says so.
+    pub(crate) async fn until_crons_changed(&self) {
+        self.inner.crons.notified().await;
+    }
+
     /// Tells what a committed transaction changed to those who wait for it.
     pub(crate) fn tell(&self, told: &Told) {
         if told.due {
             self.inner.due.notify_one();
+        }
+        let ended = |entries: &Vec<Entry>| entries.iter().any(|entry| entry.kind == Kind::Ended);
+        if told.entries.iter().any(|(_, entries)| ended(entries)) {
+            self.posted();
         }
     }
 }

@@ -12,6 +12,7 @@ mod known;
 mod ledger;
 mod listeners;
 mod log;
+mod outbox;
 mod readers;
 mod records;
 mod runs;

@@ -15,12 +15,14 @@ pub mod fetch;
 pub mod files;
 pub mod guard;
 pub mod main_text;
+pub mod post;
 pub mod searxng;
 pub mod shelf;
 
 pub use fetch::{FetchConfig, PageFetch};
 pub use files::{Folder, FolderLimits};
 pub use guard::Guard;
+pub use post::Post;
 pub use searxng::{SearXng, SearXngConfig};
 pub use shelf::FolderShelf;
 

@@ -1,6 +1,6 @@
 //! Firing crons.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -122,7 +122,37 @@ fn request(cron: &Cron, mut new: NewRun) -> NewRun {
     new
 }
 
+/// How often crons are looked at when nothing else says so: the clock may be set, and with it what
+/// is due.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+
 impl Runtime {
+    /// Fires crons as they become due, until it is dropped.
+    ///
+    /// # Cancel safety
+    /// A cron has fired or it has not.
+    pub async fn run_crons(&self) {
+        loop {
+            let next = match self.fire_crons().await {
+                Ok(fired) => fired.next,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "crons cannot be fired");
+                    None
+                }
+            };
+            let wait = next.map_or(LOOK_EVERY, |next| {
+                // One more: an instant is in microseconds and must have passed.
+                let ms = next.ms().saturating_sub(self.env().now_ms()).saturating_add(1);
+                Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(LOOK_EVERY)
+            });
+            tokio::select! {
+                () = self.env().sleep(wait) => {}
+                () = self.until_crons_changed() => {}
+            }
+        }
+    }
+
     /// Fires every cron that is due, and says when the next one will be.
     ///
     /// # Errors
