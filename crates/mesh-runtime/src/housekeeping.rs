@@ -1,5 +1,6 @@
 //! What has to be done from time to time: threads whose time is up, what removed threads have
-//! left, logs that nobody can ask for any more, items of the store that have expired.
+//! left, logs that nobody can ask for any more, items of the store that have expired, letters that
+//! have arrived. And crons fire.
 //!
 //! Every chore is done in batches, each of which is one short transaction, so that requests get
 //! their turn in between.
@@ -28,6 +29,9 @@ const LOG_BATCH: usize = 500;
 /// How often expired items of the store are looked for.
 pub const ITEMS_EVERY: Duration = Duration::from_mins(5);
 
+/// How often letters are looked for that are done with.
+pub const LETTERS_EVERY: Duration = Duration::from_mins(5);
+
 /// Batches of one chore before it waits for its next time.
 const BATCHES_MAX: usize = 10_000;
 
@@ -42,6 +46,8 @@ impl Runtime {
             self.every(GRAVES_EVERY, "removed threads", || self.clear_graves()),
             self.every(LOGS_EVERY, "logs", || self.sweep_logs()),
             self.every(ITEMS_EVERY, "store", || self.sweep_items()),
+            self.every(LETTERS_EVERY, "letters", || self.sweep_letters()),
+            self.run_crons(),
         );
     }
 
