@@ -90,7 +90,7 @@ pub enum Error {
     Store(#[from] mesh_graph::store::Error),
     /// The graph reports it.
     #[error(transparent)]
-    Graph(#[from] mesh_graph::Error),
+    Graph(Box<mesh_graph::Error>),
     /// The run was taken from its worker: nothing of this was stored.
     #[error("run {run} was taken from its worker")]
     Fenced {
@@ -123,6 +123,12 @@ pub enum Error {
     /// Storage failed.
     #[error("storage failed")]
     Storage(#[source] BoxError),
+}
+
+impl From<mesh_graph::Error> for Error {
+    fn from(error: mesh_graph::Error) -> Self {
+        Self::Graph(Box::new(error))
+    }
 }
 
 fn list(runs: &[Uuid]) -> String {

@@ -13,6 +13,7 @@ use crate::{
     Error,
     assistant::AssistantRows,
     cron::CronRows,
+    invariants::FactRows,
     log::{Entry, LogRows},
     outbox::OutboxRows,
     runs::RunRows,
@@ -20,7 +21,10 @@ use crate::{
 };
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
-pub trait Tx: AssistantRows + CronRows + LogRows + OutboxRows + RunRows + ThreadRows {}
+pub trait Tx:
+    AssistantRows + CronRows + FactRows + LogRows + OutboxRows + RunRows + ThreadRows
+{
+}
 
 /// A function over the rows; what it returns is of a type that only its caller knows.
 pub type Operation = Box<dyn FnOnce(&mut dyn Tx) -> Result<Box<dyn Any + Send>, Error> + Send>;

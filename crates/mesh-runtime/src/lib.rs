@@ -17,6 +17,7 @@ pub mod follow;
 pub mod graphs;
 pub mod housekeeping;
 mod hub;
+pub mod invariants;
 pub mod ledger;
 pub mod log;
 pub mod outbox;

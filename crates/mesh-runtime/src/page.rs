@@ -73,7 +73,7 @@ mod tests {
     use super::{Page, Window};
 
     fn pick(limit: usize, offset: usize) -> (Vec<u32>, Option<usize>) {
-        let even = |n: &u32| n % 2 == 0;
+        let even = |n: &u32| n.is_multiple_of(2);
         let page = Page::pick::<Infallible>(Window { limit, offset }, even, |visit| {
             let _ = (0..10).try_for_each(visit);
             Ok(())

@@ -7,6 +7,7 @@ mod api_keys;
 mod assistants;
 mod checkpoints;
 mod crons;
+mod facts;
 mod items;
 mod known;
 mod ledger;

@@ -154,12 +154,11 @@ pub fn create(
         _ => 0,
     };
     let is_new = head.is_none();
-    let (owner, metadata, config) = match head {
-        Some(Head { owner, metadata, config, .. }) => (owner, metadata, config),
-        None => {
-            let owner = scope.owner().map(str::to_owned);
-            (owner, merge::metadata_of_new_thread(&new), Map::new())
-        }
+    let (owner, metadata, config) = if let Some(head) = head {
+        (head.owner, head.metadata, head.config)
+    } else {
+        let owner = scope.owner().map(str::to_owned);
+        (owner, merge::metadata_of_new_thread(&new), Map::new())
     };
     let merged = merge::merge(&new, ids.run, &thread, metadata, &config)?;
     if is_new {

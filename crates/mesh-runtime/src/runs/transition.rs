@@ -182,11 +182,10 @@ pub(super) fn step(run: &mut Run, now: Now, cause: &Cause) -> bool {
         (Pending, Cause::Claimed(_)) => Running,
         (Pending | Running, Cause::Cancelled { .. }) => Interrupted,
         (Running, Cause::Done(_)) => Success,
-        (Running, Cause::Failed { .. }) => Failed,
         (Running, Cause::Overdue) => Timeout,
         (Running, Cause::Drained) => Pending,
         (Running, Cause::Lost) if run.attempt < ATTEMPTS_MAX => Pending,
-        (Running, Cause::Lost) => Failed,
+        (Running, Cause::Failed { .. } | Cause::Lost) => Failed,
         _ => return false,
     };
     match cause {

@@ -96,7 +96,7 @@ fn unwrapped(error: mesh_graph::Error) -> Error {
             _ => cause = one.source(),
         }
     }
-    Error::Graph(error)
+    error.into()
 }
 
 /// A thread with its graph.

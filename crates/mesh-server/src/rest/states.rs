@@ -183,7 +183,7 @@ fn at(named: Option<CheckpointRef>, id: Option<String>) -> At {
 /// What is told of a state that could not be read or changed.
 pub(super) fn refusal(error: Error) -> Refusal {
     let error = match error {
-        Error::Graph(error) => error,
+        Error::Graph(error) => *error,
         error => return error.into(),
     };
     let invalid = |detail: String| Refusal::bad_request("invalid_update", detail);
@@ -205,6 +205,6 @@ pub(super) fn refusal(error: Error) -> Refusal {
             "thread_changed",
             format!("Thread {thread} was changed by somebody else meanwhile"),
         ),
-        error => Error::Graph(error).into(),
+        error => Error::from(error).into(),
     }
 }

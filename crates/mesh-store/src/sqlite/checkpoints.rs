@@ -334,7 +334,11 @@ fn load(
     find(connection, place, id)?.map(|found| fill(connection, place, found)).transpose()
 }
 
-fn list(connection: &Connection, place: &Place, filter: &Filter) -> Outcome<Vec<Loaded>> {
+pub(super) fn list(
+    connection: &Connection,
+    place: &Place,
+    filter: &Filter,
+) -> Outcome<Vec<Loaded>> {
     let Some(place) = find_place(connection, place)? else { return Ok(Vec::new()) };
     let limit = filter.limit.unwrap_or(usize::MAX);
     if let Some(branch) = filter.branch {

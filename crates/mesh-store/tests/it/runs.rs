@@ -1,18 +1,21 @@
 //! The machine of runs on real rows: every change it allows, and what others see of it.
 
+mod ending;
+mod meeting;
+mod storm;
 mod turns;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_runtime::{
-    Assistant, Error, Ledger, Run, Scope, Stamp, Thread, Tx,
+    Assistant, Error, Ledger, Run, Scope, Stamp, Tx, invariants,
     log::{Entry, Kind},
     run::{Multitask, RunStatus},
     runs::{self, Cause, Claim, Created, Ids, NewRun, Now, RunQuery, State, Target, Told},
     thread::ThreadStatus,
 };
-use mesh_store::Sqlite;
+use mesh_store::{Sqlite, Synchronous};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
@@ -25,14 +28,16 @@ pub(crate) struct World {
     pub(crate) ms: i64,
     changes: i64,
     ids: u128,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(directory.path().join("runs.db")).await.unwrap();
-        Self { ledger: database.ledger(), ms: 1000, changes: 0, ids: 0, _directory: directory }
+        // Nothing here is about losing power.
+        let path = directory.path().join("runs.db");
+        let database = Sqlite::open_with(path, Synchronous::Normal).await.unwrap();
+        Self { ledger: database.ledger(), ms: 1000, changes: 0, ids: 0, directory }
     }
 
     pub(crate) fn now(&mut self) -> Now {
@@ -43,10 +48,6 @@ impl World {
     pub(crate) fn id(&mut self) -> Uuid {
         self.ids += 1;
         Uuid::from_u128(self.ids)
-    }
-
-    pub(crate) fn claim(&self) -> Claim {
-        Claim { worker: Uuid::from_u128(0xa), lease_ms: LEASE, time_limit_ms: None }
     }
 
     pub(crate) async fn write<T: Send + 'static>(
@@ -73,14 +74,14 @@ impl World {
 
     /// As [`World::create`], and a worker takes it.
     pub(crate) async fn running(&mut self) -> Run {
-        let claim = self.claim();
+        let claim = offer();
         let created = self.try_create(on("t"), Some(claim)).await.unwrap();
         assert!(created.is_claimed);
         created.run
     }
 
     pub(crate) async fn claim_all(&mut self) -> Vec<Run> {
-        let claim = self.claim();
+        let claim = offer();
         self.write(move |tx, now| runs::claim(tx, now, claim, 100)).await.unwrap()
     }
 
@@ -112,12 +113,32 @@ impl World {
         self.ledger.read(|tx| tx.head("t")).await.unwrap().unwrap().status
     }
 
+    /// What waits to be sent: of which run, where to, and what.
+    pub(crate) fn letters(&self) -> Vec<(Uuid, String, Vec<u8>)> {
+        let file = rusqlite::Connection::open(self.directory.path().join("runs.db")).unwrap();
+        let mut query = file.prepare("SELECT run, target, body FROM outbox").unwrap();
+        let read =
+            |row: &rusqlite::Row<'_>| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?));
+        query.query_map([], read).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Holds all rules against what is stored.
+    pub(crate) async fn check(&self) {
+        let violations = self.ledger.read(invariants::check).await.unwrap();
+        assert!(violations.is_empty(), "{violations:?} after {} changes", self.changes);
+    }
+
     /// How the runs of thread `t` ended, as its log has it.
     pub(crate) async fn ends(&self) -> Vec<(Uuid, Json)> {
         let entries = self.ledger.read(|tx| tx.entries("t", 0, 1000)).await.unwrap();
         let ends = entries.into_iter().filter(|entry| entry.kind == Kind::Ended);
         ends.map(|entry| (entry.run, serde_json::from_slice(&entry.data).unwrap())).collect()
     }
+}
+
+/// What a worker with room offers.
+pub(crate) fn offer() -> Claim {
+    Claim { worker: Uuid::from_u128(0xa), lease_ms: LEASE, time_limit_ms: None }
 }
 
 pub(crate) fn assistant() -> Arc<Assistant> {

@@ -1,6 +1,7 @@
 //! Who is next, and who has it.
 
 use super::*;
+use mesh_runtime::runs::Renewal::{Ending, Held, Lost};
 
 #[tokio::test]
 async fn a_run_on_a_thread_that_is_not_there_is_refused_unless_the_thread_may_be_made() {
@@ -19,10 +20,10 @@ async fn a_worker_with_room_gets_a_new_run_with_its_creation() {
     let mut world = World::new().await;
     let run = world.running().await;
     assert_eq!((run.status, run.attempt, run.epoch), (RunStatus::Running, 1, 1));
-    assert_eq!(run.lease_owner, Some(world.claim().worker));
+    assert_eq!(run.lease_owner, Some(offer().worker));
     assert_eq!(run.lease_until, Some(world.ms + LEASE));
     assert_eq!(world.fresh(&run).await, run);
-    let claim = world.claim();
+    let claim = offer();
     let second = world.try_create(on("t"), Some(claim)).await.unwrap();
     assert!(!second.is_claimed, "the first one is before it");
 }
@@ -42,7 +43,7 @@ async fn of_each_thread_the_oldest_run_that_may_start_is_claimed() {
     assert_eq!(due, later.not_before);
     world.ms += 5000;
     world.finish(&claimed[0], done()).await.unwrap();
-    let claim = world.claim();
+    let claim = offer();
     let next = world.write(move |tx, now| runs::claim_run(tx, now, claim, "t")).await.unwrap();
     assert_eq!(next.unwrap().id, later.id, "its time has come, and it is older");
     assert_eq!(world.status(&second).await, RunStatus::Pending);
@@ -55,7 +56,6 @@ async fn a_claim_is_prolonged_while_its_run_is_the_workers_and_is_not_to_end() {
     world.ms += 3000;
     let held = vec![(run.id, run.epoch), (run.id, 7), (Uuid::from_u128(99), 1)];
     let renewed = world.write(move |tx, now| runs::renew(tx, now, LEASE, &held)).await.unwrap();
-    use runs::Renewal::{Ending, Held, Lost};
     assert_eq!(renewed, [Held, Lost, Lost]);
     assert_eq!(world.fresh(&run).await.lease_until, Some(14_000));
     let selection = runs::Selection::Runs { thread: None, ids: vec![run.id] };
@@ -101,16 +101,4 @@ async fn who_does_not_see_the_thread_cannot_run_on_it() {
     let ids = Ids { run: world.id(), thread: world.id() };
     let refused = world.write(move |tx, now| runs::create(tx, now, &bob, ids, on("t"), None)).await;
     assert!(matches!(refused, Err(Error::NoThread(_))));
-}
-
-#[tokio::test]
-async fn a_thread_of_its_own_goes_with_its_run_unless_it_is_kept() {
-    let mut world = World::new().await;
-    let claim = world.claim();
-    for keep in [false, true] {
-        let own = NewRun::new(assistant(), Target::Own { keep });
-        let run = world.try_create(own, Some(claim)).await.unwrap().run;
-        assert_eq!(run.kwargs.temporary, !keep);
-        world.finish(&run, done()).await.unwrap();
-    }
 }
