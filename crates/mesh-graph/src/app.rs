@@ -237,6 +237,7 @@ impl<S> App<S> {
                 after: self.inner.after.clone(),
                 on_pending: OnPending::default(),
                 siblings: SiblingPolicy::default(),
+                takes_over: false,
                 step_timeout: None,
             },
             control: Control::new(),

@@ -239,6 +239,8 @@ pub(crate) struct Limits {
     pub(crate) after: Breakpoints,
     pub(crate) on_pending: OnPending,
     pub(crate) siblings: SiblingPolicy,
+    /// It goes on for an execution of the same run that was lost: no breakpoint was passed by it.
+    pub(crate) takes_over: bool,
     /// Of one superstep; mounted graphs have none of their own.
     pub(crate) step_timeout: Option<Duration>,
 }

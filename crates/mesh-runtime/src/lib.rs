@@ -9,10 +9,13 @@
 //! [`mesh_graph::env::Env`].
 
 pub mod api_key;
+mod asked;
 pub mod assistant;
 pub mod containment;
 pub mod cron;
 mod error;
+mod execute;
+mod failure;
 pub mod follow;
 pub mod graphs;
 pub mod housekeeping;
@@ -27,7 +30,9 @@ pub mod runs;
 mod runtime;
 mod scope;
 pub mod stamp;
+mod teller;
 pub mod thread;
+pub mod worker;
 
 pub use assistant::Assistant;
 pub use cron::Cron;
@@ -40,3 +45,4 @@ pub use runtime::Runtime;
 pub use scope::Scope;
 pub use stamp::Stamp;
 pub use thread::Thread;
+pub use worker::WorkOptions;

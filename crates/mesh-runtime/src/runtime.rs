@@ -1,6 +1,6 @@
 //! The runtime: the ledger, the graphs and the machine that executes runs, as one handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_graph::{Store, env::Env, store::Options};
 use tokio::{sync::Notify, time::Instant};
@@ -12,6 +12,7 @@ use crate::{
     log::{Entry, Kind},
     runs::{Now, Told},
     stamp::Stamps,
+    worker::Worker,
 };
 
 /// Everything that handlers of requests need. Cloning is cheap.
@@ -35,6 +36,7 @@ struct Inner {
     /// Given when a cron was made or changed.
     crons: Notify,
     hub: Arc<Hub>,
+    worker: Mutex<Option<Arc<Worker>>>,
 }
 
 impl Runtime {
@@ -55,6 +57,7 @@ impl Runtime {
                 posted: Notify::new(),
                 crons: Notify::new(),
                 hub,
+                worker: Mutex::default(),
             }),
         }
     }
@@ -72,6 +75,15 @@ impl Runtime {
     /// What was just added to logs.
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.inner.hub
+    }
+
+    /// The worker of this process, while there is one.
+    pub(crate) fn worker(&self) -> Option<Arc<Worker>> {
+        self.inner.worker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_worker(&self, worker: Option<Arc<Worker>>) {
+        *self.inner.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
     }
 
     /// The graphs that are served.
@@ -134,6 +146,11 @@ impl Runtime {
         let ended = |entries: &Vec<Entry>| entries.iter().any(|entry| entry.kind == Kind::Ended);
         if told.entries.iter().any(|(_, entries)| ended(entries)) {
             self.posted();
+        }
+        if !told.owners.is_empty()
+            && let Some(worker) = self.worker()
+        {
+            told.owners.iter().for_each(|run| worker.poke(*run));
         }
     }
 }

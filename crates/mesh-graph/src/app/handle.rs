@@ -143,6 +143,16 @@ impl<S> Outcome<S> {
     }
 }
 
+impl<S> Outcome<S> {
+    /// The whole state as a JSON object; keys that were never written are absent.
+    ///
+    /// # Errors
+    /// When a value has no JSON form.
+    pub fn state_json(&self) -> Result<Json, KeyError> {
+        self.schema.to_json(&self.values, |_, _| true)
+    }
+}
+
 impl<S: State> Outcome<S> {
     /// The state, typed.
     pub fn state(&self) -> View<S> {

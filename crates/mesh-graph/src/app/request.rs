@@ -100,6 +100,13 @@ impl<S> Run<S> {
         self
     }
 
+    /// Goes on for an execution of the same run that was lost after it had saved its last
+    /// checkpoint: a breakpoint that the thread stands at was not passed yet.
+    pub fn take_over(mut self) -> Self {
+        self.limits.takes_over = true;
+        self
+    }
+
     /// Tells what is about to be stored (how a task ended, the values and the checkpoint of a
     /// superstep) before it is handed to storage instead of after, for a reader that keeps events
     /// together with what they tell; see [`Event::is_ahead`](crate::Event::is_ahead).

@@ -221,7 +221,11 @@ impl Driver {
         if self.live.ready.is_idle() {
             return Ok(Begun::Idle);
         }
-        self.passed = self.live.version;
+        // Resuming passes the breakpoint that the thread stands at. Who stands in for an execution
+        // that was lost before it said so stops there.
+        if !(self.shared.limits.takes_over && self.shared.ns.is_empty()) {
+            self.passed = self.live.version;
+        }
         self.observe(
             |observer, pause| observer.on_resume(pause),
             || {

@@ -225,6 +225,10 @@ impl Driver {
 
     pub(super) async fn run(&mut self) -> Result<Finished, Error> {
         let core = Arc::clone(self.core());
+        let takes_over = self.shared.limits.takes_over && self.shared.ns.is_empty();
+        if takes_over && self.shared.limits.after.matches(&core, self.live.ran.iter().copied()) {
+            return self.stop_at_breakpoint().await;
+        }
         loop {
             let planned = superstep::plan(&core, &self.live);
             if self.unsaved.is_none()

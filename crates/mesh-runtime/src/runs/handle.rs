@@ -9,17 +9,6 @@ use super::{
 use crate::{Error, Run, Runtime, Scope, run::CancelAction};
 
 impl Runtime {
-    /// Makes a run; see [`create()`](create()).
-    ///
-    /// # Errors
-    /// As [`create()`](create()); [`Error::DiskFull`].
-    ///
-    /// # Cancel safety
-    /// A dropped future may or may not have made it.
-    pub async fn create_run(&self, scope: &Scope, new: NewRun) -> Result<Run, Error> {
-        Ok(self.create_run_for(scope, new, None).await?.run)
-    }
-
     /// Makes a run and offers it to a worker that has room for it.
     ///
     /// # Errors

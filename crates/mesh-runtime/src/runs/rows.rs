@@ -35,6 +35,8 @@ pub struct State {
     pub interrupts: Map<String, Json>,
     /// Whether tasks are left.
     pub unfinished: bool,
+    /// Whether the graph stopped at a breakpoint rather than with a question.
+    pub breakpoint: bool,
 }
 
 /// What a run leaves on its thread.

@@ -135,7 +135,7 @@ pub fn transition(
     }
     let mut tell = Told { due: run.status == RunStatus::Pending, ..Told::default() };
     if run.status.is_final() {
-        told.push(ending(run, now));
+        told.push(ending(run, now, cause));
     }
     if !told.is_empty() {
         tx.append(&run.thread, run.id, run.epoch, &mut told)?;
@@ -249,11 +249,14 @@ fn rest(run: &Run, before: RunStatus, cause: &Cause) -> Option<ThreadStatus> {
 }
 
 /// The last entry of a run.
-fn ending(run: &Run, now: Now) -> Entry {
+fn ending(run: &Run, now: Now, cause: &Cause) -> Entry {
     let mut data = Map::new();
     data.insert("status".to_owned(), json!(run.status));
     if let Some(error) = &run.error {
         data.insert("error".to_owned(), error.clone());
+    }
+    if let Cause::Done(State { breakpoint: true, .. }) = cause {
+        data.insert("breakpoint".to_owned(), json!(true));
     }
     Entry::of_run(run.id, Kind::Ended, now.at.ms(), &Json::Object(data))
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
 
 mod crons;
+mod executions;
 mod files;
 mod kill;
 mod runs;

@@ -167,7 +167,12 @@ pub(crate) fn meeting(multitask: Multitask) -> NewRun {
 }
 
 pub(crate) fn state(unfinished: bool) -> State {
-    State { values: Bytes::from_static(b"{\"x\":1}"), interrupts: Map::new(), unfinished }
+    State {
+        values: Bytes::from_static(b"{\"x\":1}"),
+        interrupts: Map::new(),
+        unfinished,
+        breakpoint: false,
+    }
 }
 
 pub(crate) fn done() -> Cause {
