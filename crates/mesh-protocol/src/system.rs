@@ -82,3 +82,35 @@ pub struct ServedGraph {
     /// JSON Schema of a request.
     pub input_schema: Json,
 }
+
+/// A number about the server, or one per label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// How it behaves.
+    pub kind: MetricKind,
+    /// What it is, for people.
+    pub help: String,
+    /// Its values.
+    pub samples: Vec<Sample>,
+}
+
+/// How a number behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    /// It only grows, from 0 at the start.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// A value of a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Sample {
+    /// What it is of.
+    pub labels: BTreeMap<String, String>,
+    /// The value.
+    pub value: u64,
+}

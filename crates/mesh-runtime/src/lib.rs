@@ -12,6 +12,7 @@ pub mod api_key;
 mod asked;
 pub mod assistant;
 pub mod containment;
+pub mod counts;
 pub mod cron;
 mod error;
 mod execute;

@@ -28,7 +28,7 @@ pub use self::{
     claim::{Claim, Renewal, claim, claim_run, renew},
     create::{Created, Ids, NewRun, OPEN_MAX, Target, create},
     reap::{REAP_BATCH, reap, settle_after_start},
-    rows::{Change, Head, Left, Letter, RunQuery, RunRows, Standing, State},
+    rows::{Change, Head, Left, Letter, OpenRuns, RunQuery, RunRows, Standing, State},
     shown::shown,
     transition::{ATTEMPTS_MAX, Cause, Guard, TEMPORARY_GRACE_MS, finish, guard, transition},
 };

@@ -6,11 +6,12 @@ use mesh_graph::{Store, env::Env, store::Options};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Graphs, Ledger, Stamp,
+    Error, Graphs, Ledger, Stamp,
+    counts::{Counter, Counts},
     hub::Hub,
     ledger::Listener,
     log::{Entry, Kind},
-    runs::{Now, Told},
+    runs::{Now, OpenRuns, Told},
     stamp::Stamps,
     worker::Worker,
 };
@@ -37,6 +38,7 @@ struct Inner {
     crons: Notify,
     hub: Arc<Hub>,
     worker: Mutex<Option<Arc<Worker>>>,
+    counter: Arc<Counter>,
 }
 
 impl Runtime {
@@ -44,6 +46,8 @@ impl Runtime {
     pub fn new(ledger: Arc<dyn Ledger>, graphs: Graphs, env: Arc<dyn Env>) -> Self {
         let hub = Arc::new(Hub::default());
         ledger.listen(&(Arc::clone(&hub) as Arc<dyn Listener>));
+        let counter = Arc::new(Counter::default());
+        ledger.listen(&(Arc::clone(&counter) as Arc<dyn Listener>));
         let store = ledger.store(Options::default().env(Arc::clone(&env)));
         Self {
             inner: Arc::new(Inner {
@@ -58,6 +62,7 @@ impl Runtime {
                 crons: Notify::new(),
                 hub,
                 worker: Mutex::default(),
+                counter,
             }),
         }
     }
@@ -70,6 +75,19 @@ impl Runtime {
     /// What is remembered across threads.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// What happened since the start, in numbers.
+    pub fn counts(&self) -> Counts {
+        self.inner.counter.read()
+    }
+
+    /// Runs that wait and runs that a worker has, of everybody.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub async fn open_runs(&self) -> Result<OpenRuns, Error> {
+        self.ledger().read(|tx| tx.count_open_runs()).await
     }
 
     /// What was just added to logs.

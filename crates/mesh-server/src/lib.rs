@@ -17,6 +17,7 @@ mod extract;
 mod frames;
 mod handshake;
 mod limits;
+mod metrics;
 mod openapi;
 mod page;
 mod patient;

@@ -123,8 +123,11 @@ fn described(operation: &Operation, tag: &str, schemas: &mut Schemas) -> Json {
     let mut responses = Map::new();
     for answer in &operation.answers {
         let mut response = json!({ "description": answer.description });
-        if let Some((kind, schema)) = &answer.body {
-            response["content"] = json!({ *kind: { "schema": schema(&mut schemas.gives) } });
+        if !answer.body.is_empty() {
+            let content = answer.body.iter().map(|(kind, schema)| {
+                ((*kind).to_owned(), json!({ "schema": schema(&mut schemas.gives) }))
+            });
+            response["content"] = Json::Object(content.collect());
         }
         if !answer.headers.is_empty() {
             let headers = answer.headers.iter().map(|(name, description)| {

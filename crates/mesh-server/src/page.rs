@@ -1,4 +1,5 @@
-//! The plain page at `/`: one document, one style sheet, one script, all compiled in.
+//! The plain page at `/` and the reference at `/docs`: a document, a style sheet and a script each,
+//! all compiled in.
 
 use axum::{
     http::header,
@@ -26,6 +27,18 @@ pub(crate) const SCRIPT: Asset =
 /// Its icon at `/icon.svg`.
 pub(crate) const ICON: Asset =
     Asset { kind: "image/svg+xml", text: include_str!("../assets/icon.svg") };
+
+/// The reference at `/docs`, which shows `/openapi.json`.
+pub(crate) const DOCS: Asset =
+    Asset { kind: "text/html; charset=utf-8", text: include_str!("../assets/docs.html") };
+
+/// Its style sheet at `/docs/style.css`.
+pub(crate) const DOCS_STYLE: Asset =
+    Asset { kind: "text/css; charset=utf-8", text: include_str!("../assets/docs.css") };
+
+/// Its script at `/docs/script.js`.
+pub(crate) const DOCS_SCRIPT: Asset =
+    Asset { kind: "text/javascript; charset=utf-8", text: include_str!("../assets/docs.js") };
 
 impl IntoResponse for Asset {
     fn into_response(self) -> Response {

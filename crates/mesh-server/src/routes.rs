@@ -63,6 +63,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/page.css", get(async || page::STYLE))
         .route("/page.js", get(async || page::SCRIPT))
         .route("/icon.svg", get(async || page::ICON))
+        .route("/docs", get(async || page::DOCS))
+        .route("/docs/style.css", get(async || page::DOCS_STYLE))
+        .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
         .route("/ws/{assistant}", get(open))
         .merge(rest::routes())
         .method_not_allowed_fallback(wrong_method)
@@ -120,6 +123,7 @@ pub(crate) async fn gate(
         refusal.to_response(&id, shared.error_format)
     };
     let mut response = handled.instrument(span).await;
+    shared.metrics.answered(response.status());
     let headers = response.headers_mut();
     for (name, value) in SAFETY {
         headers.insert(name, HeaderValue::from_static(value));

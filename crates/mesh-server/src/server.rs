@@ -33,6 +33,7 @@ use crate::{
     ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, HEADER_WAIT,
     LEAVE_WAIT, Limits, REFUSALS_MAX,
     auth::Auth,
+    metrics::Metrics,
     patient::Patient,
     routes::{self, Connection},
     threads::Threads,
@@ -99,6 +100,10 @@ pub(crate) struct Shared {
     pub(crate) unsafe_settings: Vec<String>,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Places for connections.
+    pub(crate) places: Arc<Semaphore>,
     /// Places for runs that may outlive their client.
     pub(crate) detached: Arc<Semaphore>,
     /// Owns every connection and every socket.
@@ -115,6 +120,7 @@ impl Shared {
     /// The state of a server that was just started.
     pub(crate) fn new(server: Server, stop: CancellationToken) -> Self {
         let detached = Arc::new(Semaphore::new(server.limits.runs_detached_max));
+        let places = Arc::new(Semaphore::new(server.limits.connections_max));
         Self {
             about: server.about,
             assistants: server.assistants,
@@ -126,6 +132,8 @@ impl Shared {
             unsafe_settings: server.unsafe_settings,
             started: Instant::now(),
             threads: Arc::default(),
+            metrics: Metrics::default(),
+            places,
             detached,
             tasks: TaskTracker::new(),
             stop,
@@ -267,7 +275,6 @@ impl Server {
 /// Accepts connections until the server stops.
 async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     let router = routes::router(Arc::clone(shared));
-    let places = Arc::new(Semaphore::new(shared.limits.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -290,17 +297,21 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let served = match Arc::clone(&places).try_acquire_owned() {
+        let served = match Arc::clone(&shared.places).try_acquire_owned() {
             Ok(place) => {
+                shared.metrics.connected();
                 let local =
                     stream.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
                 let connection = Connection { peer, local, _place: Arc::new(place) };
                 Served::Routes(router.clone(), connection)
             }
-            Err(_) => match Arc::clone(&refusals).try_acquire_owned() {
-                Ok(place) => Served::NoPlace(place),
-                Err(_) => continue,
-            },
+            Err(_) => {
+                shared.metrics.refused();
+                match Arc::clone(&refusals).try_acquire_owned() {
+                    Ok(place) => Served::NoPlace(place),
+                    Err(_) => continue,
+                }
+            }
         };
         let abort = shared.abort.clone();
         let shared = Arc::clone(shared);

@@ -74,6 +74,15 @@ pub struct RunQuery {
     pub offset: usize,
 }
 
+/// Runs that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenRuns {
+    /// Those that wait.
+    pub pending: u64,
+    /// Those that a worker has.
+    pub running: u64,
+}
+
 /// What has to be sent to a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
@@ -168,6 +177,12 @@ pub trait RunRows {
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Storage`].
     fn forget_checkpoints(&mut self, thread: &str, run: Uuid) -> Result<(), Error>;
+
+    /// How many runs have not ended.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn count_open_runs(&mut self) -> Result<OpenRuns, Error>;
 
     /// The pending and running runs of a thread, oldest first.
     ///

@@ -67,6 +67,11 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, "There is no such assistant or graph"),
         Operation::delete("/assistants/{assistant_id}", "delete_assistant", delete)
             .summary("Removes an assistant with its versions")
+            .query(
+                "delete_threads",
+                json!({ "type": "boolean" }),
+                "Also the threads whose metadata name it as `assistant_id`",
+            )
             .gives_nothing(204, "It is removed")
             .refuses(404, missing),
         Operation::post("/assistants/{assistant_id}/versions", "list_assistant_versions", versions)
@@ -170,9 +175,17 @@ async fn delete(
     Kept(runtime): Kept,
     caller: Caller,
     Path(id): Path<String>,
+    params: Params,
 ) -> Result<StatusCode, Refusal> {
     let scope = caller.scope(Action::DeleteAssistant)?;
-    runtime.remove_assistant(&scope, &id).await?;
+    let threads = match params.flag("delete_threads")? {
+        Some(true) => Some(caller.scope(Action::DeleteThread)?),
+        Some(false) | None => None,
+    };
+    let id = runtime.remove_assistant(&scope, &id).await?;
+    if let Some(scope) = threads {
+        runtime.delete_threads_of(&scope, id).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

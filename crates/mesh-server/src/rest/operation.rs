@@ -46,8 +46,8 @@ pub(crate) struct Operation {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) description: &'static str,
-    /// Type of its body and schema; none for one without a body.
-    pub(crate) body: Option<(&'static str, SchemaOf)>,
+    /// Types and schemas that its body can have; none for one without a body.
+    pub(crate) body: Vec<(&'static str, SchemaOf)>,
     /// Names of headers that it has, and what they say.
     pub(crate) headers: Vec<(&'static str, &'static str)>,
 }
@@ -161,14 +161,22 @@ impl Operation {
         schema: SchemaOf,
         description: &'static str,
     ) -> Self {
-        let body = Some((kind, schema));
+        let body = vec![(kind, schema)];
         self.answers.push(Answer { status: 200, description, body, headers: Vec::new() });
+        self
+    }
+
+    /// The last answer can also have a body of this type and schema.
+    pub(crate) fn also(mut self, kind: &'static str, schema: SchemaOf) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.body.push((kind, schema));
+        }
         self
     }
 
     /// It answers with this status and no body.
     pub(crate) fn gives_nothing(mut self, status: u16, description: &'static str) -> Self {
-        self.answers.push(Answer { status, description, body: None, headers: Vec::new() });
+        self.answers.push(Answer { status, description, body: Vec::new(), headers: Vec::new() });
         self
     }
 

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use mesh_protocol::system::{Flags, Host, Info, Ok as Ready, ServedGraph};
+use mesh_protocol::system::{Flags, Host, Info, Metric, Ok as Ready, ServedGraph};
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use super::{Operation, Tag, operation::JSON, params::Params};
 use crate::{
     BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
-    openapi, refusal::Refusal, server::Shared,
+    auth::{Action, Caller},
+    metrics, openapi,
+    refusal::Refusal,
+    server::Shared,
 };
 
 pub(super) const TAG: Tag = Tag { name: "System", description: "The server itself." };
@@ -37,11 +40,25 @@ pub(super) fn operations() -> Vec<Operation> {
             .summary("This document")
             .gives_as(JSON, any_object, "OpenAPI 3.1")
             .open(),
+        Operation::get("/metrics", "get_metrics", numbers)
+            .summary("Numbers about the server")
+            .query(
+                "format",
+                json!({ "enum": ["prometheus", "json"] }),
+                "The text of Prometheus without",
+            )
+            .gives_as(metrics::TEXT, any_text, "What was counted since the start")
+            .also(JSON, SchemaGenerator::subschema_for::<Vec<Metric>>)
+            .refuses(422, "The format is none"),
     ]
 }
 
 fn any_object(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "object" })
+}
+
+fn any_text(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "string" })
 }
 
 fn uncached(body: impl Serialize) -> Response {
@@ -115,4 +132,27 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
 /// The OpenAPI document.
 async fn document(State(shared): State<Arc<Shared>>) -> Response {
     uncached(openapi::document(&shared))
+}
+
+/// Numbers about the server.
+async fn numbers(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Refusal> {
+    caller.scope(Action::ReadServer)?;
+    let json = match params.text("format") {
+        None | Some("" | "prometheus") => false,
+        Some("json") => true,
+        Some(_) => {
+            let detail = "query parameter format: expected prometheus or json";
+            return Err(Refusal::invalid(None, detail));
+        }
+    };
+    let gathered = metrics::gather(&shared).await?;
+    if json {
+        return Ok(uncached(gathered));
+    }
+    let headers = [(header::CONTENT_TYPE, metrics::TEXT), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, metrics::text(&gathered)).into_response())
 }

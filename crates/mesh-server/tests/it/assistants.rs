@@ -155,6 +155,28 @@ async fn a_removed_assistant_is_gone_with_its_versions() {
 }
 
 #[tokio::test]
+async fn the_threads_of_a_removed_assistant_go_with_it_if_that_is_asked() {
+    let kept = Kept::start().await;
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let made = kept.post("/assistants", json!({ "graph_id": "plain" })).await.good();
+        let id = made["assistant_id"].as_str().unwrap().to_owned();
+        let thread = json!({ "metadata": { "assistant_id": id, "graph_id": "plain" } });
+        let thread = kept.post("/threads", thread).await.good();
+        paths.push((id, format!("/threads/{}", thread["thread_id"].as_str().unwrap())));
+    }
+    let [(first, of_first), (second, of_second)] = &paths[..] else { panic!("two") };
+    assert_eq!(kept.delete(&format!("/assistants/{first}?delete_threads=true")).await.status, 204);
+    assert_eq!(kept.get(of_first).await.status, 404);
+    assert_eq!(kept.get(of_second).await.status, 200);
+    assert_eq!(
+        kept.delete(&format!("/assistants/{second}?delete_threads=false")).await.status,
+        204
+    );
+    assert_eq!(kept.get(of_second).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_own_assistant_of_a_graph_comes_back_at_a_start_and_keeps_its_changes() {
     let kept = Kept::start().await;
     assert_eq!(kept.delete("/assistants/nested").await.status, 204);

@@ -11,4 +11,5 @@ mod leaving;
 mod limits;
 mod stopping;
 mod store;
+mod system;
 mod threads;

@@ -4,7 +4,7 @@ use mesh_graph::checkpointer::doomed_with_runs;
 use mesh_runtime::{
     Error, Run, Stamp,
     run::{CancelAction, Kwargs, Multitask, RunStatus},
-    runs::{Change, Head, Left, Letter, Now, RunQuery, RunRows, Standing},
+    runs::{Change, Head, Left, Letter, Now, OpenRuns, RunQuery, RunRows, Standing},
     thread::ThreadStatus,
 };
 use rusqlite::{OptionalExtension, Params, Row};
@@ -235,6 +235,22 @@ impl RunRows for Rows<'_> {
             Err(Fault::Refused(error)) => Err(damaged("checkpoint", error)),
             Err(Fault::Sqlite(error)) => Err(failed(error)),
         }
+    }
+
+    fn count_open_runs(&mut self) -> Result<OpenRuns, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) FILTER (WHERE status = 'pending'),
+                        count(*) FILTER (WHERE status = 'running')
+                 FROM runs WHERE status IN ('pending', 'running')",
+            )
+            .and_then(|mut query| {
+                query.query_row([], |row| {
+                    let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+                    Ok(OpenRuns { pending: count(0)?, running: count(1)? })
+                })
+            })
+            .map_err(failed)
     }
 
     fn open_runs(&mut self, thread: &str) -> Result<Vec<Run>, Error> {
