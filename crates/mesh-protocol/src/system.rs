@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// The server is ready.
@@ -113,4 +113,19 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// The value.
     pub value: u64,
+}
+
+/// What is to be removed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Truncate {
+    /// Runs; those that have not ended are cancelled.
+    pub runs: Option<bool>,
+    /// Threads, with all that is on them.
+    pub threads: Option<bool>,
+    /// Assistants, except those that graphs have of themselves.
+    pub assistants: Option<bool>,
+    /// The checkpoints of threads.
+    pub checkpointer: Option<bool>,
+    /// The items of the store.
+    pub store: Option<bool>,
 }

@@ -33,6 +33,7 @@ mod scope;
 pub mod stamp;
 mod teller;
 pub mod thread;
+pub mod truncate;
 pub mod worker;
 
 pub use assistant::Assistant;

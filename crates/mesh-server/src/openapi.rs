@@ -20,7 +20,7 @@ pub(crate) fn document(shared: &Shared) -> Json {
     let mut schemas = Schemas::new();
     let mut paths: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
     let mut tags = Vec::new();
-    for (tag, operations) in rest::operations() {
+    for (tag, operations) in rest::operations(shared.development) {
         tags.push(json!({ "name": tag.name, "description": tag.description }));
         for operation in operations {
             let method = operation.method.as_str().to_ascii_lowercase();

@@ -22,19 +22,24 @@ use crate::{refusal::Refusal, server::Shared};
 
 pub(crate) use operation::{Operation, Tag};
 
-/// All operations, by resource; each resource adds its own.
-pub(crate) fn operations() -> Vec<(Tag, Vec<Operation>)> {
-    vec![
+/// All operations, by resource; each resource adds its own. Some are only there on a server that
+/// is for development.
+pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
+    let mut all = vec![
         (assistants::TAG, assistants::operations()),
         (threads::TAG, threads::operations()),
         (store::TAG, store::operations()),
         (system::TAG, system::operations()),
-    ]
+    ];
+    for (_, operations) in &mut all {
+        operations.retain(|operation| development || !operation.development);
+    }
+    all
 }
 
 /// All paths.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    operations()
+pub(crate) fn routes(development: bool) -> Router<Arc<Shared>> {
+    operations(development)
         .into_iter()
         .flat_map(|(_, operations)| operations)
         .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))

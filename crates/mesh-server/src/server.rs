@@ -80,6 +80,7 @@ pub struct Server {
     access: Access,
     runtime: Option<Runtime>,
     error_format: ErrorFormat,
+    development: bool,
     auth: Auth,
     unsafe_settings: Vec<String>,
 }
@@ -94,6 +95,8 @@ pub(crate) struct Shared {
     /// Threads, runs and all else that is kept; none on a server that keeps nothing.
     pub(crate) runtime: Option<Runtime>,
     pub(crate) error_format: ErrorFormat,
+    /// Whether operations are there that suites need and nobody else.
+    pub(crate) development: bool,
     /// Who may ask.
     pub(crate) auth: Auth,
     /// Names of the switches that were set against good advice.
@@ -128,6 +131,7 @@ impl Shared {
             access: server.access,
             runtime: server.runtime,
             error_format: server.error_format,
+            development: server.development,
             auth: server.auth,
             unsafe_settings: server.unsafe_settings,
             started: Instant::now(),
@@ -184,6 +188,7 @@ impl Server {
             access,
             runtime: None,
             error_format: ErrorFormat::default(),
+            development: false,
             auth: Auth::default(),
             unsafe_settings: Vec::new(),
         })
@@ -220,6 +225,13 @@ impl Server {
             Some(runtime) => runtime.ensure_assistants().await,
             None => Ok(()),
         }
+    }
+
+    /// Opens operations that suites need: `POST /internal/truncate` removes what is kept. Never for
+    /// a server that keeps something of worth.
+    pub fn development(mut self) -> Self {
+        self.development = true;
+        self
     }
 
     /// Answers for one more `Host`; see [`Access::hosts`].

@@ -134,9 +134,17 @@ impl Runtime {
     pub async fn delete_threads_of(&self, scope: &Scope, assistant: Uuid) -> Result<usize, Error> {
         let name = ("assistant_id".to_owned(), Json::from(assistant.to_string()));
         let filter = Filter { metadata: Map::from_iter([name]), ..Filter::all(scope.clone()) };
+        self.delete_threads_where(filter).await
+    }
+
+    /// Removes the threads that a filter lets through, and says how many there were.
+    ///
+    /// # Errors
+    /// What storage reports; some may have been removed.
+    pub(crate) async fn delete_threads_where(&self, filter: Filter) -> Result<usize, Error> {
         let mut gone = 0;
         loop {
-            let (scope, filter, now) = (scope.clone(), filter.clone(), self.now());
+            let (scope, filter, now) = (filter.scope.clone(), filter.clone(), self.now());
             let (count, told) = self
                 .ledger()
                 .write(move |tx| {

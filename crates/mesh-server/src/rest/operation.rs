@@ -40,6 +40,8 @@ pub(crate) struct Operation {
     pub(crate) refusals: Vec<(u16, &'static str)>,
     /// Asked without a credential.
     pub(crate) open: bool,
+    /// Only there on a server that is for development.
+    pub(crate) development: bool,
 }
 
 /// An answer of an operation that did what it was asked.
@@ -75,6 +77,7 @@ impl Operation {
             answers: Vec::new(),
             refusals: Vec::new(),
             open: false,
+            development: false,
         }
     }
 
@@ -197,6 +200,12 @@ impl Operation {
     /// It is refused with this status, and when.
     pub(crate) fn refuses(mut self, status: u16, when: &'static str) -> Self {
         self.refusals.push((status, when));
+        self
+    }
+
+    /// It is only there on a server that is for development.
+    pub(crate) fn development(mut self) -> Self {
+        self.development = true;
         self
     }
 

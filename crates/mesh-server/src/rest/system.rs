@@ -8,15 +8,16 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use mesh_protocol::system::{Flags, Host, Info, Metric, Ok as Ready, ServedGraph};
+use mesh_protocol::system::{Flags, Host, Info, Metric, Ok as Ready, ServedGraph, Truncate};
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Operation, Tag, operation::JSON, params::Params};
+use super::{Kept, Operation, Tag, operation::JSON, params::Params};
 use crate::{
     BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
     auth::{Action, Caller},
+    extract::JsonBody,
     metrics, openapi,
     refusal::Refusal,
     server::Shared,
@@ -50,6 +51,11 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives_as(metrics::TEXT, any_text, "What was counted since the start")
             .also(JSON, SchemaGenerator::subschema_for::<Vec<Metric>>)
             .refuses(422, "The format is none"),
+        Operation::post("/internal/truncate", "truncate", truncate)
+            .summary("Removes what is kept")
+            .body::<Truncate>()
+            .gives::<Ready>("It is gone")
+            .development(),
     ]
 }
 
@@ -155,4 +161,23 @@ async fn numbers(
     }
     let headers = [(header::CONTENT_TYPE, metrics::TEXT), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, metrics::text(&gathered)).into_response())
+}
+
+/// Removes what is kept.
+async fn truncate(
+    Kept(runtime): Kept,
+    caller: Caller,
+    JsonBody(body): JsonBody<Truncate>,
+) -> Result<Json<Ready>, Refusal> {
+    caller.scope(Action::UpdateServer)?;
+    let what = mesh_runtime::truncate::Truncate {
+        runs: body.runs == Some(true),
+        threads: body.threads == Some(true),
+        assistants: body.assistants == Some(true),
+        checkpoints: body.checkpointer == Some(true),
+        items: body.store == Some(true),
+    };
+    tracing::info!(?what, "what is kept is removed");
+    runtime.truncate(what).await?;
+    Ok(Json(Ready { ok: true }))
 }

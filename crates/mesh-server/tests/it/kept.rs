@@ -66,10 +66,15 @@ fn plain() -> App<Untyped> {
 impl Kept {
     /// Serves `plain` and `nested`.
     pub(crate) async fn start() -> Self {
-        Self::at(tempfile::tempdir().unwrap()).await
+        Self::at(tempfile::tempdir().unwrap(), |server| server).await
     }
 
-    async fn at(directory: TempDir) -> Self {
+    /// As [`Kept::start`], for development.
+    pub(crate) async fn start_for_development() -> Self {
+        Self::at(tempfile::tempdir().unwrap(), Server::development).await
+    }
+
+    async fn at(directory: TempDir, change: impl FnOnce(Server) -> Server) -> Self {
         let assistants = [
             Assistant::new("plain", plain()).description("One node"),
             Assistant::new("nested", nested())
@@ -84,6 +89,7 @@ impl Kept {
         let server = Server::new(about, assistants, Limits::default(), Access::default())
             .unwrap()
             .keep_in(database.ledger(), Arc::new(SystemEnv));
+        let server = change(server);
         server.start().await.unwrap();
         let mesh = Mesh::of(server, Arc::default()).await;
         Self { mesh, directory, database }
@@ -95,7 +101,7 @@ impl Kept {
         mesh.stop.cancel();
         mesh.task.join_next().await;
         database.close().await;
-        Self::at(directory).await
+        Self::at(directory, |server| server).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Json) -> Http {

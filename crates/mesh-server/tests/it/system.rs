@@ -137,3 +137,37 @@ async fn the_reference_loads_only_its_own_files() {
     assert!(!page.body.contains("http://") && !page.body.contains("https://"));
     assert!(!page.body.contains(" style=") && !page.body.contains(" onclick="));
 }
+
+#[tokio::test]
+async fn what_is_kept_can_be_removed_on_a_server_for_development_alone() {
+    let everything = json!({
+        "runs": true, "threads": true, "assistants": true, "checkpointer": true, "store": true,
+    });
+    let kept = Kept::start().await;
+    assert_eq!(kept.post("/internal/truncate", everything.clone()).await.status, 404);
+    assert!(!kept.get("/openapi.json").await.body.contains("/internal/"));
+
+    let kept = Kept::start_for_development().await;
+    assert!(kept.get("/openapi.json").await.body.contains("/internal/truncate"));
+    let new = json!({ "graph_id": "plain" });
+    let made = kept.post("/assistants", new).await.good();
+    let assistant = format!("/assistants/{}", made["assistant_id"].as_str().unwrap());
+    let thread = kept.post("/threads", json!({})).await.good();
+    let thread = format!("/threads/{}", thread["thread_id"].as_str().unwrap());
+    let item = json!({ "namespace": ["a"], "key": "k", "value": {} });
+    assert_eq!(kept.put("/store/items", item).await.status, 204);
+    let item = "/store/items?namespace=a&key=k";
+
+    let done = kept.post("/internal/truncate", json!({ "runs": true, "checkpointer": true })).await;
+    assert_eq!(done.good(), json!({ "ok": true }));
+    assert_eq!(kept.post("/internal/truncate", json!({})).await.good(), json!({ "ok": true }));
+    assert_eq!(kept.get(&assistant).await.status, 200);
+    assert_eq!(kept.get(&thread).await.status, 200);
+    assert!(kept.get(item).await.good().is_object());
+
+    kept.post("/internal/truncate", everything).await.good();
+    assert_eq!(kept.get(&assistant).await.status, 404);
+    assert_eq!(kept.get(&thread).await.status, 404);
+    assert_eq!(kept.get(item).await.good(), Json::Null);
+    assert_eq!(kept.post("/assistants/count", json!({})).await.good(), 2);
+}
