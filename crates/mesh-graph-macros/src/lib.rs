@@ -5,8 +5,8 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, Data, DeriveInput, Field, Fields, Path, Token, Type, Visibility, parse_macro_input,
-    spanned::Spanned,
+    Attribute, Data, DeriveInput, Field, Fields, LitStr, Path, Token, Type, Visibility,
+    parse_macro_input, spanned::Spanned,
 };
 
 /// Derives `mesh_graph::State`: a view struct, an update struct and the channel table.
@@ -20,7 +20,8 @@ use syn::{
 /// written, `topic` what was written in the last superstep. `remaining_steps` (a `u32`) and
 /// `is_last_step` (a `bool`) are computed for each task and cannot be written. `input` and `output`
 /// narrow the graph's input and output to the marked fields; `sensitive` keeps the field out of every
-/// stream; `messages` says that it holds chat messages, for the `messages` stream.
+/// stream; `messages` says that it holds chat messages, for the `messages` stream;
+/// `key = "sharedValue"` gives the key another name than the field.
 ///
 /// `#[state(part_of = Blog)]` on the struct makes it a part of another state: nodes of a graph over
 /// `Blog` may take a view of it and return its update. `#[state(version = 2, migrate = path)]`
@@ -243,6 +244,19 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                     slot.messages = true;
                     return Ok(());
                 }
+                "key" => {
+                    let key: LitStr = meta.value()?.parse()?;
+                    slot.key = key.value();
+                    // A bar marks what the engine itself keeps among the values of a checkpoint.
+                    let refused = slot.key.is_empty() || slot.key.starts_with('|');
+                    if refused || slot.key == "__interrupt__" {
+                        return Err(syn::Error::new(
+                            key.span(),
+                            "this cannot be the name of a key",
+                        ));
+                    }
+                    return Ok(());
+                }
                 "append" => Rule::Append(list_item(&field.ty).ok_or_else(|| {
                     syn::Error::new(field.ty.span(), "`append` needs a field of type `Vec<…>`")
                 })?),
@@ -304,7 +318,7 @@ fn slot(field: &Field) -> syn::Result<Slot> {
                     return Err(meta.error(
                         "expected append, add, merge, reducer = path, rule = path, topic, any, \
                          ephemeral, untracked, remaining_steps, is_last_step, input, output, \
-                         sensitive or messages",
+                         sensitive, messages or key = \"name\"",
                     ));
                 }
             };
@@ -410,7 +424,7 @@ fn update(state: &Ident, vis: &Visibility, slots: &[Slot], part: bool) -> TokenS
 
 fn methods(index: usize, slot: &Slot) -> TokenStream {
     let Slot { ty, key, .. } = slot;
-    let bare = Ident::new(key, Span::call_site());
+    let bare = Ident::new(slot.name.to_string().trim_start_matches("r#"), Span::call_site());
     let set = format_ident!("set_{bare}");
     let set_doc = format!("Replaces `{key}`, whatever else is written to it in this superstep.");
     let overwrite = quote! {

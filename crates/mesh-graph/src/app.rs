@@ -17,7 +17,7 @@ use crate::{
     control::Control,
     env::{Env, SystemEnv},
     error::{BoxError, Error, Failure},
-    graph::{Compiled, Core, Drawing, Kept, Lint, Mounted, Xray},
+    graph::{Child, Compiled, Core, Drawing, Kept, Lint, Mounted, Xray},
     inside::{self, Inside},
     interrupt::Resume,
     observer::Observer,
@@ -86,17 +86,18 @@ struct Inner {
 impl<S, D: Send + Sync + 'static> Compiled<S, D> {
     /// Makes the graph ready to run with these dependencies.
     pub fn app(&self, deps: D) -> App<S> {
+        let Child { core, kept, before, after } = self.child();
         App {
             inner: Arc::new(Inner {
-                core: self.core(),
-                kept: self.child().kept,
+                core,
+                kept,
                 deps: Arc::new(deps),
                 env: Arc::new(SystemEnv),
                 checkpointer: None,
                 store: None,
                 cache: None,
-                before: Breakpoints::None,
-                after: Breakpoints::None,
+                before,
+                after,
                 observer: None,
             }),
             state: PhantomData,
@@ -154,7 +155,7 @@ impl<S> App<S> {
     /// # Errors
     /// [`Failure`] names a node that the graph does not have.
     pub fn break_before(self, at: Breakpoints) -> Result<Self, Failure> {
-        self.check_breakpoints(&at)?;
+        at.check(&self.inner.core)?;
         Ok(self.change(|inner| inner.before = at))
     }
 
@@ -163,20 +164,8 @@ impl<S> App<S> {
     /// # Errors
     /// [`Failure`] names a node that the graph does not have.
     pub fn break_after(self, at: Breakpoints) -> Result<Self, Failure> {
-        self.check_breakpoints(&at)?;
+        at.check(&self.inner.core)?;
         Ok(self.change(|inner| inner.after = at))
-    }
-
-    fn check_breakpoints(&self, at: &Breakpoints) -> Result<(), Failure> {
-        match at {
-            Breakpoints::At(names) => {
-                match names.iter().find(|name| self.inner.core.find(name).is_none()) {
-                    Some(name) => Err(Failure::unknown_target(name)),
-                    None => Ok(()),
-                }
-            }
-            Breakpoints::None | Breakpoints::All => Ok(()),
-        }
     }
 
     /// The graph's name.
@@ -215,6 +204,11 @@ impl<S> App<S> {
         let mut mounted = Vec::new();
         self.inner.core.mounted("", &mut mounted);
         mounted
+    }
+
+    /// JSON Schema of what its nodes read by [`crate::Ctx::context`]; see [`crate::Graph::context`].
+    pub fn context_schema(&self) -> Option<&Json> {
+        self.inner.core.context.as_ref()
     }
 
     /// The same graph without its Rust type, as a server holds it: JSON in, JSON out.

@@ -119,6 +119,8 @@ pub(crate) struct Asked {
     ordinal: usize,
     pub(crate) keys: Vec<String>,
     pub(crate) open: Vec<Interrupt>,
+    /// A graph below stopped at a breakpoint of its own, which asks nothing.
+    pub(crate) stopped: bool,
     pub(crate) answered: Vec<Interrupt>,
     /// Calls without a key so far, and the keys of the others.
     calls: usize,
@@ -253,7 +255,10 @@ impl TaskContext {
 
     /// Notes the questions of a child graph as this task's own.
     pub(crate) fn suspend_for(&self, interrupts: Vec<Interrupt>) -> NodeError {
-        self.asked().open.extend(interrupts);
+        let mut asked = self.asked();
+        asked.stopped |= interrupts.is_empty();
+        asked.open.extend(interrupts);
+        drop(asked);
         NodeError(NodeErrorKind::Suspended)
     }
 }

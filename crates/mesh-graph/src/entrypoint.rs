@@ -436,7 +436,7 @@ impl TaskContext {
     }
 
     /// Hands what this task asked, and what graphs below it did, to its caller, whose record keeps
-    /// it. Returns whether a question is open, and whether there was one at all.
+    /// it. Returns whether it waits for somebody, and whether there was a question at all.
     fn hand_up(&self) -> (bool, bool) {
         let Some(call) = &self.0.call else { return (false, false) };
         if let (Some(below), shared) = (self.0.below.get(), &call.caller.0) {
@@ -444,14 +444,15 @@ impl TaskContext {
             let above = shared.below.get_or_init(Mutex::default);
             above.lock().unwrap_or_else(PoisonError::into_inner).append(&mut below);
         }
-        let Asked { open, answered, entered, .. } = self.take_asked();
-        let found = (!open.is_empty(), !open.is_empty() || !answered.is_empty());
+        let Asked { open, stopped, answered, entered, .. } = self.take_asked();
+        let found = (stopped || !open.is_empty(), !open.is_empty() || !answered.is_empty());
         let mut asked = call.caller.asked();
         for question in answered {
             if !asked.answered.iter().any(|known| known.id == question.id) {
                 asked.answered.push(question);
             }
         }
+        asked.stopped |= stopped;
         asked.open.extend(open);
         asked.entered.extend(entered);
         found

@@ -11,13 +11,14 @@ mod tags;
 
 use std::{any::TypeId, collections::HashMap, marker::PhantomData, sync::Arc};
 
+use schemars::JsonSchema;
 use serde_json::{Map, Value as Json};
 
 use crate::{
     cache::CachePolicy,
     channel::{Schema, Values},
     command::{IntoRoute, Send},
-    error::{CompileError, Mistake},
+    error::{CompileError, Failure, Mistake},
     join::{JoinDraft, JoinOptions},
     keys::Keys,
     mount::Mount,
@@ -69,6 +70,7 @@ pub struct Graph<S, D = ()> {
     /// Where the fields of the state and of its parts are in the schema.
     parts: HashMap<TypeId, Arc<[usize]>>,
     lenient_input: bool,
+    context: Option<Json>,
     mistakes: Vec<Mistake>,
     nodes: Vec<NodeDraft>,
     edges: Vec<(Arc<str>, Arc<str>)>,
@@ -132,6 +134,7 @@ impl<S, D> Graph<S, D> {
             schema: Arc::new(schema),
             parts: HashMap::new(),
             lenient_input: false,
+            context: None,
             mistakes: Vec::new(),
             nodes: Vec::new(),
             edges: Vec::new(),
@@ -162,6 +165,13 @@ impl<S, D> Graph<S, D> {
     /// Ignores keys of an input that the graph does not have, instead of refusing the input.
     pub fn lenient_input(&mut self) -> &mut Self {
         self.lenient_input = true;
+        self
+    }
+
+    /// Says what its nodes read by [`crate::Ctx::context`], for clients to know: see
+    /// [`crate::App::context_schema`]. Nothing is checked before a node reads it.
+    pub fn context<T: JsonSchema>(&mut self) -> &mut Self {
+        self.context = Some(schemars::schema_for!(T).to_value());
         self
     }
 
@@ -213,7 +223,14 @@ impl<S, D> Graph<S, D> {
         let mut core = compiler.compile(self.edges, self.joins, self.routers)?;
         core.parts = self.parts;
         core.lenient_input = self.lenient_input;
-        Ok(Compiled { core: Arc::new(core), kept: Kept::PerCall, types: PhantomData })
+        core.context = self.context;
+        Ok(Compiled {
+            core: Arc::new(core),
+            kept: Kept::PerCall,
+            before: Breakpoints::None,
+            after: Breakpoints::None,
+            types: PhantomData,
+        })
     }
 
     /// Mounts a compiled graph that shares the keys it has in common with this one: their values
@@ -477,6 +494,8 @@ impl FanOut<'_> {
 pub struct Compiled<S, D = ()> {
     core: Arc<Core>,
     kept: Kept,
+    before: Breakpoints,
+    after: Breakpoints,
     types: PhantomData<fn() -> (S, D)>,
 }
 
@@ -497,11 +516,19 @@ pub(crate) enum Kept {
 pub(crate) struct Child {
     pub(crate) core: Arc<Core>,
     pub(crate) kept: Kept,
+    pub(crate) before: Breakpoints,
+    pub(crate) after: Breakpoints,
 }
 
 impl<S, D> Clone for Compiled<S, D> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), kept: self.kept.clone(), types: PhantomData }
+        Self {
+            core: Arc::clone(&self.core),
+            kept: self.kept.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+            types: PhantomData,
+        }
     }
 }
 
@@ -542,22 +569,44 @@ impl<S, D> Compiled<S, D> {
         self
     }
 
+    /// Stops every run before these nodes: as a root graph unless the app or the run says
+    /// otherwise, below a task always. There it needs to be saved, to go on where it stopped.
+    ///
+    /// # Errors
+    /// [`Failure`] names a node that the graph does not have.
+    pub fn break_before(mut self, at: Breakpoints) -> Result<Self, Failure> {
+        at.check(&self.core)?;
+        self.before = at;
+        Ok(self)
+    }
+
+    /// Stops every run after these nodes, as [`Compiled::break_before`] does before them.
+    ///
+    /// # Errors
+    /// [`Failure`] names a node that the graph does not have.
+    pub fn break_after(mut self, at: Breakpoints) -> Result<Self, Failure> {
+        at.check(&self.core)?;
+        self.after = at;
+        Ok(self)
+    }
+
     pub(crate) fn child(&self) -> Child {
-        Child { core: Arc::clone(&self.core), kept: self.kept.clone() }
+        Child {
+            core: Arc::clone(&self.core),
+            kept: self.kept.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+        }
     }
 
     /// A picture of the graph; see [`Drawing::mermaid`].
     pub fn draw(&self, xray: Xray) -> Drawing {
-        self.core.draw(xray, &Breakpoints::None, &Breakpoints::None)
+        self.core.draw(xray, &self.before, &self.after)
     }
 
     /// The names of the nodes in apply order, hidden ones included: `__error_handler__<node>` and
     /// `__default_error_handler__`.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
         self.core.nodes.iter().skip(1).map(|node| &*node.name)
-    }
-
-    pub(crate) fn core(&self) -> Arc<Core> {
-        Arc::clone(&self.core)
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     config::Config,
     control::Control,
     env::Env,
-    error::Error,
+    error::{Error, Failure},
     graph::{Core, NodeId, START_ID},
     interrupt::{Interrupt, InterruptId, Resume},
     live::StartInput,
@@ -169,6 +169,18 @@ pub enum Breakpoints {
 }
 
 impl Breakpoints {
+    /// # Errors
+    /// [`Failure`] names a node that the graph does not have.
+    pub(crate) fn check(&self, core: &Core) -> Result<(), Failure> {
+        match self {
+            Self::At(names) => match names.iter().find(|name| core.find(name).is_none()) {
+                Some(name) => Err(Failure::unknown_target(name)),
+                None => Ok(()),
+            },
+            Self::None | Self::All => Ok(()),
+        }
+    }
+
     pub(crate) fn matches(&self, core: &Core, nodes: impl IntoIterator<Item = NodeId>) -> bool {
         let mut nodes = nodes.into_iter().filter(|node| *node != START_ID);
         match self {

@@ -204,6 +204,7 @@ impl Compiler {
             by_name: self.by_name,
             parts: HashMap::new(),
             lenient_input: false,
+            context: None,
         })
     }
 

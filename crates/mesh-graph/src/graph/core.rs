@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(super) parts: HashMap<TypeId, Arc<[usize]>>,
     /// Unknown keys of an input are ignored.
     pub(crate) lenient_input: bool,
+    /// JSON Schema of what its nodes read of a run's context, if it says so.
+    pub(crate) context: Option<Json>,
 }
 
 pub(crate) struct NodeSpec {

@@ -64,6 +64,8 @@ pub(crate) struct Below {
     pub(crate) watched: Option<Arc<[bool]>>,
     ns: Arc<[String]>,
     kept: Kept,
+    before: Breakpoints,
+    after: Breakpoints,
 }
 
 /// How a call inside a node is told from its others.
@@ -86,7 +88,7 @@ impl Below {
     /// # Errors
     /// When the name cannot be part of a namespace, or was used before in the task.
     pub(crate) fn of(child: Child, task: &TaskContext, call: Option<CallName>) -> NodeResult<Self> {
-        let Child { core, mut kept } = child;
+        let Child { core, mut kept, before, after } = child;
         let mut suffix = None;
         if let Some(CallName { key, instance }) = call {
             for (name, word) in [(&key, "key"), (&instance, "instance")] {
@@ -111,7 +113,8 @@ impl Below {
                 task.namespace().iter().cloned().chain(suffix).collect()
             }
         };
-        Ok(Self { core, deps: Arc::clone(&task.0.run.deps), watched: None, ns, kept })
+        let deps = Arc::clone(&task.0.run.deps);
+        Ok(Self { core, deps, watched: None, ns, kept, before, after })
     }
 }
 
@@ -176,8 +179,8 @@ pub(crate) async fn drive_child(
         observer: parent.observer.clone(),
         progress: task.progress().cloned(),
         limits: Limits {
-            before: Breakpoints::None,
-            after: Breakpoints::None,
+            before: below.before,
+            after: below.after,
             on_pending: OnPending::Discard,
             step_timeout: None,
             ..parent.limits.clone()

@@ -629,7 +629,10 @@ impl Driver {
         let interrupts = distinct(
             slots.iter().flat_map(|slot| slot.record.open_interrupts().cloned()).collect(),
         );
-        self.tell_values(&interrupts).await;
+        // A graph below that only stopped is a breakpoint of this one as well.
+        if !interrupts.is_empty() {
+            self.tell_values(&interrupts).await;
+        }
         Ok(Some(self.finished(Status::Interrupted, interrupts)))
     }
 

@@ -86,9 +86,9 @@ pub(super) async fn run_task(
             Err(Interrupted::TimedOut(failure)) => return TaskEnd::failed(failure),
         },
     };
-    let Asked { open, answered, entered, .. } = task.take_asked();
+    let Asked { open, stopped, answered, entered, .. } = task.take_asked();
     // The engine's own record decides: a node that swallowed the suspension is suspended as well.
-    if !open.is_empty() {
+    if stopped || !open.is_empty() {
         return TaskEnd::Suspended { open, answered };
     }
     match output {

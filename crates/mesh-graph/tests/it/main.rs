@@ -9,6 +9,7 @@
 )]
 
 mod ahead;
+mod breaks;
 mod builds;
 mod cache;
 mod calls;
