@@ -77,7 +77,8 @@ pub struct Served {
 impl Served {
     /// A graph that is always the same.
     pub fn fixed(app: App<Untyped>) -> Self {
-        Self::of(Source::Fixed(app))
+        let context_schema = app.context_schema().cloned();
+        Self { context_schema, ..Self::of(Source::Fixed(app)) }
     }
 
     /// A graph that is made for each request.
