@@ -339,6 +339,23 @@ pub enum BulkCancelStatus {
     All,
 }
 
+/// A member of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the members are documented at `Run`
+pub enum RunSelect {
+    RunId,
+    ThreadId,
+    AssistantId,
+    CreatedAt,
+    UpdatedAt,
+    Status,
+    Metadata,
+    Kwargs,
+    MultitaskStrategy,
+    LangsmithSessionName,
+}
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Run {

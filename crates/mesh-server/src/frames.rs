@@ -49,6 +49,18 @@ impl Frame {
 
     /// Appends the frame as server-sent events have it.
     pub(crate) fn write(&self, id: impl Display, out: &mut Vec<u8>) {
+        self.write_head(out);
+        // Writing to memory does not fail.
+        let _ = write!(out, "id: {id}\n\n");
+    }
+
+    /// Appends the frame so that readers do not count it among those they have.
+    pub(crate) fn write_unnumbered(&self, out: &mut Vec<u8>) {
+        self.write_head(out);
+        out.push(b'\n');
+    }
+
+    fn write_head(&self, out: &mut Vec<u8>) {
         out.reserve(self.data.len() + self.ns.len() + 64);
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(self.name.as_bytes());
@@ -58,8 +70,7 @@ impl Frame {
         }
         out.extend_from_slice(b"\ndata: ");
         out.extend_from_slice(&self.data);
-        // Writing to memory does not fail.
-        let _ = write!(out, "\nid: {id}\n\n");
+        out.push(b'\n');
     }
 }
 

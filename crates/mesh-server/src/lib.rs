@@ -38,6 +38,7 @@ pub use limits::{
     Limits, MESSAGE_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX, RUNS_DETACHED_MAX,
     THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
+pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, QUICK_RUN, RETRY_MS};
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
 pub use refusal::ErrorFormat;
-pub use server::{BuildError, Server};
+pub use server::{BuildError, CopiedHeaders, Server};

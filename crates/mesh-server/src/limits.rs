@@ -43,6 +43,20 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How long a client may pause inside the body of a request.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 
+/// How often a quiet stream, or an answer that is still waited for, shows that it lives.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the head of an answer waits for a run that may be over soon: head and value then are
+/// one packet. Clients that count open requests do not notice.
+pub const QUICK_RUN: Duration = Duration::from_millis(20);
+
+/// Bytes of frames that are ready and go out together; what is ready beyond goes next.
+pub const FLUSH_BYTES: usize = 64 << 10;
+
+/// When clients of a stopping server are told to come back, in milliseconds: each at a time of its
+/// own, so that they do not all come at once.
+pub const RETRY_MS: std::ops::Range<u64> = 500..3000;
+
 /// Deepest nesting of JSON in a request. The parser itself takes 127 levels, and what a request
 /// holds is wrapped before it is read again: a value in a state, a state in an event.
 pub const JSON_DEPTH_MAX: usize = 100;

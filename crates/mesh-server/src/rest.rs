@@ -7,6 +7,7 @@ mod assistants;
 mod extracted;
 mod operation;
 mod params;
+mod runs;
 mod search;
 mod states;
 mod store;
@@ -28,6 +29,7 @@ pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
     let mut all = vec![
         (assistants::TAG, assistants::operations()),
         (threads::TAG, threads::operations()),
+        (runs::TAG, runs::operations()),
         (store::TAG, store::operations()),
         (system::TAG, system::operations()),
     ];

@@ -43,6 +43,17 @@ use crate::{
 /// dropped.
 const STOP_MARGIN: Duration = LEAVE_WAIT.saturating_add(CLOSE_WAIT);
 
+/// Which headers of a request the graphs of its run can read, as entries of `configurable`.
+/// Credentials are never among them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CopiedHeaders {
+    /// All whose names begin with `x-`, except `x-api-key`, `x-tenant-id` and `x-service-key`.
+    #[default]
+    Extensions,
+    /// Those with these names, lower case; none for an empty list.
+    Only(Vec<String>),
+}
+
 /// A server cannot be made from what was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +94,7 @@ pub struct Server {
     development: bool,
     auth: Auth,
     unsafe_settings: Vec<String>,
+    copied_headers: CopiedHeaders,
 }
 
 /// What all requests and sockets of a running server share.
@@ -101,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     /// Names of the switches that were set against good advice.
     pub(crate) unsafe_settings: Vec<String>,
+    pub(crate) copied_headers: CopiedHeaders,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
     /// What is counted.
@@ -134,6 +147,7 @@ impl Shared {
             development: server.development,
             auth: server.auth,
             unsafe_settings: server.unsafe_settings,
+            copied_headers: server.copied_headers,
             started: Instant::now(),
             threads: Arc::default(),
             metrics: Metrics::default(),
@@ -191,6 +205,7 @@ impl Server {
             development: false,
             auth: Auth::default(),
             unsafe_settings: Vec::new(),
+            copied_headers: CopiedHeaders::default(),
         })
     }
 
@@ -237,6 +252,12 @@ impl Server {
     /// Answers for one more `Host`; see [`Access::hosts`].
     pub fn answer_to(mut self, host: impl Into<String>) -> Self {
         self.access.hosts.push(host.into());
+        self
+    }
+
+    /// Copies these headers of a request into the `configurable` of the run that it makes.
+    pub fn copy_headers(mut self, headers: CopiedHeaders) -> Self {
+        self.copied_headers = headers;
         self
     }
 
