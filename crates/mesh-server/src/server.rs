@@ -21,7 +21,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use mesh_graph::{Checkpointer, env::Env};
-use mesh_runtime::{Graphs, Ledger, Runtime};
+use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -298,11 +298,25 @@ impl Server {
         let shared = Arc::new(Shared::new(self, stop));
         // Tasks of a tracker outlive it; this ends them if the caller drops us.
         let _abort = shared.abort.clone().drop_guard();
+        work(&shared);
         accept(&shared, &listener).await;
         // Closed before the drain: a client that comes now is refused by the system.
         drop(listener);
         drain(&shared).await;
     }
+}
+
+/// Executes runs, on a server that keeps some, until the server stops.
+fn work(shared: &Shared) {
+    let Some(runtime) = shared.runtime.clone() else { return };
+    let options =
+        WorkOptions { drain_timeout: shared.limits.drain_timeout, ..WorkOptions::default() };
+    let stop = shared.stop.clone();
+    shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
+        if let Err(error) = runtime.work(options, stop).await {
+            tracing::error!(%error, "runs are not executed");
+        }
+    }));
 }
 
 /// Accepts connections until the server stops.
