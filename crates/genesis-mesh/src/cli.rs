@@ -36,6 +36,8 @@ pub struct Cli {
     host: Option<OsString>,
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     port: Option<OsString>,
+    #[arg(long, value_name = "FORMAT")]
+    error_format: Option<OsString>,
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<OsString>,
     #[arg(long, value_name = "FILTER", global = true)]
@@ -69,6 +71,69 @@ pub enum Command {
     /// Write blog posts from sources
     #[command(subcommand)]
     Blog(BlogCommand),
+    /// Make, list and revoke keys for programs that use the server
+    ///
+    /// Works while the server runs. Once there is a key, the server asks everybody for one.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// A command about API keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and print it, this once
+    #[command(after_long_help = "\
+Examples:
+  genesis-mesh keys create --identity alice
+  genesis-mesh keys create --identity ci --scope threads:* --expires-days 30
+  genesis-mesh keys create --identity operator --admin
+
+Scopes: `*` (everything), `me` (threads, runs, store and crons), or resource:verb, such as
+threads:read, assistants:write, store:* or threads:create_run.")]
+    Create(KeysCreate),
+    /// Print all keys, without their secrets
+    List(KeysList),
+    /// Take a key back, for ever
+    Revoke(KeysRevoke),
+}
+
+/// `keys create`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct KeysCreate {
+    /// Whose things the holder sees; several keys may be one identity's
+    #[arg(long, value_name = "NAME")]
+    pub identity: String,
+    /// A name for people, such as what the key is for
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// What the holder may do; may be repeated [default: *]
+    #[arg(long, value_name = "SCOPE", conflicts_with = "admin")]
+    pub scope: Vec<String>,
+    /// Allow everything, with everybody's things
+    #[arg(long)]
+    pub admin: bool,
+    /// Days until the key is worthless; without it, it lasts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub expires_days: Option<u32>,
+}
+
+/// `keys list`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct KeysList {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keys revoke`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct KeysRevoke {
+    /// The part of the key between `gm_` and the next `_`
+    #[arg(value_name = "ID")]
+    pub id: String,
 }
 
 /// A command about the configuration.
@@ -162,11 +227,21 @@ impl Cli {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(args)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        // An accepted option does something: nothing listens while a post is written.
-        if matches!(cli.command, Some(Command::Blog(_))) {
-            for (flag, given) in [("--host", cli.host.is_some()), ("--port", cli.port.is_some())] {
+        // An accepted option does something, and these commands do not listen.
+        let quiet = match cli.command {
+            Some(Command::Blog(_)) => Some("blog"),
+            Some(Command::Keys(_)) => Some("keys"),
+            _ => None,
+        };
+        if let Some(name) = quiet {
+            let flags = [
+                ("--host", cli.host.is_some()),
+                ("--port", cli.port.is_some()),
+                ("--error-format", cli.error_format.is_some()),
+            ];
+            for (flag, given) in flags {
                 if given {
-                    let message = format!("{flag} is for serving; `blog` does not listen");
+                    let message = format!("{flag} is for serving; `{name}` does not listen");
                     return Err(command.error(ErrorKind::ArgumentConflict, message));
                 }
             }
@@ -179,6 +254,7 @@ impl Cli {
         Flags::none()
             .with("--host", self.host.clone())
             .with("--port", self.port.clone())
+            .with("--error-format", self.error_format.clone())
             .with("--data-dir", self.data_dir.clone())
             .with("--log", self.log.clone())
             .with_config(self.config.clone())

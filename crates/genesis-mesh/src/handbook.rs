@@ -44,6 +44,7 @@ pages![
     "security.md",
     "sources-and-safety.md",
     "streaming.md",
+    "who-may-ask.md",
 ];
 
 /// The built-in handbook.

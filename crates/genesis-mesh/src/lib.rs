@@ -6,10 +6,12 @@
 //! together and serves it; [`serve`] does so as the settings have it.
 
 pub mod assistants;
+mod auth;
 pub mod blog;
 pub mod blogger;
 pub mod cli;
 pub mod handbook;
+pub mod keys;
 pub mod mesh;
 pub mod serve;
 pub mod settings;

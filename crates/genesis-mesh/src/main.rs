@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use genesis_mesh::blog;
 use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow};
+use genesis_mesh::keys;
 use genesis_mesh::serve::{self, ServeFailure};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
+use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
 /// Longest wait for what cannot be dropped, once everything else has ended.
@@ -105,6 +107,18 @@ fn run() -> Result<(), Failure> {
                 if usage { Failure::Request(error) } else { Failure::Run(error) }
             })
         }
+        Some(Command::Keys(command)) => {
+            let said = runtime()?.block_on(keys::run(&settings, &command)).map_err(|error| {
+                let usage = error.is_usage();
+                let error = error.into();
+                if usage { Failure::Request(error) } else { Failure::Run(error) }
+            })?;
+            print_out(said.result.expose_secret())?;
+            if let Some(remark) = &said.remark {
+                complain("note", remark);
+            }
+            Ok(())
+        }
         None => {
             let runtime = runtime()?;
             let served = runtime.block_on(serve::run(&settings)).map_err(Failure::Serve);
@@ -119,6 +133,11 @@ fn run() -> Result<(), Failure> {
 fn show(settings: &Settings, options: &ConfigShow) -> Result<(), Failure> {
     let text =
         if options.json { format!("{:#}\n", settings.to_json()) } else { settings.to_table() };
+    print_out(&text)
+}
+
+/// Prints a result on stdout.
+fn print_out(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // `config show | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

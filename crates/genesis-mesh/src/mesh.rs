@@ -11,14 +11,20 @@ mod signal;
 use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
 use mesh_graph::{Checkpointer, env::SystemEnv};
-use mesh_server::{About, Access, Assistant, Limits, Server};
+use mesh_runtime::api_key::ApiKeys;
+use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, auth::Auth};
 use mesh_store::Sqlite;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{PRODUCT, VERSION, settings::Settings};
+use crate::{
+    PRODUCT, VERSION, auth,
+    settings::{self, Settings},
+};
 
+pub use crate::auth::AuthError;
 pub use data_dir::SetupError;
+pub(crate) use data_dir::make as make_data_dir;
 pub use listen::ServeError;
 pub use mesh_server::BuildError;
 pub use signal::{Signal, stop_signal};
@@ -26,7 +32,7 @@ pub use signal::{Signal, stop_signal};
 /// Name of the program on the wire.
 const NAME: &str = "genesis-mesh";
 /// The one database file of a data directory.
-const DATABASE: &str = "genesis-mesh.db";
+pub(crate) const DATABASE: &str = "genesis-mesh.db";
 
 /// A mesh whose parts fit together. Nothing is open yet.
 ///
@@ -60,6 +66,8 @@ pub struct Builder {
     assistants: Vec<Assistant>,
     limits: Limits,
     access: Access,
+    error_format: ErrorFormat,
+    unsafe_settings: Vec<&'static str>,
     parts: Parts,
 }
 
@@ -68,6 +76,8 @@ pub struct Builder {
 struct Parts {
     data_dir: Option<PathBuf>,
     checkpointer: Option<Arc<dyn Checkpointer>>,
+    /// Who may ask, as the settings have it.
+    auth: settings::Auth,
 }
 
 impl std::fmt::Debug for Parts {
@@ -91,6 +101,7 @@ impl GenesisMesh {
     /// [`SetupError`] names the path and what could not be done with it.
     pub async fn setup(self) -> Result<ReadyMesh, SetupError> {
         let Self { mut server, parts } = self;
+        let rules = auth::token_rules(&parts.auth)?;
         let (data_dir, store) = match parts.data_dir {
             Some(path) => {
                 let locked = data_dir::open(path.clone()).await?;
@@ -106,7 +117,29 @@ impl GenesisMesh {
             server = server.keep_in(store.ledger(), Arc::new(SystemEnv));
             server.start().await?;
         }
-        Ok(ReadyMesh { server, store, _data_dir: data_dir, stop: None, listening: None })
+        let may_be_open = parts.auth.unsafe_no_authentication;
+        if !may_be_open {
+            // A key that was revoked counts: whoever took back the last one lets nobody in.
+            let any_key = match &store {
+                Some(store) => store.any().await?,
+                None => false,
+            };
+            if any_key || rules.is_some() {
+                let mut auth = Auth::default();
+                if let Some(store) = &store {
+                    auth = auth.keys(Arc::new(store.clone()));
+                }
+                server = server.auth(auth::with_tokens(auth, rules)?);
+            }
+        }
+        Ok(ReadyMesh {
+            server,
+            store,
+            _data_dir: data_dir,
+            stop: None,
+            listening: None,
+            may_be_open,
+        })
     }
 }
 
@@ -119,8 +152,11 @@ impl Builder {
         self.access = Access {
             hosts: settings.server.allowed_hosts.clone(),
             origins: settings.server.allowed_origins.clone(),
-            any_origin: false,
+            any_origin: settings.server.unsafe_any_origin,
         };
+        self.error_format = settings.server.error_format;
+        self.unsafe_settings = settings.unsafe_settings();
+        self.parts.auth = settings.auth.clone();
         self.data_dir(&settings.data_dir)
     }
 
@@ -172,7 +208,9 @@ impl Builder {
             description: PRODUCT.to_owned(),
             version: VERSION.to_owned(),
         };
-        let server = Server::new(about, self.assistants, self.limits, self.access)?;
+        let server = Server::new(about, self.assistants, self.limits, self.access)?
+            .error_format(self.error_format)
+            .unsafe_settings(self.unsafe_settings.into_iter().map(str::to_owned));
         Ok(GenesisMesh { server, parts: self.parts })
     }
 }
@@ -185,6 +223,8 @@ pub struct ReadyMesh {
     _data_dir: Option<data_dir::Locked>,
     stop: Option<CancellationToken>,
     listening: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+    /// Other machines may be let in without being asked who they are.
+    may_be_open: bool,
 }
 
 impl std::fmt::Debug for ReadyMesh {
@@ -231,12 +271,17 @@ impl ReadyMesh {
     /// Serves on a listener that is there already.
     ///
     /// # Errors
-    /// [`ServeError::Listener`] when it has no address.
+    /// [`ServeError::Listener`] when it has no address, [`ServeError::Open`] when other machines
+    /// can reach it and it is not known who may ask.
     ///
     /// # Cancel safety
     /// As [`ReadyMesh::serve`].
     pub async fn serve_with(self, listener: TcpListener) -> Result<(), ServeError> {
         let address = listener.local_addr().map_err(ServeError::Listener)?;
+        let is_local = address.ip().to_canonical().is_loopback();
+        if !is_local && !self.may_be_open && !self.server.asks_who() {
+            return Err(ServeError::Open { address });
+        }
         let own_stop = CancellationToken::new();
         let stop = self.stop.clone().unwrap_or_else(|| own_stop.clone());
         let mut served = pin!(async {

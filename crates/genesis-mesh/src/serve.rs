@@ -41,6 +41,7 @@ impl ServeFailure {
         match self {
             Self::Listen(error) => error.is_usage(),
             Self::Assistant(_) => true,
+            Self::Setup(SetupError::Auth(_)) => true,
             Self::Build(_) | Self::Setup(_) => false,
         }
     }

@@ -33,6 +33,7 @@ use url::Url;
 use layers::{Layers, Reader};
 
 pub use kind::LogFormat;
+pub use mesh_server::ErrorFormat;
 pub use origin::Origin;
 pub use problem::{LoadError, Problem};
 pub use report::{Row, markdown_table, table_rows};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub server: Server,
     /// Absolute path of the folder that holds all the mesh writes. It may not exist yet.
     pub data_dir: PathBuf,
+    /// Who may ask.
+    pub auth: Auth,
     /// What is logged, and how.
     pub log: Log,
     /// The OpenAI-compatible model service.
@@ -87,12 +90,47 @@ pub struct Server {
     /// `Host` headers (`name` or `name:port`, lower case) that are answered, besides the
     /// server's own.
     pub allowed_hosts: Vec<String>,
+    /// Lets the pages of every origin use the server.
+    pub unsafe_any_origin: bool,
+    /// Form of the bodies of HTTP errors.
+    pub error_format: ErrorFormat,
     /// Largest message accepted from a client, in bytes.
     pub message_bytes_max: usize,
     /// Connections held at once.
     pub connections_max: usize,
     /// How long running work may finish after a stop signal.
     pub drain_timeout: Duration,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Auth {
+    /// Asks nobody who they are, whatever else is set.
+    pub unsafe_no_authentication: bool,
+    /// Secret that bearer tokens are signed with (HS256).
+    pub jwt_secret: Option<SecretString>,
+    /// Address of the key set that bearer tokens are signed with.
+    pub jwks_url: Option<Url>,
+    /// File with such a key set; absolute.
+    pub jwks_file: Option<PathBuf>,
+    /// The issuer of tokens.
+    pub issuer: Option<String>,
+    /// The audiences of tokens; one has to be named by each.
+    pub audiences: Vec<String>,
+    /// The subjects of tokens that are let in; empty for all.
+    pub subjects: Vec<String>,
+}
+
+impl Settings {
+    /// The switches that were set against good advice, by name.
+    pub fn unsafe_settings(&self) -> Vec<&'static str> {
+        let switches = [
+            ("auth.unsafe_no_authentication", self.auth.unsafe_no_authentication),
+            ("server.unsafe_any_origin", self.server.unsafe_any_origin),
+        ];
+        switches.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
+    }
 }
 
 /// What is logged, and how.

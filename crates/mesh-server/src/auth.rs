@@ -77,6 +77,11 @@ impl Principal {
             admin: false,
         })
     }
+
+    /// Whether there is any action that it may do.
+    pub fn may_anything(&self) -> bool {
+        Action::ALL.iter().any(|action| authorize(self, *action) != Decision::Deny)
+    }
 }
 
 /// What the server asks of those who come: nothing, unless it is told of keys or tokens.

@@ -9,6 +9,6 @@ mod sqlite;
 
 pub use error::Error;
 pub use sqlite::{
-    GROUP_MAX, GROUP_TIME, READERS, Sqlite, SqliteCheckpointer, SqliteLedger, SqliteStore,
-    Synchronous, WRITE_QUEUE,
+    GROUP_MAX, GROUP_TIME, KeysBeside, READERS, Sqlite, SqliteCheckpointer, SqliteLedger,
+    SqliteStore, Synchronous, WRITE_QUEUE,
 };

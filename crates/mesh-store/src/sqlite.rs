@@ -36,6 +36,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    api_keys::KeysBeside,
     checkpoints::SqliteCheckpointer,
     items::SqliteStore,
     ledger::SqliteLedger,
@@ -150,19 +151,6 @@ impl Sqlite {
         synchronous: Synchronous,
     ) -> Result<Self, Error> {
         Self::open_as(path.as_ref().to_path_buf(), synchronous, Owner::Required).await
-    }
-
-    /// Opens the database file for a few small changes although another process may have it, with
-    /// the same schema. A change waits while that process commits.
-    ///
-    /// # Errors
-    /// As [`Sqlite::open`]; [`Error::InUse`] only if the other process is of another build.
-    ///
-    /// # Cancel safety
-    /// As [`Sqlite::open`].
-    pub async fn open_beside(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let synchronous = Synchronous::default();
-        Self::open_as(path.as_ref().to_path_buf(), synchronous, Owner::Welcome).await
     }
 
     async fn open_as(path: PathBuf, synchronous: Synchronous, owner: Owner) -> Result<Self, Error> {

@@ -9,8 +9,10 @@
 //! | [`PageFetch`] | `Fetch` | public web pages, under [`Guard`] |
 //! | [`SearXng`] | `Search` | a SearXNG instance |
 //! | [`Folder`] | `Collection` | files below one folder |
+//! | [`document::ConfiguredDocument`] | none | one document of the operator's choice |
 //! | [`FolderShelf`] | `Shelf` | texts by their hash |
 
+pub mod document;
 pub mod fetch;
 pub mod files;
 pub mod guard;

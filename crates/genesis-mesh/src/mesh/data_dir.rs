@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::auth::AuthError;
+
 /// File that a running mesh holds a lock on. It is empty, and stays when the mesh has ended: a
 /// file that is removed could be locked twice.
 const LOCK_FILE: &str = "genesis-mesh.lock";
@@ -56,6 +58,9 @@ pub enum SetupError {
     /// What is kept cannot be made ready.
     #[error("cannot make the assistants of the graphs")]
     Start(#[from] mesh_runtime::Error),
+    /// The settings about who may ask do not hold together.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// Set-up itself was stopped: the runtime is shutting down.
     #[error("set-up did not finish")]
     Stopped,
@@ -68,7 +73,7 @@ impl SetupError {
             Self::InUse { .. } => {
                 Some("stop the other mesh, or choose another folder with --data-dir")
             }
-            Self::Stopped => None,
+            Self::Stopped | Self::Auth(_) => None,
             _ => Some("choose another folder with --data-dir"),
         }
     }
@@ -86,15 +91,25 @@ pub(crate) async fn open(path: PathBuf) -> Result<Locked, SetupError> {
     opening.await.unwrap_or(Err(SetupError::Stopped))
 }
 
-fn open_blocking(path: &Path) -> Result<Locked, SetupError> {
+/// Makes the folder if it is missing, and leaves it to whoever has it locked.
+pub(crate) async fn make(path: PathBuf) -> Result<(), SetupError> {
+    let making = tokio::task::spawn_blocking(move || make_blocking(&path));
+    making.await.unwrap_or(Err(SetupError::Stopped))
+}
+
+fn make_blocking(path: &Path) -> Result<(), SetupError> {
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(SetupError::NotAFolder { path: path.to_owned() }),
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(SetupError::NotAFolder { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(path).map_err(|source| SetupError::Create { path: path.to_owned(), source })?;
+            create(path).map_err(|source| SetupError::Create { path: path.to_owned(), source })
         }
-        Err(source) => return Err(SetupError::Create { path: path.to_owned(), source }),
+        Err(source) => Err(SetupError::Create { path: path.to_owned(), source }),
     }
+}
+
+fn open_blocking(path: &Path) -> Result<Locked, SetupError> {
+    make_blocking(path)?;
     let file = path.join(LOCK_FILE);
     let lock = OpenOptions::new()
         .create(true)

@@ -1,6 +1,6 @@
 //! Opening the port, with errors that say what to change.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use tokio::net::{TcpListener, lookup_host};
 
@@ -48,6 +48,14 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Other machines could use it, and nothing says who may.
+    #[error(
+        "cannot serve on {address}: other machines can reach it, and nobody is asked who they are"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The listener that was given has no address.
     #[error("the listener has no address")]
     Listener(#[source] io::Error),
@@ -56,7 +64,7 @@ pub enum ServeError {
 impl ServeError {
     /// Whether the host that was asked for cannot be right, whatever else runs on the machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::UnknownHost { .. } | Self::NotOurs { .. })
+        matches!(self, Self::UnknownHost { .. } | Self::NotOurs { .. } | Self::Open { .. })
     }
 
     /// What a person can do about it.
@@ -71,6 +79,11 @@ impl ServeError {
             Self::UnknownHost { .. } | Self::NotOurs { .. } => {
                 Some("--host 127.0.0.1 is for this machine, --host 0.0.0.0 for all its addresses")
             }
+            Self::Open { .. } => Some(
+                "make a key with `genesis-mesh keys create --identity NAME`, or set \
+                 auth.jwt_secret, auth.jwks_url or auth.jwks_file; to let everybody in all the \
+                 same, set auth.unsafe_no_authentication",
+            ),
             Self::Bind { .. } | Self::Listener(_) => None,
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use mesh_server::ErrorFormat;
 use secrecy::SecretString;
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
@@ -323,6 +324,58 @@ impl Kind for LineFormat {
     }
 }
 
+/// `true` or `false`.
+pub(super) struct Switch;
+
+impl Kind for Switch {
+    type Value = bool;
+
+    fn accepts(&self) -> String {
+        "true or false".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<bool, Given> {
+        match raw {
+            Raw::Boolean(value) => Ok(*value),
+            _ => match raw.text()?.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                _ => Err(raw.given()),
+            },
+        }
+    }
+
+    fn show(&self, value: &bool) -> Shown {
+        Shown { json: (*value).into(), text: value.to_string() }
+    }
+}
+
+/// `json` or `text`, for the bodies of errors.
+pub(super) struct BodyFormat;
+
+impl Kind for BodyFormat {
+    type Value = ErrorFormat;
+
+    fn accepts(&self) -> String {
+        "json or text".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<ErrorFormat, Given> {
+        match raw.text()?.to_ascii_lowercase().as_str() {
+            "json" => Ok(ErrorFormat::Json),
+            "text" => Ok(ErrorFormat::Text),
+            _ => Err(raw.given()),
+        }
+    }
+
+    fn show(&self, value: &ErrorFormat) -> Shown {
+        Shown::text(match value {
+            ErrorFormat::Json => "json",
+            ErrorFormat::Text => "text",
+        })
+    }
+}
+
 /// A log filter that `tracing_subscriber` understands.
 pub(super) struct LogFilter;
 
@@ -544,6 +597,27 @@ impl Kind for Network {
 
     fn show(&self, value: &IpNet) -> Shown {
         Shown::text(value.to_string())
+    }
+}
+
+/// A file; relative ones are below the working directory.
+pub(super) struct OneFile {
+    pub(super) working_directory: PathBuf,
+}
+
+impl Kind for OneFile {
+    type Value = PathBuf;
+
+    fn accepts(&self) -> String {
+        "a file (~ is not expanded)".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<PathBuf, Given> {
+        Folder { working_directory: self.working_directory.clone() }.parse(raw)
+    }
+
+    fn show(&self, value: &PathBuf) -> Shown {
+        Shown::text(value.to_string_lossy())
     }
 }
 

@@ -14,12 +14,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::kind::{
-    Bytes, Decimal, Folder, HostHeader, HttpUrl, Integer, LineFormat, List, ListenHost, LogFilter,
-    LogFormat, Network, Optional, Seconds, Secret, Text, UrlPath, WebOrigin,
+    BodyFormat, Bytes, Decimal, Folder, HostHeader, HttpUrl, Integer, LineFormat, List, ListenHost,
+    LogFilter, LogFormat, Network, OneFile, Optional, Seconds, Secret, Switch, Text, UrlPath,
+    WebOrigin,
 };
 use super::layers::{Entry, Reader, entry};
 use super::{
-    Blogger, Fetch, Log, OpenAi, Origin, Problem, Role, Searxng, Server, Settings, Surroundings,
+    Auth, Blogger, ErrorFormat, Fetch, Log, OpenAi, Origin, Problem, Role, Searxng, Server,
+    Settings, Surroundings,
 };
 
 const KIB: usize = 1024;
@@ -41,7 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
             entry(
                 "server.host",
                 "Name or address to listen on. Anything but a loopback address \
-                 lets other machines in, and there is no authentication yet.",
+                 lets other machines in, and is refused until it is known who may ask.",
             )
             .flag("--host")
             .variables(&["GENESIS_MESH_HOST"]),
@@ -75,6 +77,23 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
             List(HostHeader),
             Vec::new(),
         ),
+        unsafe_any_origin: reader.read(
+            entry(
+                "server.unsafe_any_origin",
+                "Lets the pages of every origin use the server, \
+                 also those that a stranger made.",
+            )
+            .variables(&["GENESIS_MESH_UNSAFE_ANY_ORIGIN"]),
+            Switch,
+            false,
+        ),
+        error_format: reader.read(
+            entry("server.error_format", "Bodies of HTTP errors: JSON, or their text alone.")
+                .flag("--error-format")
+                .variables(&["GENESIS_MESH_ERROR_FORMAT"]),
+            BodyFormat,
+            ErrorFormat::Json,
+        ),
         message_bytes_max: reader.read(
             entry("server.message_bytes_max", "Largest message accepted from a client.")
                 .variables(&["GENESIS_MESH_MESSAGE_BYTES_MAX"]),
@@ -95,6 +114,7 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
         ),
     };
     let data_dir = data_dir(reader, surroundings);
+    let auth = auth(reader, surroundings);
     let log = Log {
         filter: reader.read(
             entry("log.filter", "What is logged: a level, or levels by module.")
@@ -250,6 +270,7 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
     Settings {
         server,
         data_dir,
+        auth,
         log,
         openai,
         blogger,
@@ -258,6 +279,66 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
         warnings: Vec::new(),
         rows: Vec::new(),
         file: None,
+    }
+}
+
+fn auth(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Auth {
+    Auth {
+        unsafe_no_authentication: reader.read(
+            entry(
+                "auth.unsafe_no_authentication",
+                "Asks nobody who they are, also where other machines can reach the server.",
+            )
+            .variables(&["GENESIS_MESH_UNSAFE_NO_AUTHENTICATION"]),
+            Switch,
+            false,
+        ),
+        jwt_secret: reader.read(
+            entry(
+                "auth.jwt_secret",
+                "Takes bearer tokens signed with this secret (HS256); at least 32 bytes.",
+            )
+            .variables(&["GENESIS_MESH_JWT_SECRET"]),
+            Optional(Secret),
+            None,
+        ),
+        jwks_url: reader.read(
+            entry(
+                "auth.jwks_url",
+                "Takes bearer tokens signed with a key of this key set; https, or http on this \
+                 machine.",
+            )
+            .variables(&["GENESIS_MESH_JWKS_URL"]),
+            Optional(HttpUrl),
+            None,
+        ),
+        jwks_file: reader.read(
+            entry(
+                "auth.jwks_file",
+                "Takes bearer tokens signed with a key of the set in this file.",
+            )
+            .variables(&["GENESIS_MESH_JWKS_FILE"]),
+            Optional(OneFile { working_directory: surroundings.working_directory.clone() }),
+            None,
+        ),
+        issuer: reader.read(
+            entry("auth.issuer", "The `iss` of bearer tokens; needed with a key set.")
+                .variables(&["GENESIS_MESH_AUTH_ISSUER"]),
+            Optional(Text { chars: NAME }),
+            None,
+        ),
+        audiences: reader.read(
+            entry("auth.audiences", "Bearer tokens name one as `aud`; needed with a key set.")
+                .variables(&["GENESIS_MESH_AUTH_AUDIENCES"]),
+            List(Text { chars: NAME }),
+            Vec::new(),
+        ),
+        subjects: reader.read(
+            entry("auth.subjects", "Only bearer tokens with one of these as `sub`; empty for all.")
+                .variables(&["GENESIS_MESH_AUTH_SUBJECTS"]),
+            List(Text { chars: NAME }),
+            Vec::new(),
+        ),
     }
 }
 

@@ -152,37 +152,46 @@ fn the_whole_default_configuration() {
     assert!(settings.warnings.is_empty());
     assert!(settings.blogger_models().is_none());
     expect![[r#"
-        SETTING                       VALUE                                                         ORIGIN
-        server.host                   127.0.0.1                                                     default
-        server.port                   8080                                                          default
-        server.allowed_origins        -                                                             default
-        server.allowed_hosts          -                                                             default
-        server.message_bytes_max      1 MiB                                                         default
-        server.connections_max        1024                                                          default
-        server.drain_timeout          10 s                                                          default
-        data_dir                      /home/someone/.local/share/genesis-mesh                       default
-        log.filter                    info                                                          default
-        log.format                    text                                                          default
-        openai.base_url               https://api.openai.com/v1                                     default
-        openai.api_key                -                                                             default
-        openai.model                  -                                                             default
-        blogger.blog_structure        An introduction that says what the reader will be able to d…  default
-        blogger.number_of_queries     2                                                             default
-        blogger.parallel_sections     4                                                             default
-        blogger.planner.llm           -                                                             default
-        blogger.planner.max_tokens    8192                                                          default
-        blogger.planner.temperature   0.5                                                           default
-        blogger.executor.llm          -                                                             default
-        blogger.executor.max_tokens   8192                                                          default
-        blogger.executor.temperature  0.3                                                           default
-        searxng.base_url              -                                                             default
-        searxng.search_path           /search                                                       default
-        searxng.engines               -                                                             default
-        searxng.min_score             0.4                                                           default
-        fetch.pages_max               60                                                            default
-        fetch.page_bytes_max          5 MB                                                          default
-        fetch.timeout                 20 s                                                          default
-        fetch.allowed_networks        -                                                             default
+        SETTING                        VALUE                                                         ORIGIN
+        server.host                    127.0.0.1                                                     default
+        server.port                    8080                                                          default
+        server.allowed_origins         -                                                             default
+        server.allowed_hosts           -                                                             default
+        server.unsafe_any_origin       false                                                         default
+        server.error_format            json                                                          default
+        server.message_bytes_max       1 MiB                                                         default
+        server.connections_max         1024                                                          default
+        server.drain_timeout           10 s                                                          default
+        data_dir                       /home/someone/.local/share/genesis-mesh                       default
+        auth.unsafe_no_authentication  false                                                         default
+        auth.jwt_secret                -                                                             default
+        auth.jwks_url                  -                                                             default
+        auth.jwks_file                 -                                                             default
+        auth.issuer                    -                                                             default
+        auth.audiences                 -                                                             default
+        auth.subjects                  -                                                             default
+        log.filter                     info                                                          default
+        log.format                     text                                                          default
+        openai.base_url                https://api.openai.com/v1                                     default
+        openai.api_key                 -                                                             default
+        openai.model                   -                                                             default
+        blogger.blog_structure         An introduction that says what the reader will be able to d…  default
+        blogger.number_of_queries      2                                                             default
+        blogger.parallel_sections      4                                                             default
+        blogger.planner.llm            -                                                             default
+        blogger.planner.max_tokens     8192                                                          default
+        blogger.planner.temperature    0.5                                                           default
+        blogger.executor.llm           -                                                             default
+        blogger.executor.max_tokens    8192                                                          default
+        blogger.executor.temperature   0.3                                                           default
+        searxng.base_url               -                                                             default
+        searxng.search_path            /search                                                       default
+        searxng.engines                -                                                             default
+        searxng.min_score              0.4                                                           default
+        fetch.pages_max                60                                                            default
+        fetch.page_bytes_max           5 MB                                                          default
+        fetch.timeout                  20 s                                                          default
+        fetch.allowed_networks         -                                                             default
     "#]]
     .assert_eq(&settings.to_table());
 }
@@ -295,7 +304,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         r#"genesis-mesh.toml line 1: server is a group of settings, expected a table [server]"#
     ]]
     .assert_eq(&unknown("[[server]]\nport = 1\n"));
-    expect![[r#"genesis-mesh.toml line 1: unknown key "a\u{1b}[31m"; the nearest known key is log.filter"#]].assert_eq(&unknown("\"a\\u001b[31m\" = 1"));
+    expect![[r#"genesis-mesh.toml line 1: unknown key "a\u{1b}[31m"; the nearest known key is auth.audiences"#]].assert_eq(&unknown("\"a\\u001b[31m\" = 1"));
 }
 
 #[test]
@@ -704,18 +713,29 @@ fn with_any_free_port_a_server_asks_again_once_it_knows_it() {
 
 #[test]
 fn an_open_host_is_said() {
+    let open = || Place::new().variable("GENESIS_MESH_UNSAFE_NO_AUTHENTICATION", "true");
     check_warnings(
-        Place::new().flag("--host", "0.0.0.0"),
-        expect![[
-            r#"listening on 0.0.0.0: other machines can reach this server, and it has no authentication yet, so anyone who can connect can use it"#
-        ]],
+        open().flag("--host", "0.0.0.0"),
+        expect![[r#"
+            auth.unsafe_no_authentication is on: the server is less safe than it would be without
+            listening on 0.0.0.0: other machines can reach this server, and it asks nobody who they are, so anyone who can connect can use it"#]],
     );
     for host in ["127.0.0.1", "127.0.0.2", "::1", "localhost"] {
         assert_eq!(Place::new().flag("--host", host).warnings(), "");
+        assert_eq!(open().flag("--host", host).load().warnings.len(), 1);
     }
     for host in ["::", "192.168.1.5", "mesh.example"] {
-        assert!(Place::new().flag("--host", host).load().warnings[0].concerns_serving_only());
+        assert_eq!(Place::new().flag("--host", host).warnings(), "", "it does not serve at all");
+        let warnings = open().flag("--host", host).load().warnings;
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings.iter().all(Warning::concerns_serving_only));
     }
+    check_warnings(
+        Place::new().variable("GENESIS_MESH_UNSAFE_ANY_ORIGIN", "1"),
+        expect![[
+            r#"server.unsafe_any_origin is on: the server is less safe than it would be without"#
+        ]],
+    );
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub enum Warning {
         /// The address listened on.
         host: String,
     },
+    /// A switch was set that makes the server less safe.
+    UnsafeSetting {
+        /// The setting.
+        setting: &'static str,
+    },
     /// A key, but no model to use it with.
     KeyWithoutModel,
     /// The service behind the default address wants a key.
@@ -50,7 +55,7 @@ pub struct UnknownVariable {
 impl Warning {
     /// Whether this matters only to a command that listens.
     pub fn concerns_serving_only(&self) -> bool {
-        matches!(self, Self::OpenHost { .. })
+        matches!(self, Self::OpenHost { .. } | Self::UnsafeSetting { .. })
     }
 }
 
@@ -71,9 +76,12 @@ impl fmt::Display for Warning {
             ),
             Self::OpenHost { host } => write!(
                 f,
-                "listening on {host}: other machines can reach this server, and it has no \
-                 authentication yet, so anyone who can connect can use it"
+                "listening on {host}: other machines can reach this server, and it asks nobody who \
+                 they are, so anyone who can connect can use it"
             ),
+            Self::UnsafeSetting { setting } => {
+                write!(f, "{setting} is on: the server is less safe than it would be without")
+            }
             Self::KeyWithoutModel => write!(
                 f,
                 "openai.api_key is set but no model is named: the blogger works without a model \
@@ -99,7 +107,10 @@ pub(super) fn find(settings: &Settings, unknown: Vec<UnknownVariable>) -> Vec<Wa
     if settings.server.port != 0 {
         warnings.extend(self_urls(settings, settings.server.port));
     }
-    if !is_loopback(&settings.server.host) {
+    for setting in settings.unsafe_settings() {
+        warnings.push(Warning::UnsafeSetting { setting });
+    }
+    if !is_loopback(&settings.server.host) && settings.auth.unsafe_no_authentication {
         warnings.push(Warning::OpenHost { host: settings.server.host.clone() });
     }
     let (planner, executor) = (&settings.blogger.planner.llm, &settings.blogger.executor.llm);

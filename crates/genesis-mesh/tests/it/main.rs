@@ -2,6 +2,7 @@
 //! of settings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
 
+mod auth;
 mod blog;
 mod command_line;
 mod handbook;

@@ -71,6 +71,33 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action, by resource.
+    pub const ALL: [Self; 23] = [
+        Self::CreateAssistant,
+        Self::ReadAssistant,
+        Self::UpdateAssistant,
+        Self::DeleteAssistant,
+        Self::SearchAssistants,
+        Self::CreateThread,
+        Self::ReadThread,
+        Self::UpdateThread,
+        Self::DeleteThread,
+        Self::SearchThreads,
+        Self::CreateRun,
+        Self::PutItem,
+        Self::GetItem,
+        Self::SearchItems,
+        Self::DeleteItem,
+        Self::ListNamespaces,
+        Self::CreateCron,
+        Self::ReadCron,
+        Self::UpdateCron,
+        Self::DeleteCron,
+        Self::SearchCrons,
+        Self::ReadServer,
+        Self::UpdateServer,
+    ];
+
     /// The kind of thing it is about.
     pub fn resource(self) -> Resource {
         match self {

@@ -5,32 +5,6 @@ use serde_json::json;
 
 use super::{Action, Caller, Decision, Principal, Scope, authorize, authorize_namespace};
 
-const ACTIONS: [Action; 23] = [
-    Action::CreateAssistant,
-    Action::ReadAssistant,
-    Action::UpdateAssistant,
-    Action::DeleteAssistant,
-    Action::SearchAssistants,
-    Action::CreateThread,
-    Action::ReadThread,
-    Action::UpdateThread,
-    Action::DeleteThread,
-    Action::SearchThreads,
-    Action::CreateRun,
-    Action::PutItem,
-    Action::GetItem,
-    Action::SearchItems,
-    Action::DeleteItem,
-    Action::ListNamespaces,
-    Action::CreateCron,
-    Action::ReadCron,
-    Action::UpdateCron,
-    Action::DeleteCron,
-    Action::SearchCrons,
-    Action::ReadServer,
-    Action::UpdateServer,
-];
-
 fn johndoe(scopes: &[&str]) -> Principal {
     let mut principal = Principal::new("johndoe").unwrap();
     principal.scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
@@ -54,8 +28,8 @@ fn allowed(scopes: &[&str]) -> String {
         Decision::Deny => false,
     };
     let names: Vec<String> =
-        ACTIONS.iter().filter(|action| yes(action)).map(ToString::to_string).collect();
-    if names.len() == ACTIONS.len() { "everything".to_owned() } else { names.join(" ") }
+        Action::ALL.iter().filter(|action| yes(action)).map(ToString::to_string).collect();
+    if names.len() == Action::ALL.len() { "everything".to_owned() } else { names.join(" ") }
 }
 
 #[test]
@@ -110,7 +84,7 @@ fn scopes_allow_what_they_say_and_no_more() {
 
 #[test]
 fn an_administrator_may_do_everything_with_everybodys_things() {
-    for action in ACTIONS {
+    for action in Action::ALL {
         assert_eq!(authorize(&admin(), action), Decision::Allow(Scope::All), "{action}");
     }
     let labels: [&str; 0] = [];

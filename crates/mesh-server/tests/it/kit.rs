@@ -309,6 +309,14 @@ impl Mesh {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Limits, &mut Access)) -> Self {
+        Self::made(change, |server| server).await
+    }
+
+    /// With changes to the server itself as well.
+    pub(crate) async fn made(
+        change: impl FnOnce(&mut Limits, &mut Access),
+        make: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let probe = Deps::default();
         let (mut limits, mut access) = (Limits::default(), Access::default());
         change(&mut limits, &mut access);
@@ -317,7 +325,7 @@ impl Mesh {
             description: "A mesh for tests".to_owned(),
             version: "1.2.3".to_owned(),
         };
-        let server = Server::new(about, assistants(&probe), limits, access).unwrap();
+        let server = make(Server::new(about, assistants(&probe), limits, access).unwrap());
         Self::of(server, probe).await
     }
 

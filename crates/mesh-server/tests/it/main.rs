@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
 
 mod assistants;
+mod auth;
 mod errors;
 mod frames;
 mod http;

@@ -1,5 +1,7 @@
 //! The table of API keys.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use mesh_runtime::{
     Error,
@@ -7,7 +9,45 @@ use mesh_runtime::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Fault, Sqlite, ledger::failed};
+use super::{Fault, Owner, Sqlite, Synchronous, ledger::failed};
+
+/// The API keys of a database that another process may have open.
+///
+/// Gives nothing else of the database: all the rest belongs to its owner, who remembers what it
+/// wrote.
+#[derive(Debug)]
+pub struct KeysBeside {
+    database: Sqlite,
+}
+
+impl KeysBeside {
+    /// Opens the keys in this database file, making it if there is none. A change waits while the
+    /// other process commits, which sees it from then on.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`]; in use only if the other process is of another build.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::open`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, crate::Error> {
+        let path = path.as_ref().to_path_buf();
+        let database = Sqlite::open_as(path, Synchronous::default(), Owner::Welcome).await?;
+        Ok(Self { database })
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &dyn ApiKeys {
+        &self.database
+    }
+
+    /// Lets go of the file.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::close`].
+    pub async fn close(self) {
+        self.database.close().await;
+    }
+}
 
 const COLUMNS: &str =
     "id, hash, identity, display_name, scopes_json, admin, created_ms, expires_ms, revoked_ms";

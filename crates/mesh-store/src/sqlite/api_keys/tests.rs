@@ -3,7 +3,7 @@ use mesh_runtime::{
     api_key::{ApiKey, ApiKeys},
 };
 
-use crate::Sqlite;
+use crate::{KeysBeside, Sqlite};
 
 fn key(id: &str) -> ApiKey {
     ApiKey {
@@ -44,14 +44,14 @@ async fn keys_are_made_and_revoked_beside_the_process_that_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     // Nobody has it: it is made.
-    let first = Sqlite::open_beside(&path).await.unwrap();
-    first.add(key("a")).await.unwrap();
+    let first = KeysBeside::open(&path).await.unwrap();
+    first.keys().add(key("a")).await.unwrap();
     first.close().await;
     let server = Sqlite::open(&path).await.unwrap();
     assert!(Sqlite::open(&path).await.is_err(), "there is one owner");
-    let beside = Sqlite::open_beside(&path).await.unwrap();
-    beside.add(key("b")).await.unwrap();
-    assert!(beside.revoke("a", 9).await.unwrap());
+    let beside = KeysBeside::open(&path).await.unwrap();
+    beside.keys().add(key("b")).await.unwrap();
+    assert!(beside.keys().revoke("a", 9).await.unwrap());
     beside.close().await;
     assert!(ApiKeys::get(&server, "b").await.unwrap().is_some());
     assert_eq!(ApiKeys::get(&server, "a").await.unwrap().unwrap().revoked_ms, Some(9));
