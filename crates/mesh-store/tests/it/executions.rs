@@ -36,13 +36,13 @@ pub(crate) struct Trail {
 pub(crate) struct Stage {
     runs: Mutex<BTreeMap<&'static str, usize>>,
     gates: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
-    reached: Semaphore2,
+    /// Counts the arrivals at gates.
+    reached: Arrivals,
 }
 
-/// Counts the arrivals at gates.
-struct Semaphore2(Semaphore);
+struct Arrivals(Semaphore);
 
-impl Default for Semaphore2 {
+impl Default for Arrivals {
     fn default() -> Self {
         Self(Semaphore::new(0))
     }
@@ -230,7 +230,9 @@ async fn check(new: NewRun, expected: Expect) {
 
 #[tokio::test]
 async fn a_run_is_on_the_log_from_its_beginning_to_its_end() {
-    check(asked(&["x"], &["values", "updates"]), expect![[r#"
+    check(
+        asked(&["x"], &["values", "updates"]),
+        expect![[r#"
         1 begun 1 - {"attempt":1,"run_id":"…"}
         2 values 0 - {"trail":["x"]}
         3 updates 1 a {"a":{"trail":["a"]}}
@@ -241,28 +243,38 @@ async fn a_run_is_on_the_log_from_its_beginning_to_its_end() {
         8 updates 3 d {"d":{"trail":["d"]}}
         9 values 3 - {"trail":["x","a","b","c","d"]}
         10 ended 0 - {"status":"success"}
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_run_that_asks_ends_with_its_question() {
-    check(asked(&["ask"], &["values"]), expect![[r#"
+    check(
+        asked(&["ask"], &["values"]),
+        expect![[r#"
         1 begun 1 - {"attempt":1,"run_id":"…"}
         2 values 0 - {"trail":["ask"]}
         3 values 1 - {"trail":["ask","a"]}
         4 values 1 - {"__interrupt__":1,"trail":["ask","a"]}
         5 ended 0 - {"status":"success"}
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_run_that_fails_says_why_in_the_nodes_words() {
-    check(asked(&["fail"], &["updates"]), expect![[r#"
+    check(
+        asked(&["fail"], &["updates"]),
+        expect![[r#"
         1 begun 1 - {"attempt":1,"run_id":"…"}
         2 updates 1 a {"a":{"trail":["a"]}}
         3 updates 2 c {"c":{"trail":["c"]}}
         4 ended 0 - {"error":{"error":"CustomError","message":"Boo!"},"status":"error"}
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -280,13 +292,17 @@ async fn a_run_that_takes_too_many_steps_fails_with_the_name_that_clients_know()
 #[tokio::test]
 async fn a_breakpoint_ends_a_run_and_is_no_question() {
     let new = NewRun { interrupt_before: Some(json!(["d"])), ..asked(&["x"], &["values"]) };
-    check(new, expect![[r#"
+    check(
+        new,
+        expect![[r#"
         1 begun 1 - {"attempt":1,"run_id":"…"}
         2 values 0 - {"trail":["x"]}
         3 values 1 - {"trail":["x","a"]}
         4 values 2 - {"trail":["x","a","b","c"]}
         5 ended 0 - {"breakpoint":true,"status":"success"}
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
