@@ -10,6 +10,7 @@ mod auth;
 pub mod blog;
 pub mod blogger;
 pub mod cli;
+pub mod doctor;
 pub mod handbook;
 pub mod keys;
 pub mod mesh;

@@ -5,6 +5,7 @@
 mod auth;
 mod blog;
 mod command_line;
+mod doctor;
 mod handbook;
 mod mesh;
 mod model;
