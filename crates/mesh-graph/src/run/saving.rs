@@ -82,7 +82,7 @@ impl Driver {
     ) -> Result<Commit, Error> {
         let facts = Facts {
             at_ms: self.shared.env.now_ms(),
-            run_id: Some(&self.shared.run_id),
+            run_id: Some(&*self.shared.run_id).filter(|id| !id.is_empty()),
             parents: &self.shared.parents,
             metadata: &self.shared.metadata,
             caller: self.shared.above.caller,
