@@ -311,6 +311,10 @@ fn work(shared: &Shared) {
     let Some(runtime) = shared.runtime.clone() else { return };
     let options =
         WorkOptions { drain_timeout: shared.limits.drain_timeout, ..WorkOptions::default() };
+    let (keeper, done) = (runtime.clone(), shared.stop.clone());
+    shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
+        done.run_until_cancelled(keeper.keep_house()).await;
+    }));
     let stop = shared.stop.clone();
     shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
         if let Err(error) = runtime.work(options, stop).await {
