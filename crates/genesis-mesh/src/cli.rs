@@ -32,9 +32,9 @@ pub struct Cli {
     pub command: Option<Command>,
 
     // The help of flags that are settings is added from the table in `command()`.
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", global = true)]
     host: Option<OsString>,
-    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true, global = true)]
     port: Option<OsString>,
     #[arg(long, value_name = "FORMAT")]
     error_format: Option<OsString>,
@@ -62,20 +62,18 @@ Exit codes:
   1  failed while running
   2  wrong usage or configuration; nothing was started";
 
-/// A command besides serving.
+/// A command.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Serve, as without a command
+    #[command(after_long_help = "\
+Examples:
+  genesis-mesh serve
+  genesis-mesh serve --fixtures --port 9000")]
+    Serve(Serve),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look for damage in the data directory of a mesh that is not running
-    ///
-    /// Prints what is broken, a line each, and exits with 1 if anything is. Changes nothing.
-    #[command(after_long_help = "\
-Examples:
-  genesis-mesh doctor
-  genesis-mesh doctor --data-dir /srv/mesh")]
-    Doctor,
     /// Write blog posts from sources
     #[command(subcommand)]
     Blog(BlogCommand),
@@ -142,6 +140,34 @@ pub struct KeysRevoke {
     /// The part of the key between `gm_` and the next `_`
     #[arg(value_name = "ID")]
     pub id: String,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Default, Args)]
+#[non_exhaustive]
+pub struct Serve {
+    /// Serve graphs for test suites and measurements, too, and the switches that those need; not
+    /// for production
+    ///
+    /// The suites of both languages have a graph `agent`, and mean different ones: SUITE says
+    /// which.
+    #[cfg(feature = "fixtures")]
+    #[arg(long, value_name = "SUITE", value_enum, num_args = 0..=1, default_missing_value = "python")]
+    pub fixtures: Option<Suite>,
+    /// Folder that fixture graphs may write files to
+    #[cfg(feature = "fixtures")]
+    #[arg(long, value_name = "DIR", requires = "fixtures")]
+    pub fixtures_dir: Option<PathBuf>,
+}
+
+/// Whose graph `agent` is served.
+#[cfg(feature = "fixtures")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// That of the Python client's suite
+    Python,
+    /// That of the JavaScript client's suites
+    Js,
 }
 
 /// A command about the configuration.
@@ -239,7 +265,6 @@ impl Cli {
         let quiet = match cli.command {
             Some(Command::Blog(_)) => Some("blog"),
             Some(Command::Keys(_)) => Some("keys"),
-            Some(Command::Doctor) => Some("doctor"),
             _ => None,
         };
         if let Some(name) = quiet {

@@ -10,13 +10,15 @@ mod auth;
 pub mod blog;
 pub mod blogger;
 pub mod cli;
-pub mod doctor;
+#[cfg(feature = "fixtures")]
+pub mod fixtures;
 pub mod handbook;
 pub mod keys;
 pub mod mesh;
 pub mod serve;
 pub mod settings;
 pub mod shelf;
+pub mod webhooks;
 
 pub use mesh::{Builder, GenesisMesh, ReadyMesh};
 pub use mesh_server::{Access, Assistant, InvalidRequest, Limits};

@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use genesis_mesh::blog;
-use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow};
-use genesis_mesh::doctor;
+use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow, Serve};
 use genesis_mesh::keys;
 use genesis_mesh::serve::{self, ServeFailure};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
@@ -93,7 +92,7 @@ fn run() -> Result<(), Failure> {
         .map_err(|error| during("cannot read the working directory", error))?;
     let settings = Settings::load(&surroundings).map_err(Failure::Configuration)?;
     start_log(&settings);
-    let serves = cli.command.is_none();
+    let serves = matches!(cli.command, None | Some(Command::Serve(_)));
     for warning in &settings.warnings {
         if serves || !warning.concerns_serving_only() {
             complain("warning", warning);
@@ -101,7 +100,6 @@ fn run() -> Result<(), Failure> {
     }
     match cli.command {
         Some(Command::Config(ConfigCommand::Show(options))) => show(&settings, &options),
-        Some(Command::Doctor) => examine(&settings),
         Some(Command::Blog(BlogCommand::New(options))) => {
             runtime()?.block_on(blog::new(&settings, &options)).map_err(|error| {
                 let usage = error.is_usage();
@@ -121,14 +119,17 @@ fn run() -> Result<(), Failure> {
             }
             Ok(())
         }
-        None => {
-            let runtime = runtime()?;
-            let served = runtime.block_on(serve::run(&settings)).map_err(Failure::Serve);
-            // A computation on a thread of its own cannot be dropped, and is not waited for long.
-            runtime.shutdown_timeout(LAST_WAIT);
-            served
-        }
+        Some(Command::Serve(options)) => serve_with(&settings, &options),
+        None => serve_with(&settings, &Serve::default()),
     }
+}
+
+fn serve_with(settings: &Settings, options: &Serve) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve::run(settings, options)).map_err(Failure::Serve);
+    // A computation on a thread of its own cannot be dropped, and is not waited for long.
+    runtime.shutdown_timeout(LAST_WAIT);
+    served
 }
 
 /// Prints the settings on stdout.
@@ -144,21 +145,6 @@ fn print_out(text: &str) -> Result<(), Failure> {
         // `config show | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| during("cannot write to stdout", error)),
-    }
-}
-
-/// Prints on stdout what is broken in the data directory.
-fn examine(settings: &Settings) -> Result<(), Failure> {
-    let examined = runtime()?.block_on(doctor::examine(&settings.data_dir));
-    let violations = examined.map_err(|error| Failure::Run(error.into()))?;
-    let mut lines: Vec<String> = violations.iter().map(|broken| format!("{broken}\n")).collect();
-    if lines.is_empty() {
-        lines.push("no rule is broken\n".to_owned());
-    }
-    print_out(&lines.concat())?;
-    match violations.len() {
-        0 => Ok(()),
-        count => Err(Failure::Run(format!("what is kept is broken in {count} places").into())),
     }
 }
 

@@ -12,6 +12,10 @@ use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
 use mesh_graph::{Checkpointer, env::SystemEnv};
 use mesh_runtime::api_key::ApiKeys;
+use mesh_runtime::{
+    graphs::{Graphs, Served},
+    outbox::Courier,
+};
 use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, auth::Auth};
 use mesh_store::Sqlite;
 use tokio::net::TcpListener;
@@ -61,14 +65,27 @@ pub struct GenesisMesh {
 }
 
 /// Collects the parts of a mesh. Made by [`GenesisMesh::builder`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Builder {
     assistants: Vec<Assistant>,
     limits: Limits,
     access: Access,
     error_format: ErrorFormat,
     unsafe_settings: Vec<&'static str>,
+    graphs: Graphs,
+    courier: Option<Arc<dyn Courier>>,
+    development: bool,
     parts: Parts,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("assistants", &self.assistants)
+            .field("graphs", &self.graphs)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What set-up needs.
@@ -198,6 +215,24 @@ impl Builder {
         self
     }
 
+    /// Serves this graph, too, without a socket of its own.
+    pub fn graph(mut self, id: impl Into<String>, graph: Served) -> Self {
+        self.graphs.insert(id, graph);
+        self
+    }
+
+    /// Tells webhooks how runs end, by this courier.
+    pub fn courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.courier = Some(courier);
+        self
+    }
+
+    /// Opens what test suites need and nobody else may have; see [`Server::development`].
+    pub fn development(mut self) -> Self {
+        self.development = true;
+        self
+    }
+
     /// The mesh, if its parts fit together.
     ///
     /// # Errors
@@ -208,9 +243,18 @@ impl Builder {
             description: PRODUCT.to_owned(),
             version: VERSION.to_owned(),
         };
-        let server = Server::new(about, self.assistants, self.limits, self.access)?
+        let mut server = Server::new(about, self.assistants, self.limits, self.access)?
             .error_format(self.error_format)
             .unsafe_settings(self.unsafe_settings.into_iter().map(str::to_owned));
+        for (id, graph) in self.graphs.iter() {
+            server = server.graph(id, graph.clone());
+        }
+        if let Some(courier) = self.courier {
+            server = server.courier(courier);
+        }
+        if self.development {
+            server = server.development();
+        }
         Ok(GenesisMesh { server, parts: self.parts })
     }
 }

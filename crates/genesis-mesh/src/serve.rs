@@ -7,14 +7,17 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     PRODUCT, VERSION, assistants, blogger,
+    cli::Serve,
     mesh::{BuildError, GenesisMesh, ServeError, SetupError, stop_signal},
     settings::Settings,
+    webhooks,
 };
 
 /// Why the mesh does not serve.
@@ -24,6 +27,13 @@ pub enum ServeFailure {
     /// An assistant cannot be made as the settings have it.
     #[error(transparent)]
     Assistant(#[from] blogger::BuildError),
+    /// The client for webhooks cannot be set up.
+    #[error("webhooks")]
+    Webhooks(#[from] mesh_tools::fetch::BuildError),
+    /// Fixtures cannot be served as the command line asks.
+    #[cfg(feature = "fixtures")]
+    #[error("--fixtures")]
+    Fixtures(#[from] crate::fixtures::FixturesError),
     /// Its parts do not fit together.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -41,8 +51,10 @@ impl ServeFailure {
         match self {
             Self::Listen(error) => error.is_usage(),
             Self::Assistant(_) => true,
+            #[cfg(feature = "fixtures")]
+            Self::Fixtures(_) => true,
             Self::Setup(SetupError::Auth(_)) => true,
-            Self::Build(_) | Self::Setup(_) => false,
+            Self::Build(_) | Self::Setup(_) | Self::Webhooks(_) => false,
         }
     }
 
@@ -51,7 +63,9 @@ impl ServeFailure {
         match self {
             Self::Listen(error) => error.hint(),
             Self::Setup(error) => error.hint(),
-            Self::Assistant(_) | Self::Build(_) => None,
+            Self::Assistant(_) | Self::Build(_) | Self::Webhooks(_) => None,
+            #[cfg(feature = "fixtures")]
+            Self::Fixtures(_) => None,
         }
     }
 }
@@ -61,13 +75,14 @@ impl ServeFailure {
 ///
 /// # Errors
 /// [`ServeFailure`], before anything is served.
-pub async fn run(settings: &Settings) -> Result<(), ServeFailure> {
+pub async fn run(settings: &Settings, options: &Serve) -> Result<(), ServeFailure> {
     let mesh = GenesisMesh::builder()
         .settings(settings)
-        .assistants(assistants::all(settings)?)
-        .build()?
-        .setup()
-        .await?;
+        .courier(Arc::new(webhooks::of(settings)?))
+        .assistants(assistants::all(settings)?);
+    #[cfg(feature = "fixtures")]
+    let mesh = crate::fixtures::add(mesh, options)?;
+    let mesh = mesh.build()?.setup().await?;
     let (host, port) = (settings.server.host.clone(), settings.server.port);
     let names: Vec<String> = mesh.assistants().map(str::to_owned).collect();
     let announced = settings.clone();

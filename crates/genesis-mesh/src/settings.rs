@@ -68,6 +68,8 @@ pub struct Settings {
     pub searxng: Searxng,
     /// Limits of reading web pages.
     pub fetch: Fetch,
+    /// Telling others how runs end.
+    pub webhooks: Webhooks,
     /// What a person should know before this configuration is used, in a fixed order.
     pub warnings: Vec<Warning>,
     /// Every setting as text, in the order of the table.
@@ -209,6 +211,14 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Networks that may be fetched from although they are not public.
     pub allowed_networks: Vec<IpNet>,
+}
+
+/// Telling others how runs end.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Webhooks {
+    /// What letters are signed with.
+    pub secret: Option<SecretString>,
 }
 
 /// The models of the two roles of the blog agent, both present.

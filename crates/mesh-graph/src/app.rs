@@ -277,10 +277,7 @@ impl<S> App<S> {
             return Err(Error::NoCheckpointer);
         }
         let run = self.request(Asked::Continue).thread(thread);
-        let mut shared = run.shared(Sink::default())?;
-        // A change from outside is of no run.
-        shared.run_id = Arc::from("");
-        Ok(shared)
+        run.shared(Sink::default())
     }
 
     /// The thread now: its newest checkpoint with what its unfinished superstep has given already.

@@ -222,7 +222,7 @@ pub struct MemoryCheckpointer {
 struct Shelf {
     checkpoints: BTreeMap<CheckpointId, Checkpoint>,
     blobs: HashMap<(CheckpointId, String), Blob>,
-    tasks: BTreeMap<(CheckpointId, TaskId), TaskRecord>,
+    tasks: HashMap<CheckpointId, BTreeMap<TaskId, TaskRecord>>,
 }
 
 /// Merges what is newly known of a task into what is stored.
@@ -274,7 +274,8 @@ pub fn sort_records(tasks: &mut [TaskRecord]) {
 
 impl Shelf {
     fn put_task(&mut self, checkpoint: CheckpointId, record: TaskRecord) {
-        match self.tasks.entry((checkpoint, record.id)) {
+        let tasks = self.tasks.entry(checkpoint).or_default();
+        match tasks.entry(record.id) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(record);
             }
@@ -284,27 +285,17 @@ impl Shelf {
         }
     }
 
-    fn tasks_of(
-        &self,
-        checkpoint: CheckpointId,
-    ) -> impl Iterator<Item = (&(CheckpointId, TaskId), &TaskRecord)> {
-        self.tasks.range((checkpoint, TaskId::NULL)..=(checkpoint, TaskId(u128::MAX)))
-    }
-
     fn facts(&self) -> Vec<Fact> {
         let tasks = |id| -> Vec<TaskRecord> {
-            self.tasks_of(id).map(|(_, record)| record.clone()).collect()
+            self.tasks.get(id).into_iter().flat_map(BTreeMap::values).cloned().collect()
         };
-        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(*id))).collect()
+        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(id))).collect()
     }
 
     fn forget(&mut self, doomed: &[CheckpointId]) {
         for id in doomed {
             self.checkpoints.remove(id);
-            let tasks: Vec<_> = self.tasks_of(*id).map(|(key, _)| *key).collect();
-            for key in tasks {
-                self.tasks.remove(&key);
-            }
+            self.tasks.remove(id);
         }
         let mut reach = Reach::default();
         for checkpoint in self.checkpoints.values() {
@@ -323,8 +314,11 @@ impl Shelf {
             let blob = |at| Ok(self.blobs.get(&(at, entry.key.clone())).cloned());
             values.push(chain(checkpoint.id, entry.at, blob)?);
         }
-        let mut tasks: Vec<TaskRecord> =
-            self.tasks_of(checkpoint.id).map(|(_, record)| record.clone()).collect();
+        let mut tasks: Vec<TaskRecord> = self
+            .tasks
+            .get(&checkpoint.id)
+            .map(|tasks| tasks.values().cloned().collect())
+            .unwrap_or_default();
         sort_records(&mut tasks);
         Ok(Loaded { checkpoint: checkpoint.clone(), values, tasks })
     }

@@ -70,7 +70,7 @@ pub(crate) async fn resolve_task(
     if record.commit.is_some() {
         return Err(invalid(format!("task: {task} has finished")));
     }
-    let mut effect = match resolution {
+    let effect = match resolution {
         Resolution::Update(json) => {
             let update = Update::from_json(&core.schema, json, |_| true)
                 .map_err(Error::InvalidStateUpdate)?;
@@ -90,8 +90,11 @@ pub(crate) async fn resolve_task(
             nothing
         }
     };
-    let record =
-        TaskRecord { commit: stored_commit(&core.schema, &mut effect), error: None, ..record };
+    let record = TaskRecord {
+        commit: effect.commit.map(|commit| stored_commit(&core.schema, &commit)),
+        error: None,
+        ..record
+    };
     checkpointer.put_task(&place, checkpoint, record).await?;
     Ok(())
 }
@@ -263,8 +266,7 @@ async fn apply(
                 .map_err(Error::InvalidStateUpdate)?;
         done.push((planned, effect));
     }
-    let commits: Vec<_> =
-        done.iter_mut().map(|(_, effect)| stored_commit(&core.schema, effect)).collect();
+    let commits: Vec<_> = done.iter().map(|(_, effect)| effect.commit.clone()).collect();
     let updated = superstep::apply_between(core, &mut driver.live, &mut done)
         .map_err(|conflict| Error::InvalidStateUpdate(conflict.failure))?;
     for change in updated {
@@ -278,7 +280,10 @@ async fn apply(
     let records = records
         .into_iter()
         .zip(commits)
-        .map(|(record, commit)| TaskRecord { commit, ..record })
+        .map(|(record, commit)| TaskRecord {
+            commit: commit.map(|commit| stored_commit(&core.schema, &commit)),
+            ..record
+        })
         .collect();
     driver.save(Source::Update, &changes, &Written::default(), records).await
 }

@@ -5,6 +5,7 @@
 //! none of the others.
 
 pub mod assistant;
+pub mod cron;
 mod error;
 pub mod run;
 pub mod search;

@@ -4,6 +4,7 @@
 //! list, so that neither has anything that the other does not have.
 
 mod assistants;
+mod crons;
 mod extracted;
 mod operation;
 mod params;
@@ -13,6 +14,7 @@ mod states;
 mod store;
 mod system;
 mod threads;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
         (assistants::TAG, assistants::operations()),
         (threads::TAG, threads::operations()),
         (runs::TAG, runs::operations()),
+        (crons::TAG, crons::operations()),
         (store::TAG, store::operations()),
         (system::TAG, system::operations()),
     ];

@@ -21,7 +21,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use mesh_graph::{Checkpointer, env::Env};
-use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions};
+use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions, graphs, outbox::Courier};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -54,6 +54,9 @@ pub enum CopiedHeaders {
     Only(Vec<String>),
 }
 
+/// Pause before the worker is started again that could not begin.
+const WORK_RETRY: Duration = Duration::from_secs(1);
+
 /// A server cannot be made from what was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -83,13 +86,15 @@ pub enum BuildError {
 }
 
 /// Graphs behind doors. Made by [`Server::new`], run by [`Server::serve`].
-#[derive(Debug)]
 pub struct Server {
     about: About,
     assistants: BTreeMap<String, Assistant>,
     limits: Limits,
     access: Access,
+    /// Graphs besides those of the assistants.
+    graphs: Graphs,
     runtime: Option<Runtime>,
+    courier: Option<Arc<dyn Courier>>,
     error_format: ErrorFormat,
     development: bool,
     auth: Auth,
@@ -97,8 +102,17 @@ pub struct Server {
     copied_headers: CopiedHeaders,
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("assistants", &self.assistants)
+            .field("limits", &self.limits)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What all requests and sockets of a running server share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) about: About,
     pub(crate) assistants: BTreeMap<String, Assistant>,
@@ -106,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Threads, runs and all else that is kept; none on a server that keeps nothing.
     pub(crate) runtime: Option<Runtime>,
+    /// Carries what webhooks are told.
+    pub(crate) courier: Option<Arc<dyn Courier>>,
     pub(crate) error_format: ErrorFormat,
     /// Whether operations are there that suites need and nobody else.
     pub(crate) development: bool,
@@ -143,6 +159,7 @@ impl Shared {
             limits: server.limits,
             access: server.access,
             runtime: server.runtime,
+            courier: server.courier,
             error_format: server.error_format,
             development: server.development,
             auth: server.auth,
@@ -200,7 +217,9 @@ impl Server {
             assistants: by_name,
             limits,
             access,
+            graphs: Graphs::default(),
             runtime: None,
+            courier: None,
             error_format: ErrorFormat::default(),
             development: false,
             auth: Auth::default(),
@@ -217,13 +236,25 @@ impl Server {
         self
     }
 
+    /// Serves one more graph, without a socket of its own.
+    pub fn graph(mut self, id: impl Into<String>, graph: graphs::Served) -> Self {
+        self.graphs.insert(id, graph);
+        self
+    }
+
     /// Keeps threads, runs and all else in this ledger, and opens the doors to them.
     pub fn keep_in(mut self, ledger: Arc<dyn Ledger>, env: Arc<dyn Env>) -> Self {
-        let mut graphs = Graphs::default();
+        let mut graphs = self.graphs.clone();
         for (name, assistant) in &self.assistants {
             graphs.insert(name.clone(), assistant.served());
         }
         self.runtime = Some(Runtime::new(ledger, graphs, env));
+        self
+    }
+
+    /// Tells webhooks how runs end, by this courier. Without one, runs with a webhook are refused.
+    pub fn courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.courier = Some(courier);
         self
     }
 
@@ -311,14 +342,25 @@ fn work(shared: &Shared) {
     let Some(runtime) = shared.runtime.clone() else { return };
     let options =
         WorkOptions { drain_timeout: shared.limits.drain_timeout, ..WorkOptions::default() };
-    let (keeper, done) = (runtime.clone(), shared.stop.clone());
-    shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
-        done.run_until_cancelled(keeper.keep_house()).await;
-    }));
     let stop = shared.stop.clone();
+    let (keeper, courier) = (runtime.clone(), shared.courier.clone());
+    shared.tasks.spawn(shared.stop.clone().run_until_cancelled_owned(async move {
+        let letters = async {
+            if let Some(courier) = courier {
+                keeper.deliver_letters(courier).await;
+            }
+        };
+        futures::join!(keeper.keep_house(), letters);
+    }));
     shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
-        if let Err(error) = runtime.work(options, stop).await {
-            tracing::error!(%error, "runs are not executed");
+        // Fails only while what an earlier process left behind cannot be settled: a full disk, for
+        // instance, which somebody may clear.
+        while let Err(error) = runtime.work(options, stop.clone()).await {
+            tracing::error!(%error, "runs are not executed; trying again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(WORK_RETRY) => {}
+            }
         }
     }));
 }
@@ -358,8 +400,10 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
             }
             Err(_) => {
                 shared.metrics.refused();
-                let Ok(place) = Arc::clone(&refusals).try_acquire_owned() else { continue };
-                Served::NoPlace(place)
+                match Arc::clone(&refusals).try_acquire_owned() {
+                    Ok(place) => Served::NoPlace(place),
+                    Err(_) => continue,
+                }
             }
         };
         let abort = shared.abort.clone();

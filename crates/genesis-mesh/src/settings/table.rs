@@ -21,7 +21,7 @@ use super::kind::{
 use super::layers::{Entry, Reader, entry};
 use super::{
     Auth, Blogger, ErrorFormat, Fetch, Log, OpenAi, Origin, Problem, Role, Searxng, Server,
-    Settings, Surroundings,
+    Settings, Surroundings, Webhooks,
 };
 
 const KIB: usize = 1024;
@@ -267,6 +267,18 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
             Vec::new(),
         ),
     };
+    let webhooks = Webhooks {
+        secret: reader.read(
+            entry(
+                "webhooks.secret",
+                "What webhooks are signed with, so that their receivers know where they come \
+                 from. Without it they are not signed.",
+            )
+            .variables(&["GENESIS_MESH_WEBHOOKS_SECRET"]),
+            Optional(Secret),
+            None,
+        ),
+    };
     Settings {
         server,
         data_dir,
@@ -276,6 +288,7 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
         blogger,
         searxng,
         fetch,
+        webhooks,
         warnings: Vec::new(),
         rows: Vec::new(),
         file: None,

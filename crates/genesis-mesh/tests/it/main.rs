@@ -4,8 +4,8 @@
 
 mod auth;
 mod blog;
+mod clients;
 mod command_line;
-mod doctor;
 mod handbook;
 mod mesh;
 mod model;

@@ -14,15 +14,15 @@ use crate::process::Place;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A mesh in a process of its own.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// What it said on stdout until it was ready.
     said: String,
 }
 
 impl Serving {
-    fn start(place: &Place, arguments: &[&str]) -> Self {
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
         let mut child = place
             .command(&[&["--port", "0"], arguments].concat())
             .stdout(Stdio::piped())

@@ -120,6 +120,3 @@ fn join<const N: usize>(objects: [&Object; N]) -> Object {
     }
     joined
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,13 +36,13 @@ pub(crate) struct Trail {
 pub(crate) struct Stage {
     runs: Mutex<BTreeMap<&'static str, usize>>,
     gates: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
-    /// Counts the arrivals at gates.
-    reached: Arrivals,
+    reached: Semaphore2,
 }
 
-struct Arrivals(Semaphore);
+/// Counts the arrivals at gates.
+struct Semaphore2(Semaphore);
 
-impl Default for Arrivals {
+impl Default for Semaphore2 {
     fn default() -> Self {
         Self(Semaphore::new(0))
     }

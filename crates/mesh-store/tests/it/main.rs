@@ -9,6 +9,5 @@ mod kill;
 mod runs;
 mod sizes;
 mod suite;
-mod thread_life;
 mod thread_rows;
 mod threads;

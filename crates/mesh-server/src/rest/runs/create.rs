@@ -16,10 +16,9 @@ use mesh_runtime::{
     runs::{NewRun, Target},
 };
 use serde_json::{Map, Value as Json, json};
-use url::Url;
 use uuid::Uuid;
 
-use super::Making;
+use super::{super::webhook::webhook, Making};
 use crate::{auth::Caller, refusal::Refusal, routes::text_of, server::CopiedHeaders};
 
 /// Entries of `configurable` that say who asks. The server writes them; clients cannot.
@@ -120,7 +119,10 @@ pub(super) async fn new_run(
     }
     new.subgraphs = body.stream_subgraphs;
     new.resumable = body.stream_resumable;
-    new.webhook = body.webhook.map(webhook).transpose()?;
+    if let Some(target) = &body.webhook {
+        webhook(shared.courier.as_deref(), target).await?;
+    }
+    new.webhook = body.webhook;
     new.feedback_keys = body.feedback_keys.map(Json::from);
     new.durability = durability(body.durability, body.checkpoint_during);
     new.multitask = multitask;
@@ -215,18 +217,6 @@ fn after_ms(seconds: f64) -> Result<i64, Refusal> {
     }
     // In range, so that nothing is cut off but parts of a millisecond.
     Ok((seconds * 1000.0).ceil() as i64)
-}
-
-fn webhook(text: String) -> Result<String, Refusal> {
-    let wrong = |why: &str| {
-        let detail = format!("/webhook: {why}, expected an http or https URL");
-        Refusal::invalid(Some("/webhook".to_owned()), detail)
-    };
-    let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(text),
-        other => Err(wrong(other)),
-    }
 }
 
 /// Headers that graphs can read.
