@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -117,6 +117,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         Category::Data => not_of_type::<T>(bytes),
+        // A number where a word is expected is reported like this, too.
+        Category::Syntax if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+            not_of_type::<T>(bytes)
+        }
         Category::Syntax | Category::Eof | Category::Io => Refusal::MalformedJson,
     })
 }

@@ -1,0 +1,345 @@
+//! A server that keeps threads and runs in a database of its own, and a plain HTTP client.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use mesh_graph::{
+    App, Ctx, Graph, NodeError, NodeResult, START, State, Untyped, View, env::SystemEnv,
+};
+use mesh_server::{About, Access, Assistant, Limits, Server};
+use mesh_store::Sqlite;
+use serde_json::{Map, Value as Json, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::{Probe, SOON};
+
+#[derive(State)]
+struct S {
+    topic: Option<String>,
+    #[state(append)]
+    log: Vec<String>,
+    #[state(messages)]
+    messages: Vec<Json>,
+}
+
+type Deps = Arc<Probe>;
+
+async fn say(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
+    Ok(S::update().push_log("said"))
+}
+
+async fn again(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
+    ctx.emit(&json!({ "step": "again" })).await?;
+    Ok(S::update().push_log("again"))
+}
+
+/// Waits for a permit, without looking at the cancellation.
+async fn wait(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
+    ctx.deps().started.add_permits(1);
+    Probe::wait_for(&ctx.deps().go).await;
+    Ok(S::update().push_log("waited"))
+}
+
+async fn ask(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
+    let answer: Json = ctx.interrupt("really", &json!("really?"))?;
+    Ok(S::update().push_log(answer.as_str().unwrap_or("no text")))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("Boo!")]
+struct Boo;
+
+async fn fail(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
+    Err(NodeError::coded("CustomError", Boo))
+}
+
+/// Streams a message in pieces and returns it whole.
+async fn talk(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
+    for (text, position) in [("Hel", None), ("lo", None), ("", Some("last"))] {
+        let piece = json!({
+            "type": "AIMessageChunk", "id": "reply", "content": text, "tool_call_chunks": [],
+            "chunk_position": position, "additional_kwargs": {}, "response_metadata": {},
+        });
+        ctx.message(&piece, &Map::new()).await?;
+    }
+    Ok(S::update().push_log("talked"))
+}
+
+fn graph(name: &str, probe: &Deps, build: impl FnOnce(&mut Graph<S, Deps>)) -> App<Untyped> {
+    let mut graph = Graph::<S, Deps>::new(name);
+    build(&mut graph);
+    graph.compile().unwrap().app(Arc::clone(probe)).untyped()
+}
+
+fn assistants(probe: &Deps) -> Vec<Assistant> {
+    let of = |name: &str, build: &dyn Fn(&mut Graph<S, Deps>)| {
+        Assistant::new(name, graph(name, probe, |graph| build(graph)))
+    };
+    vec![
+        of("steps", &|graph| {
+            graph.node("say", say);
+            graph.node("again", again);
+            graph.edge(START, "say").edge("say", "again");
+        }),
+        of("slow", &|graph| {
+            graph.node("wait", wait);
+            graph.edge(START, "wait");
+        }),
+        of("asks", &|graph| {
+            graph.node("ask", ask);
+            graph.edge(START, "ask");
+        }),
+        of("fails", &|graph| {
+            graph.node("fail", fail);
+            graph.edge(START, "fail");
+        }),
+        of("talks", &|graph| {
+            graph.node("talk", talk);
+            graph.edge(START, "talk");
+        }),
+    ]
+}
+
+/// A running server.
+pub(crate) struct Runner {
+    pub(crate) address: SocketAddr,
+    pub(crate) probe: Deps,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinSet<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl Runner {
+    pub(crate) async fn start() -> Self {
+        let probe = Deps::default();
+        let directory = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(directory.path().join("mesh.db")).await.unwrap();
+        let about = About {
+            name: "test-mesh".to_owned(),
+            description: "A mesh for tests".to_owned(),
+            version: "1.2.3".to_owned(),
+        };
+        let server =
+            Server::new(about, assistants(&probe), Limits::default(), Access::default()).unwrap();
+        let server = server.keep_in(database.ledger(), Arc::new(SystemEnv));
+        server.start().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(server.serve(listener, stop.clone()));
+        Self { address, probe, stop, task, _directory: directory }
+    }
+
+    /// Sends a request with more headers and reads only the head of its answer.
+    pub(crate) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Open {
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(body) = body {
+            let body = body.to_string();
+            let length = body.len();
+            request.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            ));
+        } else {
+            request.push_str("\r\n");
+        }
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut open = Open { stream, head: String::new(), raw: Vec::new() };
+        open.read_while(|raw| !raw.windows(4).any(|four| four == b"\r\n\r\n")).await;
+        let end = open.raw.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        open.head = String::from_utf8(open.raw.drain(..end + 4).collect()).unwrap();
+        open
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Answer {
+        self.open(method, path, headers, body).await.rest().await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Json) -> Answer {
+        self.send("POST", path, &[], Some(body)).await
+    }
+
+    /// A new thread's id.
+    pub(crate) async fn thread(&self) -> String {
+        let answer = self.post("/threads", &json!({})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["thread_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The frames of a stream, which has to be one.
+    pub(crate) async fn frames(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Vec<Sent> {
+        let answer = self.send(method, path, headers, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let kind = answer.header("content-type").unwrap_or_default();
+        assert_eq!(kind, "text/event-stream; charset=utf-8");
+        frames(answer.text())
+    }
+
+    pub(crate) async fn stream(&self, path: &str, body: &Json) -> Vec<Sent> {
+        self.frames("POST", path, &[], Some(body)).await
+    }
+}
+
+/// One frame as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) event: String,
+    pub(crate) data: String,
+    pub(crate) id: Option<String>,
+}
+
+impl Sent {
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.data).unwrap()
+    }
+}
+
+/// Reads frames, and nothing but frames and heartbeats.
+pub(crate) fn frames(text: &str) -> Vec<Sent> {
+    let blocks = text.split("\n\n").filter(|block| !block.is_empty());
+    blocks
+        .map(|block| {
+            let mut sent = Sent { event: String::new(), data: String::new(), id: None };
+            for line in block.lines() {
+                match line.split_once(": ") {
+                    Some(("event", value)) => value.clone_into(&mut sent.event),
+                    Some(("data", value)) => value.clone_into(&mut sent.data),
+                    Some(("id", value)) => sent.id = Some(value.to_owned()),
+                    _ => assert_eq!(line, ": heartbeat"),
+                }
+            }
+            sent
+        })
+        .collect()
+}
+
+/// An answer of which the head has come.
+pub(crate) struct Open {
+    stream: TcpStream,
+    head: String,
+    raw: Vec<u8>,
+}
+
+impl Open {
+    async fn read_while(&mut self, goes_on: impl Fn(&[u8]) -> bool) {
+        let read = async {
+            while goes_on(&self.raw) {
+                if self.stream.read_buf(&mut self.raw).await.unwrap() == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, read).await.expect("it comes soon");
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// Reads until this text has come.
+    pub(crate) async fn until(&mut self, text: &str) {
+        self.read_while(|raw| !String::from_utf8_lossy(raw).contains(text)).await;
+        assert!(String::from_utf8_lossy(&self.raw).contains(text), "{text} comes");
+    }
+
+    /// Reads until this text has come so many times, and then to the end of its frame.
+    pub(crate) async fn until_times(&mut self, text: &str, times: usize) {
+        self.read_while(|raw| {
+            let (body, _) = unchunked(raw);
+            let body = String::from_utf8_lossy(&body).into_owned();
+            body.matches(text).count() < times || !body.ends_with("\n\n")
+        })
+        .await;
+    }
+
+    /// What has come of the body.
+    pub(crate) fn so_far(&self) -> String {
+        String::from_utf8(unchunked(&self.raw).0).unwrap()
+    }
+
+    /// The whole answer.
+    pub(crate) async fn rest(mut self) -> Answer {
+        self.read_while(|_| true).await;
+        let status = self.head.split(' ').nth(1).unwrap().parse().unwrap();
+        let chunked = header(&self.head, "transfer-encoding") == Some("chunked");
+        let (body, whole) = if chunked { unchunked(&self.raw) } else { (self.raw, true) };
+        Answer { status, head: self.head, body, whole }
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// The chunks in one piece, and whether the last one came.
+fn unchunked(mut raw: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    loop {
+        let Some(end) = raw.windows(2).position(|two| two == b"\r\n") else { return (body, false) };
+        let length = usize::from_str_radix(std::str::from_utf8(&raw[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return (body, true);
+        }
+        let chunk = &raw[end + 2..];
+        let Some(whole) = chunk.get(..length) else { return (body, false) };
+        body.extend_from_slice(whole);
+        raw = chunk.get(length + 2..).unwrap_or_default();
+    }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    body: Vec<u8>,
+    /// The body ended as it should, rather than with its connection.
+    pub(crate) whole: bool,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(self.text()).unwrap()
+    }
+}
