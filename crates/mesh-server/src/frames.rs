@@ -327,8 +327,10 @@ impl Renderer {
         #[derive(Deserialize)]
         struct Tool<'a> {
             event: &'a str,
-            tool_call_id: String,
-            tool_name: Option<String>,
+            #[serde(rename = "tool_call_id")]
+            call: String,
+            #[serde(rename = "tool_name")]
+            name: Option<String>,
             #[serde(borrow)]
             input: Option<&'a RawValue>,
             #[serde(borrow)]
@@ -361,18 +363,15 @@ impl Renderer {
             "tool-error" => "on_tool_error",
             _ => return None,
         };
-        if let Some(name) = tool.tool_name {
-            self.tools.insert(tool.tool_call_id.clone(), name);
+        if let Some(name) = tool.name {
+            self.tools.insert(tool.call.clone(), name);
         }
         let ends = matches!(event, "on_tool_end" | "on_tool_error");
-        let known = if ends {
-            self.tools.remove(&tool.tool_call_id)
-        } else {
-            self.tools.get(&tool.tool_call_id).cloned()
-        };
+        let known =
+            if ends { self.tools.remove(&tool.call) } else { self.tools.get(&tool.call).cloned() };
         Some(json(&Told {
             event,
-            tool_call_id: &tool.tool_call_id,
+            tool_call_id: &tool.call,
             name: known.as_deref().unwrap_or_default(),
             input: tool.input,
             data: tool.delta,

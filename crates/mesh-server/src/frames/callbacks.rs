@@ -153,7 +153,7 @@ impl Callbacks {
             told.push(self.of_model("on_chat_model_start", &id, &model, json!({ "input": {} })));
             self.models.insert(id.clone(), model);
         }
-        let is_last = chunk.chunk_position.as_deref() == Some("last");
+        let is_last = chunk.position.as_deref() == Some("last");
         let Some(mut model) = self.models.remove(&id) else { return told };
         model.growing.add(chunk);
         let data = HashMap::from([("chunk", *message)]);

@@ -59,8 +59,8 @@ pub(super) struct Chunk {
     usage_metadata: Option<Map<String, Json>>,
     #[serde(default)]
     name: Option<Json>,
-    #[serde(default)]
-    pub(super) chunk_position: Option<String>,
+    #[serde(rename = "chunk_position", default)]
+    pub(super) position: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

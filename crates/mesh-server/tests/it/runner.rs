@@ -66,7 +66,8 @@ async fn talk(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
         });
         ctx.message(&piece, &Map::new()).await?;
     }
-    Ok(S::update().push_log("talked"))
+    let reply = json!({ "type": "ai", "id": "reply", "content": "Hello" });
+    Ok(S::update().push_log("talked").messages(vec![reply]))
 }
 
 fn graph(name: &str, probe: &Deps, build: impl FnOnce(&mut Graph<S, Deps>)) -> App<Untyped> {
@@ -143,20 +144,16 @@ impl Runner {
         headers: &[(&str, &str)],
         body: Option<&Json>,
     ) -> Open {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+        let mut lines =
+            vec![format!("{method} {path} HTTP/1.1"), format!("Host: {}", self.address)];
+        lines.push("Connection: close".to_owned());
+        lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        let body = body.map(Json::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            lines.push("Content-Type: application/json".to_owned());
+            lines.push(format!("Content-Length: {}", body.len()));
         }
-        if let Some(body) = body {
-            let body = body.to_string();
-            let length = body.len();
-            request.push_str(&format!(
-                "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-            ));
-        } else {
-            request.push_str("\r\n");
-        }
+        let request = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut open = Open { stream, head: String::new(), raw: Vec::new() };

@@ -234,3 +234,26 @@ async fn a_thread_is_followed_from_run_to_run_and_from_any_frame_on() {
     let nobody = "/threads/0192f0c0-0000-7000-8000-000000000000/stream";
     assert_eq!(mesh.get(nobody).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_message_grows_and_is_complete_when_the_state_has_it() {
+    let mesh = Runner::start().await;
+    let body = json!({ "assistant_id": "talks", "input": {}, "stream_mode": "messages" });
+    let sent = mesh.stream("/runs/stream", &body).await;
+    assert_eq!(
+        names(&sent),
+        [
+            "metadata",
+            "messages/metadata",
+            "messages/partial",
+            "messages/partial",
+            "messages/partial",
+            "messages/complete",
+        ]
+    );
+    assert_eq!(sent[4].json()[0]["content"], sent[5].json()[0]["content"]);
+    // Told once: the node returned what its model had streamed.
+    let body = json!({ "assistant_id": "talks", "input": {}, "stream_mode": "messages-tuple" });
+    let sent = mesh.stream("/runs/stream", &body).await;
+    assert_eq!(names(&sent), ["metadata", "messages", "messages", "messages"]);
+}

@@ -79,9 +79,10 @@ pub(super) async fn of_joined_run(
         _ => 0,
     };
     // Always from the beginning: what a frame is, and its number, follow from all before it.
-    let follow = match is_over {
-        true => None,
-        false => Some(runtime.follow_run(&run.thread, run.id, Start::Beginning).await?),
+    let follow = if is_over {
+        None
+    } else {
+        Some(runtime.follow_run(&run.thread, run.id, Start::Beginning).await?)
     };
     let first = match after {
         After::Frame(last) => last.saturating_add(1),
