@@ -12,8 +12,6 @@ mod leaving;
 mod limits;
 mod runner;
 mod runs;
-mod state;
-mod stateful;
 mod stopping;
 mod store;
 mod streams;

@@ -176,3 +176,6 @@ impl<T: Tail> Flow<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
