@@ -74,6 +74,14 @@ Examples:
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for damage in the data directory of a mesh that is not running
+    ///
+    /// Prints what is broken, a line each, and exits with 1 if anything is. Changes nothing.
+    #[command(after_long_help = "\
+Examples:
+  genesis-mesh doctor
+  genesis-mesh doctor --data-dir /srv/mesh")]
+    Doctor,
     /// Write blog posts from sources
     #[command(subcommand)]
     Blog(BlogCommand),
@@ -265,6 +273,7 @@ impl Cli {
         let quiet = match cli.command {
             Some(Command::Blog(_)) => Some("blog"),
             Some(Command::Keys(_)) => Some("keys"),
+            Some(Command::Doctor) => Some("doctor"),
             _ => None,
         };
         if let Some(name) = quiet {

@@ -10,6 +10,7 @@ mod auth;
 pub mod blog;
 pub mod blogger;
 pub mod cli;
+pub mod doctor;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
 pub mod handbook;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use genesis_mesh::blog;
 use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow, Serve};
+use genesis_mesh::doctor;
 use genesis_mesh::keys;
 use genesis_mesh::serve::{self, ServeFailure};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
@@ -100,6 +101,7 @@ fn run() -> Result<(), Failure> {
     }
     match cli.command {
         Some(Command::Config(ConfigCommand::Show(options))) => show(&settings, &options),
+        Some(Command::Doctor) => examine(&settings),
         Some(Command::Blog(BlogCommand::New(options))) => {
             runtime()?.block_on(blog::new(&settings, &options)).map_err(|error| {
                 let usage = error.is_usage();
@@ -145,6 +147,21 @@ fn print_out(text: &str) -> Result<(), Failure> {
         // `config show | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| during("cannot write to stdout", error)),
+    }
+}
+
+/// Prints on stdout what is broken in the data directory.
+fn examine(settings: &Settings) -> Result<(), Failure> {
+    let examined = runtime()?.block_on(doctor::examine(&settings.data_dir));
+    let violations = examined.map_err(|error| Failure::Run(error.into()))?;
+    let mut lines: Vec<String> = violations.iter().map(|broken| format!("{broken}\n")).collect();
+    if lines.is_empty() {
+        lines.push("no rule is broken\n".to_owned());
+    }
+    print_out(&lines.concat())?;
+    match violations.len() {
+        0 => Ok(()),
+        count => Err(Failure::Run(format!("what is kept is broken in {count} places").into())),
     }
 }
 

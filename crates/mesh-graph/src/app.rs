@@ -277,7 +277,10 @@ impl<S> App<S> {
             return Err(Error::NoCheckpointer);
         }
         let run = self.request(Asked::Continue).thread(thread);
-        run.shared(Sink::default())
+        let mut shared = run.shared(Sink::default())?;
+        // A change from outside is of no run.
+        shared.run_id = Arc::from("");
+        Ok(shared)
     }
 
     /// The thread now: its newest checkpoint with what its unfinished superstep has given already.

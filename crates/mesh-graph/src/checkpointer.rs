@@ -222,7 +222,7 @@ pub struct MemoryCheckpointer {
 struct Shelf {
     checkpoints: BTreeMap<CheckpointId, Checkpoint>,
     blobs: HashMap<(CheckpointId, String), Blob>,
-    tasks: HashMap<CheckpointId, BTreeMap<TaskId, TaskRecord>>,
+    tasks: BTreeMap<(CheckpointId, TaskId), TaskRecord>,
 }
 
 /// Merges what is newly known of a task into what is stored.
@@ -274,8 +274,7 @@ pub fn sort_records(tasks: &mut [TaskRecord]) {
 
 impl Shelf {
     fn put_task(&mut self, checkpoint: CheckpointId, record: TaskRecord) {
-        let tasks = self.tasks.entry(checkpoint).or_default();
-        match tasks.entry(record.id) {
+        match self.tasks.entry((checkpoint, record.id)) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(record);
             }
@@ -285,17 +284,27 @@ impl Shelf {
         }
     }
 
+    fn tasks_of(
+        &self,
+        checkpoint: CheckpointId,
+    ) -> impl Iterator<Item = (&(CheckpointId, TaskId), &TaskRecord)> {
+        self.tasks.range((checkpoint, TaskId::NULL)..=(checkpoint, TaskId(u128::MAX)))
+    }
+
     fn facts(&self) -> Vec<Fact> {
         let tasks = |id| -> Vec<TaskRecord> {
-            self.tasks.get(id).into_iter().flat_map(BTreeMap::values).cloned().collect()
+            self.tasks_of(id).map(|(_, record)| record.clone()).collect()
         };
-        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(id))).collect()
+        self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(*id))).collect()
     }
 
     fn forget(&mut self, doomed: &[CheckpointId]) {
         for id in doomed {
             self.checkpoints.remove(id);
-            self.tasks.remove(id);
+            let tasks: Vec<_> = self.tasks_of(*id).map(|(key, _)| *key).collect();
+            for key in tasks {
+                self.tasks.remove(&key);
+            }
         }
         let mut reach = Reach::default();
         for checkpoint in self.checkpoints.values() {
@@ -314,11 +323,8 @@ impl Shelf {
             let blob = |at| Ok(self.blobs.get(&(at, entry.key.clone())).cloned());
             values.push(chain(checkpoint.id, entry.at, blob)?);
         }
-        let mut tasks: Vec<TaskRecord> = self
-            .tasks
-            .get(&checkpoint.id)
-            .map(|tasks| tasks.values().cloned().collect())
-            .unwrap_or_default();
+        let mut tasks: Vec<TaskRecord> =
+            self.tasks_of(checkpoint.id).map(|(_, record)| record.clone()).collect();
         sort_records(&mut tasks);
         Ok(Loaded { checkpoint: checkpoint.clone(), values, tasks })
     }

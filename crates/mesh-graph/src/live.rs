@@ -443,15 +443,17 @@ fn tracked(schema: &Schema, mut writes: Vec<StoredWrite>) -> Vec<StoredWrite> {
     writes
 }
 
-/// The part of a task's result that is stored: all of it but writes to untracked keys.
-pub(crate) fn stored_commit(schema: &Schema, commit: &TaskCommit) -> TaskCommit {
-    let mut commit = commit.clone();
-    if schema.channels().iter().any(|channel| !channel.rule.stored()) {
-        for writes in &mut commit.updates {
-            *writes = tracked(schema, std::mem::take(writes));
-        }
+/// The part of a task's result that is stored: all of it but writes to untracked keys. It is taken
+/// out of the effect, unless that has more.
+pub(crate) fn stored_commit(schema: &Schema, effect: &mut Effect) -> Option<TaskCommit> {
+    if schema.channels().iter().all(|channel| channel.rule.stored()) {
+        return effect.commit.take().map(|commit| *commit);
     }
-    commit
+    let mut commit = effect.commit.as_deref().cloned()?;
+    for writes in &mut commit.updates {
+        *writes = tracked(schema, std::mem::take(writes));
+    }
+    Some(commit)
 }
 
 /// Writes to keys that the schema no longer has are dropped: there is nobody to read them.
@@ -591,7 +593,7 @@ pub(crate) struct Effect {
     pub(crate) joins: SmallVec<[JoinId; 2]>,
     /// Where the per-thread graphs that it used stand since.
     pub(crate) instances: Instances,
-    /// The stored form, when there is a checkpointer.
+    /// The stored form, when there is a checkpointer, until the task's record has it.
     pub(crate) commit: Option<Box<TaskCommit>>,
     /// It comes from the node cache.
     pub(crate) cached: bool,

@@ -12,7 +12,7 @@ use crate::{
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskPath, TaskRecord},
     checkpointer::Loaded,
     error::{Error, Failure},
-    graph::Core,
+    graph::{Core, START_ID},
     interrupt::Interrupt,
     live::{Effect, Live, decode_writes},
     state::{State, View},
@@ -185,7 +185,7 @@ pub(crate) fn of<S>(
         } else {
             next.push(core.node(task.node).name.to_string());
         }
-        tasks.push(task_snapshot(core, place, loaded, task, id, record)?);
+        tasks.push(task_snapshot(core, place, loaded, task, id, record, live)?);
     }
     let interrupts = open_interrupts(&loaded.tasks);
     if !done.is_empty() {
@@ -221,7 +221,7 @@ fn apply_commands(core: &Arc<Core>, thread: &mut Live, loaded: &Loaded) -> Resul
     let id = loaded.checkpoint.id;
     let commands = loaded.tasks.iter().filter(|record| record.id == TaskId::NULL);
     for commit in commands.filter_map(|record| record.commit.as_ref()) {
-        let planned = Planned::stand_in(crate::graph::START_ID);
+        let planned = Planned::stand_in(START_ID);
         let effect = Effect::decode(core, id, commit)?;
         let _ = superstep::apply_between(core, thread, &mut [(&planned, effect)]);
     }
@@ -247,16 +247,26 @@ fn task_snapshot(
     task: &Planned,
     id: TaskId,
     record: Option<&TaskRecord>,
+    live: bool,
 ) -> Result<TaskSnapshot, Error> {
     let spec = core.node(task.node);
     let mount = spec.run.as_ref().and_then(|run| run.mount());
     let child_ns = mount.and_then(|mount| mount.child_ns(&place.ns, &spec.name, id));
-    let result = match record.and_then(|record| record.commit.as_ref()) {
-        Some(commit) => {
+    let commit = record.and_then(|record| record.commit.as_ref());
+    // START has no record: what it gives is the input that the checkpoint waits to apply.
+    let input = loaded.checkpoint.pending.input.as_ref();
+    let input = input.filter(|_| task.node == START_ID && !live);
+    let updates = match (commit, input) {
+        (Some(commit), _) => Some(&*commit.updates),
+        (None, Some(input)) => Some(std::slice::from_ref(&input.writes)),
+        (None, None) => None,
+    };
+    let result = match updates {
+        Some(updates) => {
             let checkpoint = loaded.checkpoint.id;
             let unreadable = |source| Error::UnreadableCheckpoint { checkpoint, source };
             let mut object = Map::new();
-            for writes in &commit.updates {
+            for writes in updates {
                 let update = decode_writes(&core.schema, writes).map_err(unreadable)?;
                 if let Json::Object(shown) = update.to_json(&core.schema).map_err(unreadable)? {
                     object.extend(shown);

@@ -70,7 +70,7 @@ pub(crate) async fn resolve_task(
     if record.commit.is_some() {
         return Err(invalid(format!("task: {task} has finished")));
     }
-    let effect = match resolution {
+    let mut effect = match resolution {
         Resolution::Update(json) => {
             let update = Update::from_json(&core.schema, json, |_| true)
                 .map_err(Error::InvalidStateUpdate)?;
@@ -90,11 +90,8 @@ pub(crate) async fn resolve_task(
             nothing
         }
     };
-    let record = TaskRecord {
-        commit: effect.commit.map(|commit| stored_commit(&core.schema, &commit)),
-        error: None,
-        ..record
-    };
+    let record =
+        TaskRecord { commit: stored_commit(&core.schema, &mut effect), error: None, ..record };
     checkpointer.put_task(&place, checkpoint, record).await?;
     Ok(())
 }
@@ -266,7 +263,8 @@ async fn apply(
                 .map_err(Error::InvalidStateUpdate)?;
         done.push((planned, effect));
     }
-    let commits: Vec<_> = done.iter().map(|(_, effect)| effect.commit.clone()).collect();
+    let commits: Vec<_> =
+        done.iter_mut().map(|(_, effect)| stored_commit(&core.schema, effect)).collect();
     let updated = superstep::apply_between(core, &mut driver.live, &mut done)
         .map_err(|conflict| Error::InvalidStateUpdate(conflict.failure))?;
     for change in updated {
@@ -280,10 +278,7 @@ async fn apply(
     let records = records
         .into_iter()
         .zip(commits)
-        .map(|(record, commit)| TaskRecord {
-            commit: commit.map(|commit| stored_commit(&core.schema, &commit)),
-            ..record
-        })
+        .map(|(record, commit)| TaskRecord { commit, ..record })
         .collect();
     driver.save(Source::Update, &changes, &Written::default(), records).await
 }

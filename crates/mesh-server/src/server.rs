@@ -400,10 +400,8 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
             }
             Err(_) => {
                 shared.metrics.refused();
-                match Arc::clone(&refusals).try_acquire_owned() {
-                    Ok(place) => Served::NoPlace(place),
-                    Err(_) => continue,
-                }
+                let Ok(place) = Arc::clone(&refusals).try_acquire_owned() else { continue };
+                Served::NoPlace(place)
             }
         };
         let abort = shared.abort.clone();

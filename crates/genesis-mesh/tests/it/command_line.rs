@@ -25,7 +25,9 @@ fn version_is_that_of_the_workspace() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in [&["config", "show", "--help"][..], &["blog", "new", "--help"]] {
+    for command in
+        [&["config", "show", "--help"][..], &["blog", "new", "--help"], &["doctor", "--help"]]
+    {
         let run = Place::new().run(command);
         assert_eq!(run.code(), 0);
         assert!(run.stdout().contains("Examples:\n  genesis-mesh "), "{}", run.stdout());

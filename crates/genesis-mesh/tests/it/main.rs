@@ -6,6 +6,7 @@ mod auth;
 mod blog;
 mod clients;
 mod command_line;
+mod doctor;
 mod handbook;
 mod mesh;
 mod model;

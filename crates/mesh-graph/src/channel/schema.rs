@@ -22,10 +22,8 @@ pub(super) fn object(members: impl Iterator<Item = (String, Json)>) -> Json {
                     definitions.get(name).is_some_and(|there| there != definition)
                 };
                 // One that differs takes all with it: they may refer to each other.
-                let prefix = match own.iter().any(|(name, definition)| taken(name, definition)) {
-                    true => format!("{key}."),
-                    false => String::new(),
-                };
+                let differs = own.iter().any(|(name, definition)| taken(name, definition));
+                let prefix = if differs { format!("{key}.") } else { String::new() };
                 for (name, mut definition) in own {
                     point(&mut definition, &prefix);
                     definitions.insert(format!("{prefix}{name}"), definition);

@@ -425,8 +425,7 @@ impl Driver {
             .command
             .take()
             .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new())));
-        if let Some(new) = &effect.commit {
-            let new = stored_commit(&core.schema, new);
+        if let Some(new) = stored_commit(&core.schema, &mut effect) {
             // One record holds all commands given at this checkpoint, in order.
             let all = record.commit.get_or_insert_default();
             all.updates.extend(new.updates);

@@ -19,7 +19,7 @@ use crate::{
     checkpointer::{self, Checkpointer, Loaded},
     context::{TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
-    graph::{Core, NodeId},
+    graph::{Core, NodeId, START_ID},
     interrupt::Interrupt,
     live::{Effect, Live, stored_commit},
     made::Made,
@@ -183,6 +183,11 @@ impl Driver {
         self.live.id.unwrap_or(self.shared.unsaved)
     }
 
+    /// Whether anything is stored.
+    pub(crate) fn stores(&self) -> bool {
+        self.shared.checkpointer.is_some() && self.shared.place.is_some()
+    }
+
     pub(crate) fn storage(&self) -> Option<(Arc<dyn Checkpointer>, Place)> {
         Some((self.shared.checkpointer.clone()?, self.shared.place.clone()?))
     }
@@ -190,7 +195,7 @@ impl Driver {
     /// Whether what is told of a task or a superstep goes before the storage call that it belongs
     /// to. With a checkpoint per run there is none until the end.
     fn tells_ahead(&self) -> bool {
-        self.shared.sink.told_first() && self.storage().is_some() && !self.exits_only()
+        self.shared.sink.told_first() && self.stores() && !self.exits_only()
     }
 
     /// Tells the checkpoint that is about to be handed to storage.
@@ -457,13 +462,14 @@ impl Driver {
         slot.unsaved = true;
         let mut store = left > 0;
         match end {
-            TaskEnd::Done { effect, answered } => {
+            TaskEnd::Done { mut effect, answered } => {
                 self.warn_of_stale_answers(slot, &answered);
                 if !answered.is_empty() || !slot.record.interrupts.is_empty() {
                     slot.record.interrupts = distinct(answered);
                 }
-                if let Some(commit) = &effect.commit {
-                    slot.record.commit = Some(stored_commit(&self.shared.core.schema, commit));
+                // The hidden START task is no task that anybody resumes or looks at.
+                if effect.commit.is_some() && slot.planned.node != START_ID {
+                    slot.record.commit = stored_commit(&self.shared.core.schema, &mut effect);
                 }
                 if slot.record.error.is_some() || slot.record.caught.is_some() {
                     // An error that was handled stays visible.
@@ -528,7 +534,7 @@ impl Driver {
 
     /// Gives the slot a record of its own, if results are stored and it has none yet.
     pub(super) fn identify(&self, slot: &mut Slot) {
-        if slot.record.node.is_empty() && self.storage().is_some() {
+        if slot.record.node.is_empty() && self.stores() {
             let core = self.core();
             slot.record = TaskRecord::new(
                 self.task_id(&slot.planned),
@@ -651,7 +657,7 @@ impl Driver {
         }
         let starting = matches!(done[..], [(Planned { cause: Cause::Start, .. }, _)]);
         let applied = superstep::apply(&core, &mut self.live, &mut done);
-        let storing = self.storage().is_some();
+        let storing = self.stores();
         let mut written = Written::default();
         if storing && applied.is_ok() {
             written.0.extend(done.drain(..).map(|(_, effect)| effect.commit));
@@ -671,7 +677,6 @@ impl Driver {
             self.ahead = false;
         }
         if storing {
-            // The hidden START task is no task that anybody resumes or looks at.
             let records = slots.into_iter().filter(|_| !starting);
             let records = records.map(|slot| slot.record.into_record()).collect();
             self.save(Source::Loop, &changes, &written, records).await?;

@@ -25,8 +25,8 @@ impl Driver {
         self.shared.limits.durability == Durability::Exit
     }
 
-    /// Makes the state a checkpoint. `written` holds the stored form of the writes that `changes`
-    /// refer to; `records` are the parent's tasks.
+    /// Makes the state a checkpoint. `written` and `records`, which are the parent's tasks, hold the
+    /// stored form of the writes that `changes` refer to.
     pub(crate) async fn save(
         &mut self,
         source: Source,
@@ -58,7 +58,7 @@ impl Driver {
         self.live.parent = parent;
         let mut blobs = Vec::with_capacity(changes.len() + between.len());
         for change in changes.iter().filter(|change| !between.contains(&change.channel)) {
-            self.blob(id, change, written, &mut blobs);
+            self.blob(id, change, |place| written.value(&records, place), &mut blobs);
         }
         for (position, channel) in between.iter().enumerate() {
             if !between[..position].contains(channel) {
@@ -82,7 +82,7 @@ impl Driver {
     ) -> Result<Commit, Error> {
         let facts = Facts {
             at_ms: self.shared.env.now_ms(),
-            run_id: Some(&self.shared.run_id),
+            run_id: Some(&*self.shared.run_id).filter(|id| !id.is_empty()),
             parents: &self.shared.parents,
             metadata: &self.shared.metadata,
             caller: self.shared.above.caller,
@@ -107,14 +107,14 @@ impl Driver {
         commit: Commit,
     ) -> Result<(), Error> {
         self.settle().await?;
+        if self.shared.limits.durability != Durability::Async {
+            return Ok(checkpointer.put(commit).await?);
+        }
         let mut saving: BoxFuture<'static, _> =
             Box::pin(async move { checkpointer.put(commit).await });
-        match self.shared.limits.durability {
-            Durability::Async => match futures::poll!(&mut saving) {
-                std::task::Poll::Ready(saved) => saved?,
-                std::task::Poll::Pending => self.saving = Some(saving),
-            },
-            Durability::Sync | Durability::Exit => saving.await?,
+        match futures::poll!(&mut saving) {
+            std::task::Poll::Ready(saved) => saved?,
+            std::task::Poll::Pending => self.saving = Some(saving),
         }
         Ok(())
     }
@@ -160,22 +160,22 @@ impl Driver {
     }
 
     /// The stored form of a changed channel, and where it is from now on.
-    pub(super) fn blob(
+    fn blob<'a>(
         &mut self,
         id: CheckpointId,
         change: &Change,
-        written: &Written,
+        written: impl Fn(superstep::Place) -> Option<&'a Payload>,
         blobs: &mut Vec<(String, Blob)>,
     ) {
         let entry = self.live.entries[change.channel];
         let depth = entry.map_or(0, |entry| entry.depth) + change.folded.len() as u32;
         if change.folded.is_empty() || entry.is_some_and(|entry| entry.size.is_due(depth)) {
-            let reuse = change.replaced_by.and_then(|place| written.value(place));
+            let reuse = change.replaced_by.and_then(&written);
             self.full_blob(id, change.channel, reuse, blobs);
             return;
         }
         let updates: Option<Vec<Payload>> =
-            change.folded.iter().map(|place| written.value(*place).cloned()).collect();
+            change.folded.iter().map(|place| written(*place).cloned()).collect();
         let Some(updates) = updates else {
             self.full_blob(id, change.channel, None, blobs);
             return;
@@ -217,13 +217,21 @@ impl Driver {
     }
 }
 
-/// The stored form of the writes of one superstep, by task.
+/// The stored form of the writes of one superstep, by task, where the tasks' records have none or
+/// only a part of it.
 #[derive(Default)]
 pub(crate) struct Written(pub(crate) Vec<Option<Box<TaskCommit>>>);
 
 impl Written {
-    pub(super) fn value(&self, (task, update, write): superstep::Place) -> Option<&Payload> {
-        let commit = self.0.get(task)?.as_ref()?;
+    fn value<'a>(
+        &'a self,
+        records: &'a [TaskRecord],
+        (task, update, write): superstep::Place,
+    ) -> Option<&'a Payload> {
+        let commit = match self.0.get(task)? {
+            Some(commit) => commit,
+            None => records.get(task)?.commit.as_ref()?,
+        };
         Some(&commit.updates.get(update)?.get(write)?.value)
     }
 }

@@ -508,3 +508,21 @@ async fn a_view_tells_an_absent_key_from_a_null_one() {
     state_after(&ready(&graph.compile().unwrap()), json!({"x": null})).await.unwrap();
     assert_eq!(*view.lock().unwrap(), [("x", true), ("y", false), ("zzz", false)].into());
 }
+
+#[test]
+fn the_schema_of_a_state_says_which_keys_hold_messages_and_has_private_ones() {
+    let keys = Keys::new()
+        .key(Key::new("messages").append().of_messages())
+        .key(Key::new("plain").append())
+        .key(Key::new("own").private())
+        .key(Key::new("passing").untracked());
+    let mut graph = Graph::<Untyped>::untyped("keyed", keys);
+    graph.node_json("n", |_, _: Ctx| async { Ok(json!({})) });
+    graph.edge(START, "n");
+    let schema = graph.compile().unwrap().app(()).state_schema();
+    let properties = &schema["properties"];
+    assert_eq!(properties["messages"]["langgraph_type"], "messages");
+    assert!(properties["plain"].get("langgraph_type").is_none());
+    assert!(properties["own"].is_object() || properties["own"].is_boolean());
+    assert!(properties.get("passing").is_none());
+}

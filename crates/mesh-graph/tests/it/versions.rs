@@ -94,8 +94,8 @@ async fn what_an_older_build_stored_is_brought_to_this_ones_shape() {
     }
     // History is migrated as well, with what its tasks gave.
     let history = app.history("t", &Filter::default()).await.unwrap();
-    let results: Vec<&Json> =
-        history.iter().flat_map(|s| &s.tasks).filter_map(|task| task.result.as_ref()).collect();
+    let tasks = history.iter().flat_map(|s| &s.tasks).filter(|task| task.name != START);
+    let results: Vec<&Json> = tasks.filter_map(|task| task.result.as_ref()).collect();
     let first = json!({"sales": [{"cents": 200}], "total": 200, "clerk": "ann"});
     assert_eq!(*results.last().copied().unwrap(), first);
 }

@@ -120,3 +120,6 @@ fn join<const N: usize>(objects: [&Object; N]) -> Object {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests;

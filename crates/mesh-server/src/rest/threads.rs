@@ -237,9 +237,10 @@ async fn patch(
         let preferences = prefer.to_str().unwrap_or_default().split([',', ';']);
         preferences.map(str::trim).any(|one| one.eq_ignore_ascii_case("return=minimal"))
     });
-    Ok(match minimal {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => Json(wire(thread)).into_response(),
+    Ok(if minimal {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        Json(wire(thread)).into_response()
     })
 }
 

@@ -102,7 +102,9 @@ async fn a_good_token_is_let_in_and_a_bad_one_is_told_nothing_about_itself() {
         &json!({ "sub": "johndoe", "exp": 1 }),
         &EncodingKey::from_secret(SECRET.as_bytes()),
     );
-    for bad in [&*format!("{good}x"), &expired.unwrap(), "gm_0011223344556677_00", "not-a-credential"] {
+    for bad in
+        [&*format!("{good}x"), &expired.unwrap(), "gm_0011223344556677_00", "not-a-credential"]
+    {
         for headers in [bearer(bad), format!("x-api-key: {bad}\r\n")] {
             let answer = mesh.http("GET", "/nothing", &headers).await;
             assert_eq!(answer.status, 401);

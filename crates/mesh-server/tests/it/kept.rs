@@ -17,7 +17,8 @@ pub(crate) struct Kept {
     pub(crate) mesh: Mesh,
     /// Removed with the server.
     pub(crate) directory: TempDir,
-    database: Sqlite,
+    pub(crate) database: Sqlite,
+    assistants: fn() -> Vec<Assistant>,
 }
 
 #[derive(State)]
@@ -63,45 +64,57 @@ fn plain() -> App<Untyped> {
     graph.compile().unwrap().app(()).untyped()
 }
 
+fn own() -> Vec<Assistant> {
+    vec![
+        Assistant::new("plain", plain()).description("One node"),
+        Assistant::new("nested", nested())
+            .context_schema(json!({ "type": "object", "title": "Context" })),
+    ]
+}
+
 impl Kept {
     /// Serves `plain` and `nested`.
     pub(crate) async fn start() -> Self {
-        Self::at(tempfile::tempdir().unwrap(), |server| server).await
+        Self::at(tempfile::tempdir().unwrap(), own, |server| server).await
     }
 
     /// As [`Kept::start`], for development.
     pub(crate) async fn start_for_development() -> Self {
-        Self::at(tempfile::tempdir().unwrap(), Server::development).await
+        Self::at(tempfile::tempdir().unwrap(), own, Server::development).await
     }
 
-    async fn at(directory: TempDir, change: impl FnOnce(Server) -> Server) -> Self {
-        let assistants = [
-            Assistant::new("plain", plain()).description("One node"),
-            Assistant::new("nested", nested())
-                .context_schema(json!({ "type": "object", "title": "Context" })),
-        ];
+    /// Serves these.
+    pub(crate) async fn serving(assistants: fn() -> Vec<Assistant>) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), assistants, |server| server).await
+    }
+
+    async fn at(
+        directory: TempDir,
+        assistants: fn() -> Vec<Assistant>,
+        change: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let about = About {
             name: "test-mesh".to_owned(),
             description: "A mesh for tests".to_owned(),
             version: "1.2.3".to_owned(),
         };
         let database = Sqlite::open(directory.path().join("kept.db")).await.unwrap();
-        let server = Server::new(about, assistants, Limits::default(), Access::default())
+        let server = Server::new(about, assistants(), Limits::default(), Access::default())
             .unwrap()
             .keep_in(database.ledger(), Arc::new(SystemEnv));
         let server = change(server);
         server.start().await.unwrap();
         let mesh = Mesh::of(server, Arc::default()).await;
-        Self { mesh, directory, database }
+        Self { mesh, directory, database, assistants }
     }
 
     /// Stops it and starts another one on the same database.
     pub(crate) async fn again(self) -> Self {
-        let Self { mut mesh, directory, database } = self;
+        let Self { mut mesh, directory, database, assistants } = self;
         mesh.stop.cancel();
         mesh.task.join_next().await;
         database.close().await;
-        Self::at(directory, |server| server).await
+        Self::at(directory, assistants, |server| server).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Json) -> Http {

@@ -36,13 +36,13 @@ pub(crate) struct Trail {
 pub(crate) struct Stage {
     runs: Mutex<BTreeMap<&'static str, usize>>,
     gates: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
-    reached: Semaphore2,
+    /// Counts the arrivals at gates.
+    reached: Arrivals,
 }
 
-/// Counts the arrivals at gates.
-struct Semaphore2(Semaphore);
+struct Arrivals(Semaphore);
 
-impl Default for Semaphore2 {
+impl Default for Arrivals {
     fn default() -> Self {
         Self(Semaphore::new(0))
     }

@@ -9,5 +9,6 @@ mod kill;
 mod runs;
 mod sizes;
 mod suite;
+mod thread_life;
 mod thread_rows;
 mod threads;

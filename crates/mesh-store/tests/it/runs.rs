@@ -1,6 +1,7 @@
 //! The machine of runs on real rows: every change it allows, and what others see of it.
 
 mod ending;
+mod handle;
 mod meeting;
 mod storm;
 mod turns;

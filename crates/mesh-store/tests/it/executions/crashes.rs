@@ -1,9 +1,30 @@
 //! What is left of runs when the process goes, and what becomes of them.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use mesh_runtime::{Start, log::Kind, run::RunStatus};
+use async_trait::async_trait;
+use mesh_graph::{
+    CheckpointId, Checkpointer, Store,
+    checkpoint::{Place, TaskRecord},
+    checkpointer::{self, Commit, Filter, Loaded, Retention},
+    store,
+};
+use mesh_runtime::{
+    Error, Ledger, Scope, Start, Tx,
+    ledger::{Listener, Operation, Rider},
+    log::Kind,
+    run::RunStatus,
+    runs::{Cause, RunQuery, transition},
+};
+use mesh_store::Sqlite;
 use serde_json::{Value as Json, json};
+use tokio::sync::Semaphore;
 
 use super::{House, Stage, asked, check_log, read};
 
@@ -77,5 +98,219 @@ async fn a_server_that_stops_hands_its_runs_over_between_two_steps() {
     let begun = log.iter().filter(|entry| entry.kind == Kind::Begun).count();
     assert_eq!(begun, 1, "being handed over is no new attempt");
     assert_eq!(house.status(&run).await, RunStatus::Success);
+    house.stop().await;
+}
+
+/// A ledger of a process that stops at one of its writes: that one and all later ones fail.
+struct Stopping {
+    inner: Arc<dyn Ledger>,
+    stop: Arc<Stop>,
+}
+
+struct Stop {
+    at: usize,
+    /// The write takes effect, and nobody hears of it.
+    late: bool,
+    writes: AtomicUsize,
+    reached: Semaphore,
+}
+
+impl Stop {
+    /// Whether this write takes effect, and whether that is told.
+    fn next(&self) -> (bool, bool) {
+        let write = self.writes.fetch_add(1, Ordering::SeqCst);
+        if write >= self.at {
+            self.reached.add_permits(1);
+        }
+        (write < self.at || (write == self.at && self.late), write < self.at)
+    }
+}
+
+#[async_trait]
+impl Ledger for Stopping {
+    async fn run_read(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
+        self.inner.run_read(operation).await
+    }
+
+    async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
+        let (done, told) = self.stop.next();
+        let given = if done { Some(self.inner.run_write(operation).await) } else { None };
+        given.filter(|_| told).unwrap_or_else(|| Err(Error::Storage("stopped".into())))
+    }
+
+    fn checkpointer(&self) -> Arc<dyn Checkpointer> {
+        self.inner.checkpointer()
+    }
+
+    fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer> {
+        let inner = self.inner.checkpointer_with(rider);
+        Arc::new(StoppingCheckpointer { inner, stop: Arc::clone(&self.stop) })
+    }
+
+    fn listen(&self, listener: &Arc<dyn Listener>) {
+        self.inner.listen(listener);
+    }
+
+    fn store(&self, options: store::Options) -> Arc<dyn Store> {
+        self.inner.store(options)
+    }
+}
+
+struct StoppingCheckpointer {
+    inner: Arc<dyn Checkpointer>,
+    stop: Arc<Stop>,
+}
+
+fn stopped() -> checkpointer::Error {
+    checkpointer::Error::Storage("stopped".into())
+}
+
+#[async_trait]
+impl Checkpointer for StoppingCheckpointer {
+    async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
+        let (done, told) = self.stop.next();
+        let given = if done { self.inner.put(commit).await } else { Ok(()) };
+        if told { given } else { Err(stopped()) }
+    }
+
+    async fn put_task(
+        &self,
+        place: &Place,
+        checkpoint: CheckpointId,
+        record: TaskRecord,
+    ) -> Result<(), checkpointer::Error> {
+        let (done, told) = self.stop.next();
+        let given =
+            if done { self.inner.put_task(place, checkpoint, record).await } else { Ok(()) };
+        if told { given } else { Err(stopped()) }
+    }
+
+    async fn load(
+        &self,
+        place: &Place,
+        id: Option<CheckpointId>,
+    ) -> Result<Option<Loaded>, checkpointer::Error> {
+        self.inner.load(place, id).await
+    }
+
+    async fn list(
+        &self,
+        place: &Place,
+        filter: &Filter,
+    ) -> Result<Vec<Loaded>, checkpointer::Error> {
+        self.inner.list(place, filter).await
+    }
+
+    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
+        self.inner.delete_thread(thread).await
+    }
+
+    async fn delete_for_runs(
+        &self,
+        thread: &str,
+        runs: &[String],
+    ) -> Result<usize, checkpointer::Error> {
+        self.inner.delete_for_runs(thread, runs).await
+    }
+
+    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
+        self.inner.copy_thread(from, to).await
+    }
+
+    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
+        self.inner.prune(thread, keep).await
+    }
+}
+
+/// Stops a process at a write while it makes and executes a run, and lets another one go on.
+/// Returns whether the write was reached before the run had ended.
+async fn stop_at(at: usize, late: bool) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("runs.db");
+    let stage: Arc<Stage> = Arc::default();
+    let stop = Arc::new(Stop { at, late, writes: AtomicUsize::new(0), reached: Semaphore::new(0) });
+    let database = Sqlite::open(path.clone()).await.unwrap();
+    let ledger = Arc::new(Stopping { inner: database.ledger(), stop: Arc::clone(&stop) });
+    let house = House::on(database, ledger, &stage);
+    let made = house.runtime.create_run(&Scope::All, asked(&["x"], &["values", "updates"])).await;
+    let reached = if let Ok(run) = made {
+        tokio::select! {
+            _ = house.runtime.ended("t", run.id) => false,
+            reached = stop.reached.acquire() => reached.is_ok(),
+        }
+    } else {
+        true
+    };
+    let before = house.log("t").await;
+    house.crash().await;
+
+    let house = House::open(path, &stage).await;
+    let found =
+        house.runtime.runs(&Scope::All, "t", &RunQuery { status: None, limit: 2, offset: 0 });
+    let run = match found.await {
+        Ok(found) => {
+            assert_eq!(found.len(), 1);
+            found.into_iter().next().unwrap()
+        }
+        Err(_) => house.create(asked(&["x"], &["values", "updates"])).await,
+    };
+    let end = house.runtime.ended("t", run.id).await.unwrap();
+    assert_eq!(end.status, RunStatus::Success, "at {at} {late}");
+    let values: Json = serde_json::from_slice(&end.values.unwrap()).unwrap();
+    assert_eq!(values, json!({ "trail": ["x", "a", "b", "c", "d"] }), "at {at} {late}");
+    let log = house.log("t").await;
+    assert_eq!(log[..before.len()], before, "what was read stays, at {at} {late}");
+    check_log(&log);
+    let told = log.iter().filter(|entry| entry.kind.name() == "updates");
+    let mut nodes: Vec<_> = told.map(|entry| entry.node.clone().unwrap().to_string()).collect();
+    nodes.sort();
+    assert_eq!(nodes, ["a", "b", "c", "d"], "each update is told once, at {at} {late}");
+    let place = Place { thread: "t".to_owned(), ns: String::new() };
+    let checkpointer = house.runtime.ledger().checkpointer();
+    let all = checkpointer.list(&place, &Filter::default()).await.unwrap();
+    let steps: Vec<i64> = all.iter().map(|one| one.checkpoint.step).collect();
+    assert_eq!(steps, [3, 2, 1, 0, -1], "each step once, at {at} {late}");
+    house.stop().await;
+    reached
+}
+
+#[tokio::test]
+async fn a_process_may_stop_at_any_of_its_writes() {
+    for late in [false, true] {
+        let mut at = 0;
+        while stop_at(at, late).await {
+            at += 1;
+        }
+        assert!(at > 5, "the run has several writes");
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_lost_its_run_changes_nothing_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("runs.db");
+    let stage: Arc<Stage> = Arc::default();
+    stage.close("b");
+    let house = House::open(path.clone(), &stage).await;
+    let run = house.create(asked(&["x"], &["values", "updates"])).await;
+    stage.reached().await;
+    let (id, now) = (run.id, house.runtime.now());
+    let forced = Cause::Cancelled { state: None, forced: true };
+    let taken = move |tx: &mut dyn Tx| {
+        let mut run = tx.run(id)?.ok_or(Error::NoRun(id))?;
+        transition(tx, now, &mut run, &forced, Vec::new())
+    };
+    house.runtime.ledger().write(taken).await.unwrap();
+    let before = house.log("t").await;
+    assert_eq!(before.last().unwrap().kind, Kind::Ended);
+    stage.open("b");
+    house.stop().await;
+
+    let house = House::open(path, &stage).await;
+    assert_eq!(house.log("t").await, before);
+    assert_eq!(house.status(&run).await, RunStatus::Interrupted);
+    let place = Place { thread: "t".to_owned(), ns: String::new() };
+    let head = house.runtime.ledger().checkpointer().load(&place, None).await.unwrap();
+    assert_eq!(head.unwrap().checkpoint.step, 1, "the step that was under way is not stored");
     house.stop().await;
 }
