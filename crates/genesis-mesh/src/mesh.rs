@@ -102,7 +102,7 @@ impl std::fmt::Debug for Parts {
         f.debug_struct("Parts")
             .field("data_dir", &self.data_dir)
             .field("checkpointer", &self.checkpointer.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

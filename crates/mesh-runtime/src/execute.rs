@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_graph::{
-    App, CheckpointId, Checkpointer, Error as GraphError, Outcome, Status, Store, Untyped,
-    checkpoint::Place, checkpointer,
+    App, CheckpointId, Checkpointer, Error as GraphError, Interrupt, Outcome, Status, Store,
+    Untyped, checkpoint::Place, checkpointer,
 };
 use serde_json::{Map, Value as Json, json};
 use tokio::task::{JoinError, JoinSet};
@@ -35,6 +35,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 type Ended = Result<Result<Outcome<Untyped>, GraphError>, JoinError>;
 
 /// How an execution came to an end.
+#[expect(clippy::large_enum_variant, reason = "one per execution, and never kept")]
 enum End {
     /// The graph's own end.
     Graph(Ended),
@@ -336,7 +337,7 @@ impl Execution {
         };
         let asking = snapshot.tasks.iter().filter(|task| !task.interrupts.is_empty());
         let interrupts = asking.map(|task| {
-            let asked: Vec<Json> = task.interrupts.iter().map(|one| one.to_json()).collect();
+            let asked: Vec<Json> = task.interrupts.iter().map(Interrupt::to_json).collect();
             (task.id.to_string(), Json::Array(asked))
         });
         Some(State {

@@ -93,11 +93,6 @@ impl Hub {
         drop(recent);
         Follower { hub: Arc::clone(self), thread: thread.to_owned(), feed, begun }
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        locked(&self.feeds).by_thread.len()
-    }
 }
 
 impl Listener for Hub {

@@ -166,7 +166,7 @@ impl Runtime {
     /// # Cancel safety
     /// A dropped future may or may not have made it.
     pub async fn create_run(&self, scope: &Scope, new: NewRun) -> Result<Run, Error> {
-        let place = self.worker().and_then(|worker| worker.place());
+        let place = self.worker().and_then(Worker::place);
         let Some((worker, place)) = place else {
             return Ok(self.create_run_for(scope, new, None).await?.run);
         };
@@ -324,7 +324,9 @@ impl Worker {
                 Err(error) => {
                     tracing::warn!(%error, "claims were not prolonged");
                     if runtime.now().ms.saturating_sub(renewed) >= trusted {
-                        runs.iter().for_each(|run| run.lost.cancel());
+                        for run in &runs {
+                            run.lost.cancel();
+                        }
                     }
                 }
             }

@@ -6,7 +6,11 @@
 
 mod scan;
 
-use std::{fmt, marker::PhantomData, ops::Deref};
+use std::{
+    fmt::{self, Write as _},
+    marker::PhantomData,
+    ops::Deref,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -148,7 +152,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            S::Seq { index } => pointer.push_str(&format!("/{index}")),
+            S::Seq { index } => {
+                let _ = write!(pointer, "/{index}");
+            }
             S::Map { key } | S::Enum { variant: key } => {
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
@@ -176,9 +182,6 @@ pub(crate) struct OfRun;
 /// The cron of a path with `{cron_id}`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OfCron;
-/// The assistant of a path with `{assistant_id}`, where only an id is taken and no graph's name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OfAssistant;
 
 impl IdKind for OfThread {
     const PARAMETER: &'static str = "thread_id";
@@ -191,10 +194,6 @@ impl IdKind for OfRun {
 impl IdKind for OfCron {
     const PARAMETER: &'static str = "cron_id";
     const REFUSAL: &'static str = "Invalid cron ID: must be a UUID";
-}
-impl IdKind for OfAssistant {
-    const PARAMETER: &'static str = "assistant_id";
-    const REFUSAL: &'static str = "Invalid assistant ID: must be a UUID";
 }
 
 /// An id out of the path, in its one canonical form, whatever form the client wrote.

@@ -78,6 +78,12 @@ pub(crate) async fn gather(shared: &Shared) -> Result<Vec<Metric>, Error> {
             read(&own.refused),
         ),
         one(
+            "mesh_credentials_refused_total",
+            Counter,
+            "Credentials that let nobody in",
+            shared.auth.refused(),
+        ),
+        one(
             "mesh_connections",
             Gauge,
             "Connections that are open, sockets included",

@@ -196,7 +196,6 @@ impl Refusal {
             Self::NotAuthorized => ("not_authorized", S::FORBIDDEN, 1008),
             Self::MalformedJson => ("invalid_json", S::UNPROCESSABLE_ENTITY, 1008),
             Self::NotJson => ("not_json", S::UNSUPPORTED_MEDIA_TYPE, 1008),
-            Self::BodyTooBig { .. } => ("too_big", S::PAYLOAD_TOO_LARGE, 1009),
             Self::BodyTooSlow { .. } => ("too_slow", S::REQUEST_TIMEOUT, 1008),
             Self::UnknownAssistant { .. } => ("unknown_assistant", S::NOT_FOUND, 1008),
             Self::UpgradeRequired => ("upgrade_required", S::UPGRADE_REQUIRED, 1008),
@@ -223,7 +222,9 @@ impl Refusal {
             Self::UnexpectedFrame => ("unexpected_frame", S::BAD_REQUEST, 1008),
             Self::BinaryFrame => ("binary_frame", S::BAD_REQUEST, 1003),
             Self::InvalidUtf8 => ("invalid_utf8", S::BAD_REQUEST, 1007),
-            Self::TooBig { .. } => ("too_big", S::PAYLOAD_TOO_LARGE, 1009),
+            Self::BodyTooBig { .. } | Self::TooBig { .. } => {
+                ("too_big", S::PAYLOAD_TOO_LARGE, 1009)
+            }
             Self::Protocol => ("protocol_error", S::BAD_REQUEST, 1002),
             Self::TooManyDetached { .. } => ("too_many_runs", S::SERVICE_UNAVAILABLE, 1013),
             Self::Stopping => ("server_stopping", S::SERVICE_UNAVAILABLE, 1012),

@@ -19,8 +19,8 @@ fn problem(settings: &settings::Auth) -> String {
     }
 }
 
-fn url() -> Option<Url> {
-    Some(Url::parse("https://id.example/keys").unwrap())
+fn url() -> Url {
+    Url::parse("https://id.example/keys").unwrap()
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn nothing_configured_asks_nobody_and_a_secret_everybody() {
     let secret = Some(SecretString::from(SECRET));
     assert_eq!(problem(&settings::Auth { jwt_secret: secret, ..Default::default() }), "on: true");
     let set = settings::Auth {
-        jwks_url: url(),
+        jwks_url: Some(url()),
         issuer: Some("https://id.example".to_owned()),
         audiences: vec!["mesh".to_owned()],
         ..Default::default()
@@ -40,7 +40,7 @@ fn nothing_configured_asks_nobody_and_a_secret_everybody() {
 #[test]
 fn settings_that_do_not_hold_together_are_named() {
     let secret = || Some(SecretString::from(SECRET));
-    let two = settings::Auth { jwt_secret: secret(), jwks_url: url(), ..Default::default() };
+    let two = settings::Auth { jwt_secret: secret(), jwks_url: Some(url()), ..Default::default() };
     assert_eq!(
         problem(&two),
         "auth.jwt_secret and auth.jwks_url are both set: expected one of them"
@@ -51,7 +51,7 @@ fn settings_that_do_not_hold_together_are_named() {
         "{}",
         problem(&alone)
     );
-    let open = settings::Auth { jwks_url: url(), ..Default::default() };
+    let open = settings::Auth { jwks_url: Some(url()), ..Default::default() };
     assert!(problem(&open).ends_with("needs an issuer and at least one audience beside it"));
     let short = Some(SecretString::from("short"));
     let short = settings::Auth { jwt_secret: short, ..Default::default() };

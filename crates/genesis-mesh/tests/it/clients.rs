@@ -24,6 +24,7 @@ fn installed(name: &str) -> PathBuf {
 }
 
 /// Whether the program is there.
+#[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
     if !there {

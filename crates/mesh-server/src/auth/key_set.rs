@@ -69,7 +69,7 @@ struct State {
 struct Key {
     id: Option<String>,
     algorithms: &'static [Algorithm],
-    key: Arc<DecodingKey>,
+    decoding: Arc<DecodingKey>,
 }
 
 impl fmt::Debug for KeySet {
@@ -138,7 +138,7 @@ fn choose(keys: &[Key], id: Option<&str>, algorithm: Algorithm) -> Option<Arc<De
     let first = fitting.next()?;
     match (id, fitting.next()) {
         (None, Some(_)) => None,
-        _ => Some(Arc::clone(&first.key)),
+        _ => Some(Arc::clone(&first.decoding)),
     }
 }
 
@@ -203,7 +203,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         }
     };
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: jwk.common.key_id.clone(), algorithms, key: Arc::new(key) })
+    Some(Key { id: jwk.common.key_id.clone(), algorithms, decoding: Arc::new(key) })
 }
 
 #[cfg(test)]

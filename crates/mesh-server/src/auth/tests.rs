@@ -1,5 +1,7 @@
 //! The rule, row by row.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use serde_json::json;
 
@@ -56,7 +58,7 @@ fn scopes_allow_what_they_say_and_no_more() {
         &[":write"],
         &["admin"],
     ] {
-        seen.push_str(&format!("{scopes:?}: {}\n", allowed(scopes)));
+        writeln!(seen, "{scopes:?}: {}", allowed(scopes)).unwrap();
     }
     expect![[r#"
         []: 
@@ -154,9 +156,9 @@ fn an_owner_is_written_by_the_server_and_not_by_the_client() {
     let owner_after = |caller: &Caller, change: bool| {
         let mut metadata = json!({ "owner": "alice", "a": 1 }).as_object().unwrap().clone();
         if change {
-            caller.keep_owner(&mut metadata)
+            caller.keep_owner(&mut metadata);
         } else {
-            caller.sign(&mut metadata)
+            caller.sign(&mut metadata);
         }
         metadata.get("owner").cloned()
     };

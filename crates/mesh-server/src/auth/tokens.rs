@@ -189,11 +189,13 @@ impl Tokens {
     fn judge(&self, claims: Claims, now_ms: i64) -> Result<Arc<Principal>, Rejected> {
         let now = (now_ms / 1000) as f64;
         let skew = CLOCK_SKEW_S as f64;
-        // So written that what is no number is refused.
-        if !(now < claims.exp + skew) {
+        // So asked that what is no number is refused.
+        let lasts = now < claims.exp + skew;
+        if !lasts {
             return Err(Rejected::Expired);
         }
-        if claims.nbf.is_some_and(|begin| !(begin <= now + skew)) {
+        let has_begun = claims.nbf.is_none_or(|begin| begin <= now + skew);
+        if !has_begun {
             return Err(Rejected::NotYet);
         }
         if !self.subjects.is_empty() && !self.subjects.contains(&claims.sub) {

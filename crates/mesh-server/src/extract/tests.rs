@@ -199,7 +199,7 @@ async fn a_body_that_pauses_too_long_is_given_up_and_a_slow_one_is_not() {
         });
         posted(Some("application/json"), Body::from_stream(pieces))
     };
-    let slow = BODY_WAIT - std::time::Duration::from_secs(1);
+    let slow = BODY_WAIT.checked_sub(std::time::Duration::from_secs(1)).unwrap();
     assert_eq!(told(ask(pauses(slow)).await).await, (200, "[1,2]".to_owned()));
     let stalled = BODY_WAIT + std::time::Duration::from_secs(1);
     assert_eq!(ask(pauses(stalled)).await.status(), 408);

@@ -154,8 +154,8 @@ async fn patch(
         webhook(shared.courier.as_deref(), target).await?;
     }
     let mut payload = entries(&body.run)?;
-    for (name, value) in [("schedule", &body.schedule)] {
-        payload.extend(value.clone().map(|value| (name.to_owned(), value.into())));
+    if let Some(schedule) = &body.schedule {
+        payload.insert("schedule".to_owned(), schedule.clone().into());
     }
     let patch = kept::CronPatch {
         schedule: body.schedule,

@@ -163,7 +163,7 @@ fn gotos(goto: Option<Value>, at: impl Fn() -> String) -> Result<Vec<Goto>, Refu
         Value::Object(mut send) => {
             let input = send.remove("input").or_else(|| send.remove("args")).unwrap_or_default();
             match send.remove("node") {
-                Some(Value::String(node)) => Some(Goto::from(Send::json(&*node, input))),
+                Some(Value::String(node)) => Some(Goto::from(Send::json(&node, input))),
                 _ => None,
             }
         }

@@ -4,6 +4,7 @@ mod crashes;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -19,7 +20,7 @@ use mesh_runtime::{
 };
 use mesh_store::Sqlite;
 use serde_json::{Value as Json, json};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -112,7 +113,7 @@ pub(crate) fn graphs(stage: &Arc<Stage>) -> Graphs {
 pub(crate) struct House {
     pub(crate) runtime: Runtime,
     pub(crate) stop: CancellationToken,
-    working: JoinHandle<Result<(), Error>>,
+    working: JoinSet<Result<(), Error>>,
     database: Sqlite,
 }
 
@@ -125,7 +126,8 @@ impl House {
     pub(crate) fn on(database: Sqlite, ledger: Arc<dyn Ledger>, stage: &Arc<Stage>) -> Self {
         let runtime = Runtime::new(ledger, graphs(stage), Arc::new(SystemEnv));
         let stop = CancellationToken::new();
-        let working = tokio::spawn({
+        let mut working = JoinSet::new();
+        working.spawn({
             let (runtime, stop) = (runtime.clone(), stop.clone());
             async move { runtime.work(WorkOptions::default(), stop).await }
         });
@@ -133,16 +135,15 @@ impl House {
     }
 
     /// Ends it in good order.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.working.await.unwrap().unwrap();
+        self.working.join_next().await.unwrap().unwrap().unwrap();
         self.database.close().await;
     }
 
     /// Ends it as a crash would: nothing that it holds is brought to an end.
-    pub(crate) async fn crash(self) {
-        self.working.abort();
-        let _ = self.working.await;
+    pub(crate) async fn crash(mut self) {
+        self.working.shutdown().await;
         self.database.close().await;
     }
 
@@ -198,7 +199,8 @@ pub(crate) fn shown(entries: &[Entry]) -> String {
             *asked = json!(asked.as_array().unwrap().len());
         }
         let node = entry.node.as_deref().unwrap_or("-");
-        lines += &format!("{} {} {} {node} {data}\n", entry.seq, entry.kind.name(), entry.step);
+        let (seq, kind, step) = (entry.seq, entry.kind.name(), entry.step);
+        writeln!(lines, "{seq} {kind} {step} {node} {data}").unwrap();
     }
     lines
 }

@@ -30,10 +30,7 @@ fn a_credential_stands_in_a_header_or_a_subprotocol() {
     let bearer = format!("Bearer {TOKEN}");
     check(&[], "nothing");
     check(&[("authorization", &bearer)], &token);
-    check(
-        &[("authorization", &bearer.to_lowercase().replace("ey", "ey"))],
-        &format!("token {}", TOKEN.to_lowercase()),
-    );
+    check(&[("authorization", &bearer.to_lowercase())], &format!("token {}", TOKEN.to_lowercase()));
     check(&[("authorization", &format!("  BEARER   {KEY}  "))], &key);
     check(&[("x-api-key", KEY)], &key);
     check(

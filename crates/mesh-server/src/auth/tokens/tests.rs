@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
 use aws_lc_rs::{
@@ -77,7 +77,7 @@ async fn claims_say_who_it_is_and_what_they_may_do() {
         json!({ "scopes": 5 }),
     ] {
         let said = told(&tokens, &signed(&with(changes.clone()))).await;
-        seen.push_str(&format!("{changes}: {said}\n"));
+        writeln!(seen, "{changes}: {said}").unwrap();
     }
     expect![[r#"
         {}: johndoe (johndoe) []
@@ -114,9 +114,9 @@ async fn a_token_counts_only_in_its_time() {
         ("begins later", json!({ "nbf": NOW + skew + 1 })),
     ] {
         let said = told(&tokens, &signed(&with(changes))).await;
-        seen.push_str(&format!("{what}: {said}\n"));
+        writeln!(seen, "{what}: {said}").unwrap();
     }
-    expect![[r#"
+    expect![[r"
         no end: token: its claims are not of the right type
         just over: johndoe (johndoe) []
         over by the skew: token: expired
@@ -127,7 +127,7 @@ async fn a_token_counts_only_in_its_time() {
         begun: johndoe (johndoe) []
         begins within the skew: johndoe (johndoe) []
         begins later: token: not valid yet
-    "#]]
+    "]]
     .assert_eq(&seen);
 }
 
@@ -151,7 +151,7 @@ async fn issuer_audience_and_subject_have_to_be_the_configured_ones() {
             claims[name] = value.clone();
         }
         let said = told(&tokens, &signed(&with(claims))).await;
-        seen.push_str(&format!("{changes}: {said}\n"));
+        writeln!(seen, "{changes}: {said}").unwrap();
     }
     expect![[r#"
         {}: johndoe (johndoe) []
@@ -203,9 +203,9 @@ async fn a_token_cannot_choose_how_it_is_checked() {
         ("five parts", "a.b.c.d.e".to_owned()),
         ("no base64", "é.é.é".to_owned()),
     ] {
-        seen.push_str(&format!("{what}: {}\n", told(&tokens, &token).await));
+        writeln!(seen, "{what}: {}", told(&tokens, &token).await).unwrap();
     }
-    expect![[r#"
+    expect![[r"
         no signature: token: wrong signature
         alg none: malformed credential: not the form of a token
         alg None: malformed credential: not the form of a token
@@ -217,7 +217,7 @@ async fn a_token_cannot_choose_how_it_is_checked() {
         nothing: malformed credential: not the form of a token
         five parts: malformed credential: not the form of a token
         no base64: malformed credential: not the form of a token
-    "#]]
+    "]]
     .assert_eq(&seen);
 }
 
@@ -317,9 +317,9 @@ async fn keys_of_a_set_check_what_they_are_made_for_and_nothing_else() {
             token(Algorithm::ES256, Some("ec"), &EncodingKey::from_ec_der(der.as_ref()))
         }),
     ] {
-        seen.push_str(&format!("{what}: {}\n", told(&tokens, &token).await));
+        writeln!(seen, "{what}: {}", told(&tokens, &token).await).unwrap();
     }
-    expect![[r#"
+    expect![[r"
         ES256 by its id: johndoe (johndoe) []
         ES256 without id: johndoe (johndoe) []
         EdDSA by its id: johndoe (johndoe) []
@@ -329,6 +329,6 @@ async fn keys_of_a_set_check_what_they_are_made_for_and_nothing_else() {
         HS256 with a public key: token: signed with a key that is not known, or not for this
         HS256 with a key of the set: token: signed with a key that is not known, or not for this
         signed by another: token: wrong signature
-    "#]]
+    "]]
     .assert_eq(&seen);
 }

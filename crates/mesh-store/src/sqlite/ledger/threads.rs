@@ -4,7 +4,7 @@
 //! changes the rest much more often. A thread that was buried keeps its number and gets a name that
 //! no thread has, so that nothing finds it while its rows are being removed.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, fmt::Write as _, ops::ControlFlow};
 
 use mesh_runtime::{
     Error, Scope, Stamp, Thread,
@@ -437,10 +437,10 @@ impl Asked {
             }
             let part = Json::Object(part.clone());
             for mark in marks(&part).into_iter().take(MARKS_MAX) {
-                conditions.push_str(&format!(" AND instr({column}, ?) > 0"));
+                let _ = write!(conditions, " AND instr({column}, ?) > 0");
                 params.push(mark.into());
             }
-            columns.push_str(&format!(", {column}"));
+            let _ = write!(columns, ", {column}");
             parts.push(part);
         }
         Self { sql: format!("SELECT t.number{columns}{tables}{conditions}"), params, parts }

@@ -79,15 +79,10 @@ async fn a_server_that_stops_hands_its_runs_over_between_two_steps() {
     let stopping = house.stop.clone();
     stopping.cancel();
     // The step that runs may end, and the next one is somebody else's.
-    let opening = {
-        let stage = Arc::clone(&stage);
-        tokio::spawn(async move {
-            tokio::task::yield_now().await;
-            stage.open("a");
-        })
-    };
-    house.stop().await;
-    opening.await.unwrap();
+    tokio::join!(house.stop(), async {
+        tokio::task::yield_now().await;
+        stage.open("a");
+    });
 
     let house = House::open(path, &stage).await;
     let end = house.runtime.ended("t", run.id).await.unwrap();
