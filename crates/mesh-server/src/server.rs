@@ -390,19 +390,15 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let served = match Arc::clone(&shared.places).try_acquire_owned() {
-            Ok(place) => {
-                shared.metrics.connected();
-                let local =
-                    stream.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
-                let connection = Connection { peer, local, _place: Arc::new(place) };
-                Served::Routes(router.clone(), connection)
-            }
-            Err(_) => {
-                shared.metrics.refused();
-                let Ok(place) = Arc::clone(&refusals).try_acquire_owned() else { continue };
-                Served::NoPlace(place)
-            }
+        let served = if let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() {
+            shared.metrics.connected();
+            let local = stream.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+            let connection = Connection { peer, local, _place: Arc::new(place) };
+            Served::Routes(router.clone(), connection)
+        } else {
+            shared.metrics.refused();
+            let Ok(place) = Arc::clone(&refusals).try_acquire_owned() else { continue };
+            Served::NoPlace(place)
         };
         let abort = shared.abort.clone();
         let shared = Arc::clone(shared);

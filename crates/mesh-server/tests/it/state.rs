@@ -336,7 +336,7 @@ async fn a_change_that_does_not_fit_is_refused_and_changes_nothing() {
     let (_, path) = thread(&kept, "both").await;
     let both = json!({ "values": { "topic": "t" }, "as_node": "__start__" });
     update(&kept, &path, both).await;
-    let (bare, _) = (kept.post("/threads", json!({})).await.good(), ());
+    let bare = kept.post("/threads", json!({})).await.good();
     let bare = bare["thread_id"].as_str().unwrap().to_owned();
     let unknown = "1f1e0000-0000-6000-8000-000000000000";
     let before = state(&kept, &format!("{path}/state")).await;
