@@ -37,11 +37,17 @@ pages![
     "introduction.md",
     "models.md",
     "operation.md",
+    "recipes/adding-a-fixture-graph.md",
     "recipes/adding-a-node.md",
     "recipes/adding-a-provider.md",
     "recipes/adding-a-tool.md",
     "recipes/adding-an-endpoint.md",
     "security.md",
+    "server/assistants-threads-runs.md",
+    "server/first-run.md",
+    "server/measuring.md",
+    "server/streams.md",
+    "server/what-survives.md",
     "sources-and-safety.md",
     "streaming.md",
     "who-may-ask.md",
@@ -106,7 +112,7 @@ mod tests {
     fn the_handbook_has_every_page_of_the_book() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src");
         let mut found = BTreeSet::new();
-        for folder in ["", "graphs", "recipes"] {
+        for folder in ["", "graphs", "recipes", "server"] {
             for entry in fs::read_dir(root.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|e| e == "md") && !path.ends_with("SUMMARY.md") {
