@@ -178,6 +178,7 @@ def start_runs(server: Server, options: argparse.Namespace, followers: list[Foll
         given = {"n": options.steps, "delay": options.delay, "pad": 0, "file": file}
         body = {"assistant_id": "steps", "input": given, "stream_resumable": True}
         body["stream_mode"] = ["updates"]
+        body["config"] = {"recursion_limit": options.steps + 10}
         try:
             status, thread = server.ask("POST", "/threads", {})
             assert status == 200, thread

@@ -144,10 +144,13 @@ test("a question is answered", async () => {
 
 test("runs are listed, cancelled and deleted", async () => {
   const thread = await newThread();
-  const run = await client.runs.create(thread, "steps", { input: { n: 1000, delay: 0.01 } });
+  const run = await client.runs.create(thread, "steps", {
+    input: { n: 1000, delay: 0.01 },
+    config: { recursion_limit: 10_000 },
+  });
   await client.runs.cancel(thread, run.run_id, true);
   assert.equal((await ended(run)).status, "interrupted");
-  const next = await client.runs.create(thread, "noop3", { input: { log: [] } });
+  const next = await client.runs.create(thread, "steps", { input: { n: 1, delay: 0 } });
   assert.equal((await ended(next)).status, "success");
   const runs = await client.runs.list(thread);
   assert.deepEqual(runs.map((one) => one.run_id), [next.run_id, run.run_id]);

@@ -13,6 +13,10 @@ async def thread(client):
     return (await done(client.threads.create()))["thread_id"]
 
 
+# More steps than a run may have by default.
+LONG = {"recursion_limit": 10_000}
+
+
 def names(parts):
     return [part.event for part in parts]
 
@@ -161,11 +165,11 @@ async def test_a_failure_is_told(client, thread):
 
 
 async def test_a_running_run_is_cancelled(client, thread):
-    run = await done(client.runs.create(thread, "steps", input={"n": 1000, "delay": 0.01}))
+    run = await done(client.runs.create(thread, "steps", input={"n": 1000, "delay": 0.01}, config=LONG))
     await done(client.runs.cancel(thread, run["run_id"], wait=True))
     assert (await ended(client, run))["status"] == "interrupted"
     assert (await done(client.threads.get(thread)))["status"] in ("interrupted", "idle")
-    run = await done(client.runs.create(thread, "steps", input={"n": 1000, "delay": 0.01}))
+    run = await done(client.runs.create(thread, "steps", input={"n": 1000, "delay": 0.01}, config=LONG))
     await done(client.runs.cancel(thread, run["run_id"], wait=True, action="rollback"))
     with pytest.raises(NotFoundError):
         await done(client.runs.get(thread, run["run_id"]))
@@ -173,7 +177,7 @@ async def test_a_running_run_is_cancelled(client, thread):
 
 async def test_double_texting(client, thread):
     slow, quick = {"n": 1000, "delay": 0.01}, {"n": 1, "delay": 0}
-    first = await done(client.runs.create(thread, "steps", input=slow))
+    first = await done(client.runs.create(thread, "steps", input=slow, config=LONG))
     with pytest.raises(ConflictError):
         await done(client.runs.create(thread, "steps", input=quick, multitask_strategy="reject"))
     second = await done(
@@ -181,7 +185,7 @@ async def test_double_texting(client, thread):
     )
     assert (await ended(client, first))["status"] == "interrupted"
     assert (await ended(client, second))["status"] == "success"
-    third = await done(client.runs.create(thread, "steps", input=slow))
+    third = await done(client.runs.create(thread, "steps", input=slow, config=LONG))
     fourth = await done(
         client.runs.create(thread, "noop3", input={"log": []}, multitask_strategy="rollback")
     )

@@ -23,6 +23,7 @@ use crate::{
     log::{Entry, Kind},
     runs::{self, Cause, State},
     teller::Teller,
+    thread::shown::Settled,
     worker::Held,
 };
 
@@ -335,14 +336,10 @@ impl Execution {
                 return None;
             }
         };
-        let asking = snapshot.tasks.iter().filter(|task| !task.interrupts.is_empty());
-        let interrupts = asking.map(|task| {
-            let asked: Vec<Json> = task.interrupts.iter().map(Interrupt::to_json).collect();
-            (task.id.to_string(), Json::Array(asked))
-        });
+        let interrupts = Settled::of(&snapshot).interrupts;
         Some(State {
             values: Bytes::from(snapshot.json().ok()?.to_string()),
-            interrupts: interrupts.collect(),
+            interrupts,
             unfinished: !snapshot.next.is_empty(),
             breakpoint: false,
         })

@@ -135,30 +135,23 @@ impl Checkpointer for SqliteCheckpointer {
     }
 
     async fn delete_for_runs(&self, thread: &str, runs: &[String]) -> Result<usize, Error> {
-        let (known, thread, runs) = (self.known(), thread.to_owned(), runs.to_vec());
+        let (thread, runs) = (thread.to_owned(), runs.to_vec());
         self.database
             .write(move |connection| {
-                known.forget_thread(&thread);
                 upkeep::forget(connection, &thread, |places| doomed_with_runs(places, &runs))
             })
             .await
     }
 
     async fn copy_thread(&self, from: &str, to: &str) -> Result<(), Error> {
-        let (known, from, to) = (self.known(), from.to_owned(), to.to_owned());
-        self.database
-            .write(move |connection| {
-                known.forget_thread(&to);
-                upkeep::copy(connection, &from, &to)
-            })
-            .await
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.database.write(move |connection| upkeep::copy(connection, &from, &to)).await
     }
 
     async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, Error> {
-        let (known, thread) = (self.known(), thread.to_owned());
+        let thread = thread.to_owned();
         self.database
             .write(move |connection| {
-                known.forget_thread(&thread);
                 upkeep::forget(connection, &thread, |places| keep.doomed(places))
             })
             .await

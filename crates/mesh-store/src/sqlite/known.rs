@@ -3,7 +3,7 @@
 //!
 //! Only operations on the writing connection look here or change anything, so it is as the
 //! transaction under way sees the file. Whatever takes rows back makes it forget, and so does
-//! every change of a place, whoever makes it; who removes checkpoints has to say so.
+//! every change of a place's row, whoever makes it.
 
 use std::{
     collections::HashMap,
@@ -70,13 +70,6 @@ impl Known {
     /// Forgets everything.
     pub(super) fn forget(&self) {
         *self.places() = Places::default();
-    }
-
-    /// Forgets the places of a thread.
-    pub(super) fn forget_thread(&self, thread: &str) {
-        let mut places = self.places();
-        places.standing.retain(|place, _| place.thread != thread);
-        places.by_number.retain(|_, place| place.thread != thread);
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {

@@ -54,7 +54,15 @@ pub(super) fn forget(
             connection.prepare_cached("DELETE FROM places WHERE place = ?")?.execute([place])?;
         }
     }
+    touch(connection, thread)?;
     Ok(forgotten)
+}
+
+/// Changes nothing about the places of a thread. What the writer remembers of them is let go, as
+/// with every change of a place's row: their checkpoints are not what they were.
+fn touch(connection: &Connection, thread: &str) -> Outcome<()> {
+    connection.prepare_cached("UPDATE places SET ns = ns WHERE thread = ?")?.execute([thread])?;
+    Ok(())
 }
 
 fn facts_of(connection: &Connection, place: i64) -> Outcome<Vec<Fact>> {
@@ -162,5 +170,5 @@ pub(super) fn copy(connection: &Connection, from: &str, to: &str) -> Outcome<()>
             ))?
             .execute((from, to))?;
     }
-    Ok(())
+    touch(connection, to)
 }

@@ -140,5 +140,9 @@ async fn a_rollback_takes_the_checkpoints_of_its_run_and_no_others() {
     let kept = world.ledger.checkpointer().list(&place, &Filter::default()).await.unwrap();
     let kept: Vec<_> = kept.iter().map(|loaded| loaded.checkpoint.id).collect();
     assert_eq!(kept, heads[0], "the thread is where it was before the run");
+    // And goes on from there.
+    let next = world.running().await.id.to_string();
+    let gone_on = app.run(Diary::update()).thread("t").run_id(&next).invoke().await.unwrap();
+    assert_eq!(gone_on.json().unwrap(), serde_json::json!({ "entries": ["a day", "a day"] }));
     world.check().await;
 }
