@@ -181,20 +181,20 @@ async def test_double_texting(client, thread):
     with pytest.raises(ConflictError):
         await done(client.runs.create(thread, "steps", input=quick, multitask_strategy="reject"))
     second = await done(
-        client.runs.create(thread, "noop3", input={"log": []}, multitask_strategy="interrupt")
+        client.runs.create(thread, "steps", input=quick, multitask_strategy="interrupt")
     )
     assert (await ended(client, first))["status"] == "interrupted"
     assert (await ended(client, second))["status"] == "success"
     third = await done(client.runs.create(thread, "steps", input=slow, config=LONG))
     fourth = await done(
-        client.runs.create(thread, "noop3", input={"log": []}, multitask_strategy="rollback")
+        client.runs.create(thread, "steps", input=quick, multitask_strategy="rollback")
     )
     assert (await ended(client, fourth))["status"] == "success"
     with pytest.raises(NotFoundError):
         await done(client.runs.get(thread, third["run_id"]))
     queued = [
-        await done(client.runs.create(thread, "noop3", input={"log": [str(number)]}))
-        for number in range(3)
+        await done(client.runs.create(thread, "steps", input=quick))
+        for _ in range(3)
     ]
     assert [(await ended(client, run))["status"] for run in queued] == ["success"] * 3
 
