@@ -135,11 +135,13 @@ class Follower(threading.Thread):
         self.fault = "did not end within 600 s"
 
     def read_on(self) -> bool:
-        boot = self.server.boots
+        boot = 0
         last = self.frames[-1][2] if self.frames else "-1"
         for frame in frames(self.server, self.path, last):
             if frame is None:
                 self.connections += 1
+                # Only now it is sure which start of the server this is.
+                boot = self.server.boots
                 continue
             self.frames.append(frame)
             if frame[0] == "updates":
