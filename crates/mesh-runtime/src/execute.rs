@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_graph::{
-    App, CheckpointId, Checkpointer, Error as GraphError, Interrupt, Outcome, Status, Store,
-    Untyped, checkpoint::Place, checkpointer,
+    App, CheckpointId, Checkpointer, Error as GraphError, Outcome, Status, Store, Untyped,
+    checkpoint::Place, checkpointer,
 };
 use serde_json::{Map, Value as Json, json};
 use tokio::task::{JoinError, JoinSet};
@@ -82,6 +82,12 @@ impl Execution {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) => {
                 let cause = Cause::Failed { error, state: None };
+                return self.finish(&teller, cause).await;
+            }
+            // Storage may come back; a checkpoint that this graph cannot read stays as it is.
+            Err(Error::Graph(error)) if !is_of_storage(&error) => {
+                tracing::info!(run = %self.run.id, %error, "the run failed before it began");
+                let cause = Cause::Failed { error: failure::shown(&error), state: None };
                 return self.finish(&teller, cause).await;
             }
             Err(error) => return self.leave(&error),
@@ -375,4 +381,9 @@ impl Execution {
     fn leave(&self, error: &Error) {
         tracing::warn!(run = %self.run.id, %error, "the run was not begun");
     }
+}
+
+/// Whether the database failed rather than the graph.
+fn is_of_storage(error: &GraphError) -> bool {
+    matches!(error, GraphError::CheckpointFailed(checkpointer::Error::Storage(_)))
 }
