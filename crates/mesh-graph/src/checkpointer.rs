@@ -59,6 +59,9 @@ pub enum Error {
         /// The thread that was to be the copy.
         thread: String,
     },
+    /// There is no room left in the storage. Reading goes on.
+    #[error("the disk is full")]
+    DiskFull,
     /// The storage itself failed.
     #[error("storage failed")]
     Storage(#[source] BoxError),

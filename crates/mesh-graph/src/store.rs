@@ -122,6 +122,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// There is no room left in the storage. Reading goes on.
+    #[error("the disk is full")]
+    DiskFull,
     /// The storage itself failed.
     #[error("storage failed")]
     Storage(#[source] BoxError),

@@ -1,6 +1,6 @@
 //! What can go wrong, by what a caller can do about it.
 
-use mesh_graph::error::BoxError;
+use mesh_graph::{checkpointer, error::BoxError};
 use uuid::Uuid;
 
 /// An operation on assistants, threads, runs or crons that was not done.
@@ -127,7 +127,19 @@ pub enum Error {
 
 impl From<mesh_graph::Error> for Error {
     fn from(error: mesh_graph::Error) -> Self {
-        Self::Graph(Box::new(error))
+        match error {
+            mesh_graph::Error::CheckpointFailed(checkpointer::Error::DiskFull) => Self::DiskFull,
+            error => Self::Graph(Box::new(error)),
+        }
+    }
+}
+
+impl From<checkpointer::Error> for Error {
+    fn from(error: checkpointer::Error) -> Self {
+        match error {
+            checkpointer::Error::DiskFull => Self::DiskFull,
+            error => Self::Storage(Box::new(error)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! about the run (it is cancelled, it was lost, the server stops) is decided in time. What it tells
 //! goes to the log together with what it stores; its end is written with all that is left.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_graph::{
@@ -316,12 +316,16 @@ impl Execution {
                 }
                 Status::Drained => Some(Cause::Drained),
             },
-            Err(GraphError::CheckpointFailed(checkpointer::Error::Storage(error))) => {
+            Err(GraphError::CheckpointFailed(
+                error @ (checkpointer::Error::DiskFull | checkpointer::Error::Storage(_)),
+            )) => {
                 if ready.teller.is_fenced() {
                     self.held.note_dropped();
                 } else {
                     // It is tried again once its lease has passed.
-                    tracing::warn!(run = %self.run.id, %error, "the run could not be stored");
+                    let error =
+                        error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                    tracing::warn!(run = %self.run.id, error, "the run could not be stored");
                 }
                 None
             }

@@ -46,8 +46,7 @@ impl Runtime {
                 }
                 if what.checkpoints {
                     let checkpointer = self.ledger().checkpointer();
-                    let removed = checkpointer.delete_thread(&thread).await;
-                    removed.map_err(|error| Error::Storage(error.into()))?;
+                    checkpointer.delete_thread(&thread).await?;
                 }
             }
         }

@@ -10,11 +10,16 @@ use std::{
     fmt::{self, Write as _},
     marker::PhantomData,
     ops::Deref,
+    str,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
+    extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use futures::StreamExt;
@@ -48,7 +53,28 @@ where
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
         let bytes = read(body, &parts.headers).await?;
+        if let Some(progress) = parts.extensions.get::<BodyProgress>() {
+            progress.0.store(true, Ordering::Relaxed);
+        }
         parse(&bytes).map(Self)
+    }
+}
+
+/// Whether the body of a request was read to its end. What is left of one that was not stands in
+/// the way of the next request on its connection, which then has to end with the answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BodyProgress(Arc<AtomicBool>);
+
+impl BodyProgress {
+    /// For a request that announces a body; none for one without.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+        (announced || headers.contains_key(header::TRANSFER_ENCODING)).then(Self::default)
+    }
+
+    /// Whether nothing of it is left.
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -59,8 +85,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(Refusal::NotJson);
     }
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
-        let empty = headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-            && !headers.contains_key(header::TRANSFER_ENCODING);
+        let empty = BodyProgress::of(headers).is_none();
         return if empty { Err(Refusal::MalformedJson) } else { Err(Refusal::NotJson) };
     };
     let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
@@ -119,11 +144,13 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
             return Err(Refusal::invalid(None, detail));
         }
     }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => not_of_type::<T>(bytes),
+    // The parser looks only at the strings that it keeps.
+    let text = str::from_utf8(bytes).map_err(|_| Refusal::MalformedJson)?;
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => not_of_type::<T>(text),
         // A number where a word is expected is reported like this, too.
-        Category::Syntax if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
-            not_of_type::<T>(bytes)
+        Category::Syntax if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+            not_of_type::<T>(text)
         }
         Category::Syntax | Category::Eof | Category::Io => Refusal::MalformedJson,
     })
@@ -131,8 +158,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 
 /// Says what is wrong with a value, and where. Reads it once more: following the path costs
 /// something, and most requests are right.
-fn not_of_type<T: DeserializeOwned>(bytes: &[u8]) -> Refusal {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+fn not_of_type<T: DeserializeOwned>(text: &str) -> Refusal {
+    let mut json = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut json) {
         Ok(_) => Refusal::MalformedJson,
         Err(error) => {
@@ -163,6 +190,26 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         }
     }
     pointer
+}
+
+/// The parameters of a path as text; as axum's `Path`, with a refusal of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct PathText<T>(pub(crate) T);
+
+impl<T, S> FromRequestParts<S> for PathText<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            // Of all that can be wrong, this alone is in a client's hands.
+            Err(_) => Err(Refusal::invalid(None, "the address does not decode to UTF-8")),
+        }
+    }
 }
 
 /// A kind of thing that a path names by its id.

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use mesh_graph::{Error, Failure, FailureKind, error::TaskFailure};
+use mesh_graph::{Error, Failure, FailureKind, checkpointer, error::TaskFailure, store};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -130,6 +130,8 @@ pub(crate) enum Refusal {
     RecursionLimit { limit: u32 },
     #[error("the thread could not be read or saved; the server's log has the cause")]
     Storage,
+    #[error("the disk of this server is full; nothing was changed")]
+    DiskFull,
     #[error("something went wrong in the server; its log has the cause under the reference")]
     Internal,
 }
@@ -235,6 +237,7 @@ impl Refusal {
             Self::Coded { code, .. } => (code, S::INTERNAL_SERVER_ERROR, 1011),
             Self::NodeFailed { .. } => ("node_failed", S::INTERNAL_SERVER_ERROR, 1011),
             Self::RecursionLimit { .. } => ("recursion_limit", S::INTERNAL_SERVER_ERROR, 1011),
+            Self::DiskFull => ("disk_full", S::INSUFFICIENT_STORAGE, 1011),
             Self::Storage => ("storage_failed", S::INTERNAL_SERVER_ERROR, 1011),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, 1011),
         }
@@ -394,11 +397,7 @@ impl From<mesh_runtime::Error> for Refusal {
                 Self::told(StatusCode::SERVICE_UNAVAILABLE, "full", error.to_string())
             }
             E::Stopping => Self::Stopping,
-            E::DiskFull => Self::told(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "disk_full",
-                "the disk of this server is full; nothing was changed",
-            ),
+            E::DiskFull | E::Store(store::Error::DiskFull) => Self::DiskFull,
             E::Graph(error) => {
                 log(&error);
                 of_run(&error, None)
@@ -443,6 +442,7 @@ pub(crate) fn of_run(error: &Error, thread: Option<&str>) -> Refusal {
             }) => Refusal::Coded { code: code.clone(), message: message.clone() },
             _ => Refusal::NodeFailed { node: task.node.clone() },
         },
+        Error::CheckpointFailed(checkpointer::Error::DiskFull) => Refusal::DiskFull,
         Error::CheckpointFailed(_)
         | Error::UnreadableCheckpoint { .. }
         | Error::UnknownStoredNode { .. } => Refusal::Storage,

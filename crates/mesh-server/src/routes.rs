@@ -8,8 +8,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    extract::{RawQuery, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -20,8 +20,16 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat, auth::Caller, cors, handshake, page, query::Query, refusal::Refusal, rest,
-    server::Shared, socket,
+    ErrorFormat,
+    auth::Caller,
+    cors,
+    extract::{BodyProgress, PathText},
+    handshake, page,
+    query::Query,
+    refusal::Refusal,
+    rest,
+    server::Shared,
+    socket,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -83,6 +91,10 @@ pub(crate) async fn gate(
 ) -> Response {
     let id: Arc<str> = Arc::from(Uuid::now_v7().to_string());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let progress = BodyProgress::of(request.headers());
+    if let Some(progress) = &progress {
+        request.extensions_mut().insert(progress.clone());
+    }
     let span = tracing::debug_span!(
         "request",
         request_id = &*id,
@@ -123,6 +135,8 @@ pub(crate) async fn gate(
         refusal.to_response(&id, shared.error_format)
     };
     let mut response = handled.instrument(span).await;
+    let stays_open = response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || progress.is_none_or(|progress| progress.is_read());
     shared.metrics.answered(response.status());
     let headers = response.headers_mut();
     for (name, value) in SAFETY {
@@ -130,6 +144,11 @@ pub(crate) async fn gate(
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
+    }
+    // The client is told that the connection ends, so that it does not send its next request into
+    // a connection that is being closed.
+    if !stays_open {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(origin) = page {
         cors::allow(headers, origin, shared.access.any_origin);
@@ -184,7 +203,7 @@ pub(crate) fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
 /// a browser shows its script nothing of a failed handshake; without a handshake it is told here.
 async fn open(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    PathText(name): PathText<String>,
     RawQuery(query): RawQuery,
     caller: Caller,
     mut request: Request,

@@ -122,7 +122,10 @@ impl Error {
 
 impl From<Error> for checkpointer::Error {
     fn from(error: Error) -> Self {
-        Self::Storage(Box::new(error))
+        match error {
+            Error::DiskFull { .. } => Self::DiskFull,
+            error => Self::Storage(Box::new(error)),
+        }
     }
 }
 
@@ -137,6 +140,9 @@ impl From<Error> for mesh_runtime::Error {
 
 impl From<Error> for store::Error {
     fn from(error: Error) -> Self {
-        Self::Storage(Box::new(error))
+        match error {
+            Error::DiskFull { .. } => Self::DiskFull,
+            error => Self::Storage(Box::new(error)),
+        }
     }
 }

@@ -253,8 +253,7 @@ impl Runtime {
         let (scope, owned) = (scope.clone(), id.to_owned());
         let found = self.ledger().read(move |tx| tx.thread_outline(&owned, &scope)).await?;
         found.ok_or_else(|| Error::NoThread(id.to_owned()))?;
-        let pruned = self.ledger().checkpointer().prune(id, Retention::Heads).await;
-        pruned.map_err(|error| Error::Storage(Box::new(error)))?;
+        self.ledger().checkpointer().prune(id, Retention::Heads).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use mesh_graph::Xray;
 use mesh_protocol::assistant::{
     Assistant, AssistantCount, AssistantCreate, AssistantLatest, AssistantPatch, AssistantSearch,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    extract::JsonBody,
+    extract::{JsonBody, PathText},
     refusal::Refusal,
 };
 
@@ -145,7 +145,7 @@ async fn create(
 async fn get(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
 ) -> Result<Json<Assistant>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
     Ok(Json(wire(runtime.assistant(&scope, &id).await?)))
@@ -154,7 +154,7 @@ async fn get(
 async fn patch(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     JsonBody(body): JsonBody<AssistantPatch>,
 ) -> Result<Json<Assistant>, Refusal> {
     let scope = caller.scope(Action::UpdateAssistant)?;
@@ -174,7 +174,7 @@ async fn patch(
 async fn delete(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     params: Params,
 ) -> Result<StatusCode, Refusal> {
     let scope = caller.scope(Action::DeleteAssistant)?;
@@ -222,7 +222,7 @@ async fn count(
 async fn versions(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     JsonBody(body): JsonBody<AssistantVersionSearch>,
 ) -> Result<Response, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
@@ -235,7 +235,7 @@ async fn versions(
 async fn latest(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     JsonBody(body): JsonBody<AssistantLatest>,
 ) -> Result<Json<Assistant>, Refusal> {
     let scope = caller.scope(Action::UpdateAssistant)?;
@@ -245,7 +245,7 @@ async fn latest(
 async fn graph(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     params: Params,
 ) -> Result<Json<DrawnGraph>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
@@ -295,7 +295,7 @@ fn drawn_node(node: mesh_graph::DrawnNode, of: &Description) -> DrawnNode {
 async fn schemas(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
 ) -> Result<Json<GraphSchemas>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
     let description = runtime.describe_assistant(&scope, &id).await?;
@@ -312,7 +312,7 @@ async fn schemas(
 async fn subgraphs(
     Kept(runtime): Kept,
     caller: Caller,
-    Path(id): Path<String>,
+    PathText(id): PathText<String>,
     params: Params,
 ) -> Result<Json<BTreeMap<String, SubgraphSchemas>>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
@@ -325,7 +325,7 @@ async fn subgraphs(
 async fn subgraph(
     Kept(runtime): Kept,
     caller: Caller,
-    Path((id, namespace)): Path<(String, String)>,
+    PathText((id, namespace)): PathText<(String, String)>,
     params: Params,
 ) -> Result<Json<BTreeMap<String, SubgraphSchemas>>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;

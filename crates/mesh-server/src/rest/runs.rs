@@ -60,7 +60,11 @@ pub(super) fn operations() -> Vec<Operation> {
     let flag = || json!({ "type": "boolean" });
     let stream = |operation: Operation| {
         operation
-            .gives_as(EVENTS, text, "Frames of `event`, `data` and `id`")
+            .gives_as(
+                EVENTS,
+                frame,
+                "Frames of `event`, `data` and `id`; the schema is that of one",
+            )
             .header("content-location", "Path of the run")
             .header("location", "Where the stream can be had again, with `Last-Event-ID`")
     };
@@ -163,7 +167,11 @@ pub(super) fn operations() -> Vec<Operation> {
                  to go on; `-` begins with the first one.",
             )
             .query("stream_modes", modes(), "`run_modes`, `lifecycle` or `state_update`")
-            .gives_as(EVENTS, text, "Frames of `event`, `data` and `id`")
+            .gives_as(
+                EVENTS,
+                frame,
+                "Frames of `event`, `data` and `id`; the schema is that of one",
+            )
             .refuses(404, "There is no such thread"),
     ]
 }
@@ -172,8 +180,18 @@ fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({})
 }
 
-fn text(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string" })
+/// One frame of a stream. OpenAPI 3.1 has no words for a sequence of them; its readers take the
+/// schema of such an answer for that of one.
+fn frame(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "event": { "type": "string", "description": "Stream mode, or kind of the frame" },
+            "data": { "type": "string", "description": "JSON" },
+            "id": { "type": "string", "description": "Cursor for `Last-Event-ID`" },
+        },
+    })
 }
 
 /// A run that was just made, and for whom.

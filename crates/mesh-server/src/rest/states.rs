@@ -1,6 +1,6 @@
 //! `/threads/…/state` and `/history`: what a thread is, was, and shall be.
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use mesh_graph::{CheckpointId, Error as GraphError, FailureKind, Patch};
 use mesh_protocol::state::{
     Before, CheckpointRef, HistoryAsked, StateAsked, StateUpdate, StateUpdated, ThreadState,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Kept, Operation, params::Params, search::window};
 use crate::{
     auth::{Action, Caller},
-    extract::{JsonBody, OfThread, PathId},
+    extract::{JsonBody, OfThread, PathId, PathText},
     refusal::Refusal,
 };
 
@@ -75,7 +75,7 @@ async fn get_at(
     Kept(runtime): Kept,
     caller: Caller,
     id: PathId<OfThread>,
-    Path((_, checkpoint)): Path<(String, String)>,
+    PathText((_, checkpoint)): PathText<(String, String)>,
     params: Params,
 ) -> Result<Json<Value>, Refusal> {
     let scope = caller.scope(Action::ReadThread)?;

@@ -318,7 +318,7 @@ impl ThreadRows for Rows<'_> {
 
     fn copy_checkpoints(&mut self, from: &str, to: &str) -> Result<(), Error> {
         upkeep::copy(self.connection, from, to).map_err(|fault| match fault {
-            Fault::Refused(error) => Error::Storage(Box::new(error)),
+            Fault::Refused(error) => error.into(),
             Fault::Sqlite(error) => failed(error),
         })
     }
