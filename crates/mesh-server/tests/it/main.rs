@@ -3,6 +3,7 @@
 
 mod assistants;
 mod auth;
+mod bad_input;
 mod errors;
 mod frames;
 mod http;
