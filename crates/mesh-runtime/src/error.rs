@@ -55,6 +55,9 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// Another request with the same idempotency key was faster; what it made can be asked for.
+    #[error("another request with this idempotency key is being handled")]
+    KeyInUse,
     /// The thread has a run, and the new one does not wait.
     #[error("thread {thread} has a run already")]
     Busy {

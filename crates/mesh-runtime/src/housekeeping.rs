@@ -29,6 +29,9 @@ const LOG_BATCH: usize = 500;
 /// How often expired items of the store are looked for.
 pub const ITEMS_EVERY: Duration = Duration::from_mins(5);
 
+/// How often idempotency keys are looked for whose time is up.
+pub const KEYS_EVERY: Duration = Duration::from_mins(5);
+
 /// How often letters are looked for that are done with.
 pub const LETTERS_EVERY: Duration = Duration::from_mins(5);
 
@@ -47,6 +50,7 @@ impl Runtime {
             self.every(LOGS_EVERY, "logs", || self.sweep_logs()),
             self.every(ITEMS_EVERY, "store", || self.sweep_items()),
             self.every(LETTERS_EVERY, "letters", || self.sweep_letters()),
+            self.every(KEYS_EVERY, "idempotency keys", || self.sweep_keys()),
             self.run_crons(),
         );
     }

@@ -13,6 +13,7 @@ use crate::{
     Error,
     assistant::AssistantRows,
     cron::CronRows,
+    idempotency::KeyRows,
     invariants::FactRows,
     log::{Entry, LogRows},
     outbox::OutboxRows,
@@ -22,7 +23,7 @@ use crate::{
 
 /// The rows, within one transaction. All its changes take effect together or not at all.
 pub trait Tx:
-    AssistantRows + CronRows + FactRows + LogRows + OutboxRows + RunRows + ThreadRows
+    AssistantRows + CronRows + FactRows + KeyRows + LogRows + OutboxRows + RunRows + ThreadRows
 {
 }
 

@@ -21,6 +21,7 @@ pub mod follow;
 pub mod graphs;
 pub mod housekeeping;
 mod hub;
+pub mod idempotency;
 pub mod invariants;
 pub mod ledger;
 pub mod log;

@@ -9,6 +9,7 @@ use crate::{
     Error, Graphs, Ledger, Stamp,
     counts::{Counter, Counts},
     hub::Hub,
+    idempotency::Claim,
     ledger::Listener,
     log::{Entry, Kind},
     runs::{Now, OpenRuns, Told},
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
+    /// What the request that this handle is for came under.
+    claim: Option<Arc<Claim>>,
 }
 
 struct Inner {
@@ -64,7 +67,18 @@ impl Runtime {
                 worker: Mutex::default(),
                 counter,
             }),
+            claim: None,
         }
+    }
+
+    /// The same, for a request that came under a key; or without one.
+    pub(crate) fn with_claim(&self, claim: Option<Arc<Claim>>) -> Self {
+        Self { inner: Arc::clone(&self.inner), claim }
+    }
+
+    /// What the request that this handle is for came under.
+    pub(crate) fn claim(&self) -> Option<&Arc<Claim>> {
+        self.claim.as_ref()
     }
 
     /// Where everything is kept.

@@ -177,7 +177,7 @@ impl Runtime {
             let created = runtime.create_run_for(&scope, new, Some(worker.claim())).await?;
             let mut run = created.run;
             if created.is_claimed {
-                worker.start(&runtime, run.clone(), place);
+                worker.start(&runtime.with_claim(None), run.clone(), place);
                 run.status = RunStatus::Pending;
             }
             Ok(run)

@@ -54,7 +54,7 @@ where
         check_headers(&parts.headers)?;
         let bytes = read(body, &parts.headers).await?;
         if let Some(progress) = parts.extensions.get::<BodyProgress>() {
-            progress.0.store(true, Ordering::Relaxed);
+            progress.finish();
         }
         parse(&bytes).map(Self)
     }
@@ -70,6 +70,11 @@ impl BodyProgress {
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let announced = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         (announced || headers.contains_key(header::TRANSFER_ENCODING)).then(Self::default)
+    }
+
+    /// Nothing of it is left.
+    pub(crate) fn finish(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing of it is left.
@@ -96,7 +101,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Reads a body within its bounds.
-async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Refusal> {
     let too_big = || Refusal::BodyTooBig { max: BODY_BYTES_MAX };
     let announced = headers
         .get(header::CONTENT_LENGTH)

@@ -16,6 +16,7 @@ mod cors;
 mod extract;
 mod frames;
 mod handshake;
+mod idempotency;
 mod limits;
 mod metrics;
 mod openapi;

@@ -8,6 +8,7 @@ use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    idempotency::KEY_CHARS_MAX,
     rest::{self, Operation},
     server::Shared,
 };
@@ -120,6 +121,14 @@ fn rename(json: &mut Json, name: &dyn Fn(&str) -> String) {
 fn described(operation: &Operation, tag: &str, schemas: &mut Schemas) -> Json {
     let mut parameters: Vec<Json> = path_parameters(operation.path).collect();
     parameters.extend(operation.query.iter().cloned());
+    if operation.again.is_some() {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header",
+            "schema": { "type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX },
+            "description": "Printable ASCII. The same request under the same key makes nothing \
+                            more for 24 hours: it gets the answer of what the first one made.",
+        }));
+    }
     let mut responses = Map::new();
     for answer in &operation.answers {
         let mut response = json!({ "description": answer.description });
@@ -140,6 +149,12 @@ fn described(operation: &Operation, tag: &str, schemas: &mut Schemas) -> Json {
     }
     for (status, when) in &operation.refusals {
         responses.insert(status.to_string(), error_response(when));
+    }
+    if operation.again.is_some() {
+        let busy = "A request with the same idempotency key is being handled";
+        responses.entry("409").or_insert_with(|| error_response(busy));
+        let other = "The body or the idempotency key is not what it has to be";
+        responses.entry("422").or_insert_with(|| error_response(other));
     }
     if operation.body.is_some() && !responses.contains_key("422") {
         responses.insert("422".to_owned(), error_response("The body is not what it has to be"));

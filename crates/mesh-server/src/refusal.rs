@@ -51,6 +51,8 @@ pub(crate) enum Refusal {
         /// JSON Pointer to what is wrong in the request.
         pointer: Option<String>,
     },
+    #[error("another request with this Idempotency-Key is being handled; try again")]
+    KeyInUse,
     #[error("authentication is required: send `Authorization: Bearer …` or `x-api-key`")]
     NoCredential,
     #[error("the credential is not valid")]
@@ -192,6 +194,7 @@ impl Refusal {
             Self::Told { status, code, .. } => {
                 (code, *status, if status.is_server_error() { 1011 } else { 1008 })
             }
+            Self::KeyInUse => ("key_in_use", S::CONFLICT, 1008),
             Self::NoCredential => ("unauthenticated", S::UNAUTHORIZED, 1008),
             Self::BadCredential => ("invalid_credential", S::UNAUTHORIZED, 1008),
             Self::KeysUnavailable => ("keys_unavailable", S::SERVICE_UNAVAILABLE, 1013),
@@ -313,6 +316,9 @@ impl Refusal {
             Self::BadCredential => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE_AGAIN));
             }
+            Self::KeyInUse => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Self::TooManyConnections { .. } | Self::KeysUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
@@ -378,6 +384,7 @@ impl From<mesh_runtime::Error> for Refusal {
                 "two_contexts",
                 "Cannot specify both configurable and context. Give the context alone.",
             ),
+            E::KeyInUse => Self::KeyInUse,
             E::Busy { .. } => Self::conflict(
                 "thread_busy",
                 "Thread is already running a task. Wait for it to finish or choose a different \

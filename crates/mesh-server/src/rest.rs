@@ -18,10 +18,14 @@ mod webhook;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::FromRequestParts, http::StatusCode, http::request::Parts};
+use axum::{Router, extract::FromRequestParts, http::StatusCode, http::request::Parts, middleware};
 use mesh_runtime::Runtime;
 
-use crate::{refusal::Refusal, server::Shared};
+use crate::{
+    idempotency::{Keyed, once},
+    refusal::Refusal,
+    server::Shared,
+};
 
 pub(crate) use operation::{Operation, Tag};
 
@@ -43,11 +47,18 @@ pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
 }
 
 /// All paths.
-pub(crate) fn routes(development: bool) -> Router<Arc<Shared>> {
-    operations(development)
-        .into_iter()
-        .flat_map(|(_, operations)| operations)
-        .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
+pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let all = operations(shared.development).into_iter().flat_map(|(_, operations)| operations);
+    all.fold(Router::new(), |router, operation| {
+        let handler = match operation.again {
+            Some(again) => {
+                let state = (Arc::clone(shared), again);
+                operation.handler.route_layer(middleware::from_fn_with_state(state, once))
+            }
+            None => operation.handler,
+        };
+        router.route(operation.path, handler)
+    })
 }
 
 /// Threads, runs and all else that is kept: refused on a server that keeps nothing.
@@ -56,7 +67,10 @@ pub(super) struct Kept(pub(super) Runtime);
 impl FromRequestParts<Arc<Shared>> for Kept {
     type Rejection = Refusal;
 
-    async fn from_request_parts(_: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+        if let Some(Keyed(runtime)) = parts.extensions.get() {
+            return Ok(Self(runtime.clone()));
+        }
         shared.runtime.clone().map(Self).ok_or_else(|| {
             let detail = "this server keeps nothing: it was started without a data directory";
             Refusal::told(StatusCode::NOT_IMPLEMENTED, "nothing_kept", detail)

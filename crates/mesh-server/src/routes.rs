@@ -75,7 +75,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/docs/style.css", get(async || page::DOCS_STYLE))
         .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
         .route("/ws/{assistant}", get(open))
-        .merge(rest::routes(shared.development))
+        .merge(rest::routes(&shared))
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate))

@@ -33,6 +33,7 @@ use crate::{
     ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, HEADER_WAIT,
     LEAVE_WAIT, Limits, REFUSALS_MAX,
     auth::Auth,
+    idempotency::Handled,
     metrics::Metrics,
     patient::Patient,
     routes::{self, Connection},
@@ -125,6 +126,8 @@ pub(crate) struct Shared {
     pub(crate) error_format: ErrorFormat,
     /// Whether operations are there that suites need and nobody else.
     pub(crate) development: bool,
+    /// Keys of requests that are being handled.
+    pub(crate) handled: Handled,
     /// Who may ask.
     pub(crate) auth: Auth,
     /// Names of the switches that were set against good advice.
@@ -159,6 +162,7 @@ impl Shared {
             limits: server.limits,
             access: server.access,
             runtime: server.runtime,
+            handled: Handled::default(),
             courier: server.courier,
             error_format: server.error_format,
             development: server.development,

@@ -9,6 +9,7 @@ mod checkpoints;
 mod crons;
 mod facts;
 mod items;
+mod keys;
 mod known;
 mod ledger;
 mod listeners;

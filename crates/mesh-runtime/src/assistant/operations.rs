@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Error, Runtime, Scope, Tx,
     graphs::Served,
+    idempotency::{Made, remember},
     page::{Page, Window},
 };
 
@@ -48,18 +49,26 @@ impl Runtime {
             owner: owner.map(str::to_owned),
         };
         let (scope, if_exists) = (scope.clone(), new.if_exists);
+        let key = self.claim().cloned();
         self.ledger()
-            .write(move |tx| match tx.assistant(assistant.id)? {
-                Some(there)
-                    if if_exists == IfExists::DoNothing && scope.sees(there.owner.as_deref()) =>
-                {
-                    Ok(there)
-                }
-                Some(there) => Err(Error::Exists { what: "assistant", id: there.id.to_string() }),
-                None => {
-                    tx.insert_assistant(&assistant)?;
-                    Ok(assistant)
-                }
+            .write(move |tx| {
+                let made = match tx.assistant(assistant.id)? {
+                    Some(there)
+                        if if_exists == IfExists::DoNothing
+                            && scope.sees(there.owner.as_deref()) =>
+                    {
+                        there
+                    }
+                    Some(there) => {
+                        return Err(Error::Exists { what: "assistant", id: there.id.to_string() });
+                    }
+                    None => {
+                        tx.insert_assistant(&assistant)?;
+                        assistant
+                    }
+                };
+                remember(tx, key.as_deref(), || Made::Assistant(made.id))?;
+                Ok(made)
             })
             .await
     }

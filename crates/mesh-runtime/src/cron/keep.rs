@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::{Cron, Schedule};
 use crate::{
-    Error, Scope, Stamp, Tx,
+    Error, Runtime, Scope, Stamp, Tx,
     containment::contains_entries,
+    idempotency::{Made, remember},
     page::{Direction, Page, Window},
 };
 
@@ -92,6 +93,27 @@ impl CronFilter {
         scope.sees(cron.owner.as_deref())
             && self.enabled.is_none_or(|enabled| enabled == cron.enabled)
             && self.metadata.as_ref().is_none_or(|part| contains_entries(&cron.metadata, part))
+    }
+}
+
+impl Runtime {
+    /// Makes a cron; see [`create()`](create()).
+    ///
+    /// # Errors
+    /// As [`create()`](create()); [`Error::KeyInUse`]; [`Error::DiskFull`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may or may not have made it.
+    pub async fn create_cron(&self, scope: &Scope, new: NewCron) -> Result<Cron, Error> {
+        let (scope, now, key) = (scope.clone(), self.stamp(), self.claim().cloned());
+        let made = self.ledger().write(move |tx| {
+            let cron = create(tx, now, &scope, new)?;
+            remember(tx, key.as_deref(), || Made::Cron(cron.id))?;
+            Ok(cron)
+        });
+        let cron = made.await?;
+        self.crons_changed();
+        Ok(cron)
     }
 }
 

@@ -6,13 +6,17 @@ use super::{
     Cancelled, Created, Ids, NewRun, REAP_BATCH, RunQuery, Selection, Told, cancel, claim, create,
     reap,
 };
-use crate::{Error, Run, Runtime, Scope, run::CancelAction};
+use crate::{
+    Error, Run, Runtime, Scope,
+    idempotency::{Made, remember},
+    run::CancelAction,
+};
 
 impl Runtime {
     /// Makes a run and offers it to a worker that has room for it.
     ///
     /// # Errors
-    /// As [`create()`](create()); [`Error::DiskFull`].
+    /// As [`create()`](create()); [`Error::KeyInUse`]; [`Error::DiskFull`].
     ///
     /// # Cancel safety
     /// A dropped future may or may not have made it, and if it was claimed, nobody executes it
@@ -24,8 +28,15 @@ impl Runtime {
         claim: Option<claim::Claim>,
     ) -> Result<Created, Error> {
         let (scope, now, ids) = (scope.clone(), self.now(), self.new_ids());
-        let created =
-            self.ledger().write(move |tx| create(tx, now, &scope, ids, new, claim)).await?;
+        let key = self.claim().cloned();
+        let created = self
+            .ledger()
+            .write(move |tx| {
+                let created = create(tx, now, &scope, ids, new, claim)?;
+                remember(tx, key.as_deref(), || Made::Runs(vec![created.run.id]))?;
+                Ok(created)
+            })
+            .await?;
         self.tell(&created.told);
         Ok(created)
     }
@@ -40,6 +51,7 @@ impl Runtime {
     pub async fn create_runs(&self, scope: &Scope, new: Vec<NewRun>) -> Result<Vec<Run>, Error> {
         let scope = scope.clone();
         let new: Vec<_> = new.into_iter().map(|new| (self.now(), self.new_ids(), new)).collect();
+        let key = self.claim().cloned();
         let (runs, told) = self
             .ledger()
             .write(move |tx| {
@@ -49,6 +61,9 @@ impl Runtime {
                     runs.push(created.run);
                     told.add(created.told);
                 }
+                remember(tx, key.as_deref(), || {
+                    Made::Runs(runs.iter().map(|run| run.id).collect())
+                })?;
                 Ok((runs, told))
             })
             .await?;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Error, Runtime, Scope, Tx,
     assistant::IfExists,
+    idempotency::{Made, remember},
     page::Page,
     run::{CancelAction, RunStatus},
     runs::{Cause, Now, Told, transition},
@@ -58,13 +59,22 @@ impl Runtime {
             ..Thread::new(id.to_string(), now)
         };
         let (scope, if_exists) = (scope.clone(), new.if_exists);
+        let key = self.claim().cloned();
         self.ledger()
-            .write(move |tx| match tx.insert_thread(&thread) {
-                Ok(()) => Ok((thread, true)),
-                Err(taken @ Error::Exists { .. }) if if_exists == IfExists::DoNothing => {
-                    Ok((tx.thread(&thread.id, &scope)?.ok_or(taken)?, false))
+            .write(move |tx| {
+                let made = match tx.insert_thread(&thread) {
+                    Ok(()) => (thread, true),
+                    Err(taken @ Error::Exists { .. }) if if_exists == IfExists::DoNothing => {
+                        (tx.thread(&thread.id, &scope)?.ok_or(taken)?, false)
+                    }
+                    Err(error) => return Err(error),
+                };
+                remember(tx, key.as_deref(), || Made::Thread(made.0.id.clone()))?;
+                if let (Some(claim), false) = (&key, made.1) {
+                    // Nothing is done to what was there before.
+                    claim.settle(tx)?;
                 }
-                Err(error) => Err(error),
+                Ok(made)
             })
             .await
     }
@@ -194,6 +204,7 @@ impl Runtime {
         sign(&mut signed);
         let owner = owner.map(str::to_owned);
         let (scope, id) = (scope.clone(), id.to_owned());
+        let key = self.claim().cloned();
         self.ledger()
             .write(move |tx| {
                 let source = tx.thread(&id, &scope)?.ok_or_else(|| Error::NoThread(id.clone()))?;
@@ -218,6 +229,7 @@ impl Runtime {
                 copy.metadata.extend(signed);
                 tx.insert_thread(&copy)?;
                 tx.copy_checkpoints(&id, &copy.id)?;
+                remember(tx, key.as_deref(), || Made::Thread(copy.id.clone()))?;
                 Ok(copy)
             })
             .await

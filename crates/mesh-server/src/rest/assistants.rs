@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, http::StatusCode, response::Response};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures::future::BoxFuture;
 use mesh_graph::Xray;
 use mesh_protocol::assistant::{
     Assistant, AssistantCount, AssistantCreate, AssistantLatest, AssistantPatch, AssistantSearch,
@@ -12,6 +17,7 @@ use mesh_protocol::assistant::{
 use mesh_runtime::assistant::{
     self as kept, AssistantFilter, AssistantOrder, AssistantSort, Description,
 };
+use mesh_runtime::idempotency::Made;
 use serde_json::json;
 
 use super::{
@@ -22,6 +28,7 @@ use super::{
 use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, PathText},
+    idempotency::Repeat,
     refusal::Refusal,
 };
 
@@ -36,6 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let missing = "There is no such assistant";
     vec![
         Operation::post("/assistants", "create_assistant", create)
+            .once(again)
             .summary("Makes an assistant")
             .body::<AssistantCreate>()
             .gives::<Assistant>("The assistant, version 1")
@@ -140,6 +148,16 @@ async fn create(
     // The caller owns what it makes, also where it may see everything.
     let made = runtime.create_assistant(&scope, caller.owner(), new).await?;
     Ok(Json(wire(made)))
+}
+
+/// The answer for an assistant that was made before.
+fn again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move {
+        let scope = repeat.caller.scope(Action::CreateAssistant)?;
+        let Made::Assistant(id) = repeat.made else { return Err(Refusal::Internal) };
+        let made = repeat.runtime.assistant(&scope, &id.to_string()).await?;
+        Ok(Json(wire(made)).into_response())
+    })
 }
 
 async fn get(

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use mesh_protocol::cron::{
     Cron, CronCount, CronCreate, CronPatch, CronSearch, CronSortBy, OnRunCompleted,
@@ -10,6 +16,7 @@ use mesh_protocol::cron::{
 use mesh_runtime::{
     Error, Scope, Stamp,
     cron::{self as kept, CronFilter, CronSort, NewCron},
+    idempotency::Made,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -22,6 +29,7 @@ use super::{
 use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, OfCron, OfThread, PathId},
+    idempotency::Repeat,
     refusal::Refusal,
     server::Shared,
 };
@@ -37,11 +45,13 @@ pub(super) fn operations() -> Vec<Operation> {
     let missing = "There is no such cron";
     vec![
         Operation::post("/runs/crons", "create_cron", create)
+            .once(again)
             .summary("Makes a cron whose runs have a thread of their own each")
             .body::<CronCreate>()
             .gives::<Cron>("The cron")
             .refuses(404, "There is no such assistant"),
         Operation::post("/threads/{thread_id}/runs/crons", "create_thread_cron", create_on_thread)
+            .once(again)
             .summary("Makes a cron whose runs are on one thread")
             .body::<CronCreate>()
             .gives::<Cron>("The cron")
@@ -126,10 +136,17 @@ async fn make(
         schedule: body.schedule,
         timezone: body.timezone,
     };
-    let now = runtime.stamp();
-    let cron = runtime.ledger().write(move |tx| kept::create(tx, now, &scope, new)).await?;
-    runtime.crons_changed();
-    Ok(Json(wire(cron)))
+    Ok(Json(wire(runtime.create_cron(&scope, new).await?)))
+}
+
+/// The answer for a cron that was made before.
+fn again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move {
+        let scope = repeat.caller.scope(Action::CreateCron)?;
+        let Made::Cron(id) = repeat.made else { return Err(Refusal::Internal) };
+        let cron = repeat.runtime.ledger().read(move |tx| kept::get(tx, &scope, id)).await?;
+        Ok(Json(wire(cron)).into_response())
+    })
 }
 
 async fn get(

@@ -10,7 +10,7 @@ use axum::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value as Json, json};
 
-use crate::server::Shared;
+use crate::{idempotency::Again, server::Shared};
 
 /// A group of operations, as readers of the document see it.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,9 @@ pub(crate) struct Operation {
     pub(crate) answers: Vec<Answer>,
     /// Statuses with which it is refused, and when.
     pub(crate) refusals: Vec<(u16, &'static str)>,
+    /// Makes the answer of a request again that came before under the same idempotency key; for
+    /// what makes something.
+    pub(crate) again: Option<Again>,
     /// Asked without a credential.
     pub(crate) open: bool,
     /// Only there on a server that is for development.
@@ -76,6 +79,7 @@ impl Operation {
             body: None,
             answers: Vec::new(),
             refusals: Vec::new(),
+            again: None,
             open: false,
             development: false,
         }
@@ -200,6 +204,12 @@ impl Operation {
     /// It is refused with this status, and when.
     pub(crate) fn refuses(mut self, status: u16, when: &'static str) -> Self {
         self.refusals.push((status, when));
+        self
+    }
+
+    /// It makes something, once per idempotency key: a repeated request is answered with this.
+    pub(crate) fn once(mut self, again: Again) -> Self {
+        self.again = Some(again);
         self
     }
 

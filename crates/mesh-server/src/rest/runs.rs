@@ -14,11 +14,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures::future::BoxFuture;
 use mesh_protocol::run::{
     BulkCancelStatus, OnDisconnect, Run as WireRun, RunCreate, RunSelect, RunsCancel,
 };
 use mesh_runtime::{
-    Error, Run, Runtime, Scope,
+    Error, Run, Runtime, Scope, idempotency,
     run::{CancelAction, RunStatus},
     runs::{RunQuery, Selection, shown},
 };
@@ -29,7 +30,8 @@ use uuid::Uuid;
 use super::{Kept, Operation, Tag, operation::JSON, params::Params, search};
 use crate::{
     auth::{Action, Caller},
-    extract::{JsonBody, OfRun, OfThread, PathId},
+    extract::{JsonBody, OfRun, OfThread, PathId, parse},
+    idempotency::Repeat,
     refusal::Refusal,
     server::Shared,
 };
@@ -75,7 +77,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .header("location", "Where the values can be waited for again")
     };
     let made = |operation: Operation| {
-        operation.gives::<WireRun>("The run, pending").header("content-location", "Its path")
+        operation
+            .once(told_again)
+            .gives::<WireRun>("The run, pending")
+            .header("content-location", "Its path")
     };
     let joined = |operation: Operation| {
         operation
@@ -90,6 +95,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/runs/batch", "create_runs", create_many)
             .summary("Makes runs, all or none, each on a thread of its own")
             .body::<Vec<RunCreate>>()
+            .once(many_again)
             .gives::<Vec<WireRun>>("The runs, pending")
             .refuses(404, "There is no such assistant"),
         Operation::post("/runs/cancel", "cancel_runs", cancel_many)
@@ -103,10 +109,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .body::<RunCreate>()
             .refuses(404, "There is no such assistant"),
         stream(Operation::post("/runs/stream", "stream_stateless_run", stream_own))
+            .once(streamed_again)
             .summary("Makes a run on a thread of its own and streams it")
             .body::<RunCreate>()
             .refuses(404, "There is no such assistant"),
         value(Operation::post("/runs/wait", "wait_stateless_run", wait_own))
+            .once(waited_again)
             .summary("Makes a run on a thread of its own and waits for it")
             .body::<RunCreate>()
             .refuses(404, "There is no such assistant"),
@@ -126,11 +134,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<Vec<WireRun>>("The runs; only the chosen members of each")
             .refuses(404, "There is no such thread"),
         stream(Operation::post("/threads/{thread_id}/runs/stream", "stream_run", stream_new))
+            .once(streamed_again)
             .summary("Makes a run and streams it")
             .body::<RunCreate>()
             .refuses(404, no_thread)
             .refuses(409, busy),
         value(Operation::post("/threads/{thread_id}/runs/wait", "wait_run", wait_new))
+            .once(waited_again)
             .summary("Makes a run and waits for it")
             .body::<RunCreate>()
             .refuses(404, no_thread)
@@ -360,6 +370,49 @@ async fn create_many(
     }
     let runs = making.runtime.create_runs(&scope, new).await?;
     Ok(Json(runs.iter().map(shown).collect::<Vec<_>>()).into_response())
+}
+
+/// The run that a request made before, for the same caller.
+async fn made_again(repeat: Repeat) -> Result<Made, Refusal> {
+    let scope = repeat.caller.scope(Action::CreateRun)?;
+    let body: RunCreate = parse(&repeat.body)?;
+    let id = match &repeat.made {
+        idempotency::Made::Runs(ids) if let [id] = ids[..] => id,
+        _ => return Err(Refusal::Internal),
+    };
+    let run = repeat.runtime.run(&scope, None, id).await?;
+    Ok(Made {
+        shared: repeat.shared,
+        runtime: repeat.runtime,
+        scope,
+        run,
+        is_own: repeat.path.starts_with("/runs"),
+        on_disconnect: body.on_disconnect,
+    })
+}
+
+fn told_again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move { Ok(told(&made_again(repeat).await?)) })
+}
+
+fn streamed_again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move { streamed(made_again(repeat).await?).await })
+}
+
+fn waited_again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move { Ok(waited(made_again(repeat).await?).await) })
+}
+
+fn many_again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move {
+        let scope = repeat.caller.scope(Action::CreateRun)?;
+        let idempotency::Made::Runs(ids) = repeat.made else { return Err(Refusal::Internal) };
+        let mut runs = Vec::with_capacity(ids.len());
+        for id in ids {
+            runs.push(shown(&repeat.runtime.run(&scope, None, id).await?));
+        }
+        Ok(Json(runs).into_response())
+    })
 }
 
 async fn list(

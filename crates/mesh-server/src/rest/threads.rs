@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::future::BoxFuture;
 use mesh_graph::{Goto, Patch, Send};
 use mesh_protocol::{
     assistant::IfExists,
@@ -17,7 +18,9 @@ use mesh_protocol::{
     },
 };
 use mesh_runtime::{
-    Error, assistant as kept_assistant, thread as kept,
+    Error, assistant as kept_assistant,
+    idempotency::Made,
+    thread as kept,
     thread::{
         operations::NewThread,
         rows::{Filter, Search, Size, SortBy},
@@ -35,6 +38,7 @@ use super::{
 use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, OfThread, PathId},
+    idempotency::Repeat,
     refusal::Refusal,
 };
 
@@ -57,6 +61,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let missing = "There is no such thread";
     let mut operations = vec![
         Operation::post("/threads", "create_thread", create)
+            .once(again)
             .summary("Makes a thread")
             .body::<ThreadCreate>()
             .gives::<Thread>("The thread")
@@ -94,6 +99,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, missing),
         Operation::post("/threads/{thread_id}/copy", "copy_thread", copy)
             .summary("Copies a thread with its checkpoints and open questions")
+            .once(again)
             .gives::<Thread>("The copy")
             .refuses(409, missing),
         Operation::get("/threads/{thread_id}/storage", "get_thread_storage", storage)
@@ -125,6 +131,7 @@ async fn create(
         IfExists::Raise => kept_assistant::IfExists::Raise,
         IfExists::DoNothing => kept_assistant::IfExists::DoNothing,
     };
+    let runtime = if supersteps.is_empty() { runtime } else { runtime.in_parts() };
     let new = NewThread { id, metadata, ttl, if_exists };
     let (thread, is_new) = runtime.create_thread(&scope, caller.owner(), new).await?;
     if supersteps.is_empty() || !is_new {
@@ -134,9 +141,20 @@ async fn create(
     if let Err(error) = runtime.add_supersteps(&scope, id, supersteps).await {
         // Nobody knows of it yet: a thread is made with its state or not at all.
         runtime.delete_thread(&scope, id).await?;
+        runtime.drop_key().await?;
         return Err(states::refusal(error));
     }
+    runtime.settle_key().await?;
     Ok(Json(wire(runtime.thread(&scope, id).await?)))
+}
+
+/// The answer for a thread that was made before.
+fn again(repeat: Repeat) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move {
+        let scope = repeat.caller.scope(Action::CreateThread)?;
+        let Made::Thread(id) = repeat.made else { return Err(Refusal::Internal) };
+        Ok(Json(wire(repeat.runtime.thread(&scope, &id).await?)).into_response())
+    })
 }
 
 /// The changes of a superstep.

@@ -7,6 +7,7 @@ mod bad_input;
 mod errors;
 mod frames;
 mod http;
+mod idempotency;
 mod kept;
 mod kit;
 mod leaving;

@@ -229,16 +229,15 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (cron, scheduled_for)
     ) STRICT, WITHOUT ROWID;
 
+    -- What requests have made that came under a key of their sender's.
     CREATE TABLE idempotency (
         principal TEXT NOT NULL,
-        route TEXT NOT NULL,
         key TEXT NOT NULL,
-        request_hash BLOB NOT NULL,
-        status INTEGER,
-        headers_json TEXT,
-        body BLOB,
+        request BLOB NOT NULL CHECK (length(request) = 32),
+        made TEXT NOT NULL,
+        is_whole INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        PRIMARY KEY (principal, route, key)
+        PRIMARY KEY (principal, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
 

@@ -5,6 +5,7 @@
 mod crons;
 mod executions;
 mod files;
+mod keys;
 mod kill;
 mod runs;
 mod sizes;
