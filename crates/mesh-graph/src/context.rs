@@ -17,14 +17,14 @@ use crate::{
     config::Config,
     control::Control,
     error::{NodeError, NodeErrorKind, NodeResult},
-    graph::{NodeId, prepend_tags, streams_tokens},
+    graph::{NodeId, prepend_tags},
     interrupt::{Interrupt, InterruptId},
     permits::Held,
     rescue::Rescue,
     run::{Instances, RunShared},
     step::Steps,
     store::Store,
-    stream::{Body, Event, Mode, Task, ToolEvent},
+    stream::{Body, Event, Facts, Mode, Task, ToolEvent},
     superstep::Cause,
     timeout::{Progress, Timeout},
 };
@@ -57,6 +57,9 @@ pub(crate) struct TaskShared {
     pub(crate) held: Mutex<Held>,
     /// Made when the task asks or calls for the first time.
     pub(crate) asked: OnceLock<Box<Mutex<Asked>>>,
+    /// What stands beside its messages, with what was asked to stand there besides: the same for
+    /// all pieces of a message.
+    pub(crate) beside: Mutex<Option<Beside>>,
     /// Durable steps; made when the task has its first one.
     pub(crate) steps: OnceLock<Steps>,
     /// Set when this is a functional task that a task called.
@@ -88,6 +91,7 @@ impl TaskShared {
             below: OnceLock::new(),
             held: Mutex::default(),
             asked: OnceLock::new(),
+            beside: Mutex::default(),
             steps: OnceLock::from(steps),
             call: Some(Box::new(call)),
             attempt: self.attempt,
@@ -97,6 +101,9 @@ impl TaskShared {
         }
     }
 }
+
+/// Facts, with the entries that they were asked to have besides.
+pub(crate) type Beside = (Map<String, Json>, Arc<Facts>);
 
 /// Who called a functional task.
 pub(crate) struct Called {
@@ -211,7 +218,19 @@ impl TaskContext {
 
     /// What stands beside a message of this task: where it comes from, and what run, node and
     /// `metadata` say besides, the later ones first.
-    pub(crate) fn facts(&self, metadata: &Map<String, Json>) -> Map<String, Json> {
+    pub(crate) fn facts(&self, metadata: &Map<String, Json>) -> Arc<Facts> {
+        let mut beside = self.0.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, facts)) = &*beside
+            && of == metadata
+        {
+            return Arc::clone(facts);
+        }
+        let facts = Arc::new(Facts::new(self.gather_facts(metadata)));
+        *beside = Some((metadata.clone(), Arc::clone(&facts)));
+        facts
+    }
+
+    fn gather_facts(&self, metadata: &Map<String, Json>) -> Map<String, Json> {
         let shared = &self.0;
         let spec = shared.run.core.node(shared.node);
         let mut facts = Map::new();
@@ -441,9 +460,9 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             return Ok(());
         }
         let facts = self.task.facts(metadata);
-        if streams_tokens(&facts) {
+        if facts.streams() {
             let message = serde_json::to_value(message)?;
-            let body = Body::Message { message, facts: Json::Object(facts), returned: false };
+            let body = Body::Message { message, facts, returned: false };
             self.task.send(Mode::Messages, body).await;
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod event;
 mod events;
+mod facts;
 mod framing;
 mod messages;
 mod mode;
@@ -25,6 +26,7 @@ pub use show::{OutputKeys, REDACTED};
 pub use tool::ToolEvent;
 
 pub(crate) use event::{Body, NextTask, Said, Task, Told, show_update};
+pub(crate) use facts::Facts;
 pub(crate) use messages::{id as message_id, known, written};
 pub(crate) use reader::Reader;
 pub(crate) use show::Shown;

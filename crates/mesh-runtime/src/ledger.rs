@@ -40,6 +40,15 @@ pub trait Ledger: Send + Sync {
     /// The operation's, or [`Error::Storage`].
     async fn run_read(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error>;
 
+    /// As [`Ledger::run_read`], for an operation that looks at a few rows by their keys: it may run
+    /// where it was asked for, since that takes less than handing it to another thread.
+    ///
+    /// # Errors
+    /// The operation's, or [`Error::Storage`].
+    async fn run_look(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
+        self.run_read(operation).await
+    }
+
     /// Runs an operation that may change rows, and answers once the changes are durable. One that
     /// fails has changed nothing.
     ///
@@ -74,6 +83,17 @@ impl dyn Ledger + '_ {
         operation: impl FnOnce(&mut dyn Tx) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         unpack(self.run_read(pack(operation)).await?)
+    }
+
+    /// Runs an operation that looks at a few rows by their keys. See [`Ledger::run_look`].
+    ///
+    /// # Errors
+    /// The operation's, or [`Error::Storage`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut dyn Tx) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        unpack(self.run_look(pack(operation)).await?)
     }
 
     /// Runs an operation that may change rows. See [`Ledger::run_write`].

@@ -193,7 +193,7 @@ impl Told {
             step: event.step,
             node: event.node().map(Arc::from),
             at_ms: event.at_ms,
-            data: Bytes::from(event.public_data().to_string()),
+            data: Bytes::from(event.public_text()),
         }
     }
 

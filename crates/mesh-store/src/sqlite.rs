@@ -1,7 +1,8 @@
 //! One database file: who may open it, who writes and who reads.
 //!
 //! All writes go over the only writing connection, in groups; an answer is given after COMMIT
-//! returned. Reads use a few connections of their own, on the runtime's blocking threads.
+//! returned. Reads use a few connections of their own, most of them on the runtime's blocking
+//! threads.
 
 mod api_keys;
 mod assistants;
@@ -310,13 +311,35 @@ impl Sqlite {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.catch_up().await?;
+        Readers::read(&self.inner.readers, operation).await
+    }
+
+    /// As [`Sqlite::read`], for a look at a few rows by their keys.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::read`].
+    pub(crate) async fn look<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.catch_up().await?;
+        Readers::look(&self.inner.readers, operation).await
+    }
+
+    /// Waits for every write that was asked for before.
+    async fn catch_up<E: From<Error> + Send + 'static>(&self) -> Result<(), E> {
         if self.inner.unanswered.any() {
             // Only waits: a write that fails is told to whoever asked for it, and reading goes on
             // when the disk is full.
             let waited: Result<(), E> = self.write(|_| Ok(())).await;
             drop(waited);
         }
-        Readers::read(&self.inner.readers, operation).await
+        Ok(())
     }
 }
 
@@ -335,6 +358,21 @@ impl Sqlite {
         E: From<Error> + Send + 'static,
     {
         Readers::read(&self.inner.readers, operation).await
+    }
+
+    /// As [`Sqlite::read_answered`], for a look at a few rows by their keys.
+    ///
+    /// # Cancel safety
+    /// As [`Sqlite::read`].
+    pub(crate) async fn look_answered<T, E>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        Readers::look(&self.inner.readers, operation).await
     }
 }
 

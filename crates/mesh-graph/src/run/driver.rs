@@ -351,6 +351,7 @@ impl Driver {
             below: OnceLock::new(),
             held: Mutex::default(),
             asked: OnceLock::new(),
+            beside: Mutex::default(),
             steps: OnceLock::new(),
             call: None,
             attempt: 1,

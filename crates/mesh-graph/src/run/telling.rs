@@ -293,10 +293,10 @@ impl Driver {
         if messages.is_empty() {
             return;
         }
-        let facts = Json::Object(context.facts(&Map::new()));
+        let facts = context.facts(&Map::new());
         let task = self.task(slot);
         for message in messages {
-            let body = Body::Message { message, facts: facts.clone(), returned: true };
+            let body = Body::Message { message, facts: Arc::clone(&facts), returned: true };
             self.send(Mode::Messages, self.live.step + 1, Some(task.clone()), body).await;
         }
     }

@@ -18,6 +18,7 @@ use crate::{
 };
 
 use super::{
+    facts::Facts,
     mode::Mode,
     show::{self, Shown},
 };
@@ -84,7 +85,7 @@ pub(crate) enum Body {
     /// A message with the facts of its task; `returned` by the node rather than sent by it.
     Message {
         message: Json,
-        facts: Json,
+        facts: Arc<Facts>,
         returned: bool,
     },
     /// Not shown: ids of messages that are part of a graph's input.
@@ -259,6 +260,15 @@ impl Event {
         self.render(Reader::Stranger)
     }
 
+    /// [`Event::public_data`] as one JSON text, which for messages is much less work.
+    pub fn public_text(&self) -> String {
+        match &self.body {
+            Body::Json(json) => json.to_string(),
+            Body::Message { message, facts, .. } => format!("[{message},{}]", facts.text()),
+            _ => self.public_data().to_string(),
+        }
+    }
+
     fn render(&self, reader: Reader) -> Json {
         match &self.body {
             Body::Json(json) => json.clone(),
@@ -270,7 +280,7 @@ impl Event {
                 show_update(self.node().unwrap_or_default(), update, *cached)
             }
             Body::Interrupts(interrupts) => json!({ INTERRUPT: to_json(interrupts) }),
-            Body::Message { message, facts, .. } => json!([message, facts]),
+            Body::Message { message, facts, .. } => json!([message, facts.json()]),
             Body::Known(_) | Body::Step(_) | Body::Ended => Json::Null,
             Body::Told(told) if self.mode == Mode::Debug => json!({
                 "step": self.step,

@@ -235,7 +235,7 @@ impl Protocol {
                 self.push(event, "updates", data);
             }
             (Mode::Messages, Body::Message { message, facts, returned: false }) => {
-                let parts = self.messages.take(event, message, facts);
+                let parts = self.messages.take(event, message, facts.json());
                 self.tell_parts(event, parts);
             }
             (Mode::Checkpoints, Body::Told(told)) => {

@@ -91,7 +91,7 @@ impl Runtime {
     /// [`Error::NoAssistant`], and what storage reports.
     pub async fn assistant(&self, scope: &Scope, id: &str) -> Result<Assistant, Error> {
         let (id, scope) = (self.assistant_id(id)?, scope.clone());
-        self.ledger().read(move |tx| seen(tx, &scope, id)).await
+        self.ledger().look(move |tx| seen(tx, &scope, id)).await
     }
 
     /// Changes an assistant. Every change, of nothing even, makes a version.

@@ -77,7 +77,7 @@ impl Runtime {
     /// [`Error::NoRun`]; [`Error::Damaged`]; [`Error::Storage`].
     pub async fn run(&self, scope: &Scope, thread: Option<&str>, id: Uuid) -> Result<Run, Error> {
         let (scope, thread) = (scope.clone(), thread.map(str::to_owned));
-        self.ledger().read(move |tx| cancel::find(tx, &scope, thread.as_deref(), id)).await
+        self.ledger().look(move |tx| cancel::find(tx, &scope, thread.as_deref(), id)).await
     }
 
     /// Runs of a thread, newest first.

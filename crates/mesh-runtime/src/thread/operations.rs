@@ -85,7 +85,7 @@ impl Runtime {
     /// [`Error::NoThread`], and what storage reports.
     pub async fn thread(&self, scope: &Scope, id: &str) -> Result<Thread, Error> {
         let (scope, id) = (scope.clone(), id.to_owned());
-        self.ledger().read(move |tx| tx.thread(&id, &scope)?.ok_or(Error::NoThread(id))).await
+        self.ledger().look(move |tx| tx.thread(&id, &scope)?.ok_or(Error::NoThread(id))).await
     }
 
     /// Adds entries to the metadata of a thread, or replaces those of the same keys, and changes
@@ -263,7 +263,7 @@ impl Runtime {
 
     async fn prune_thread(&self, scope: &Scope, id: &str) -> Result<(), Error> {
         let (scope, owned) = (scope.clone(), id.to_owned());
-        let found = self.ledger().read(move |tx| tx.thread_outline(&owned, &scope)).await?;
+        let found = self.ledger().look(move |tx| tx.thread_outline(&owned, &scope)).await?;
         found.ok_or_else(|| Error::NoThread(id.to_owned()))?;
         self.ledger().checkpointer().prune(id, Retention::Heads).await?;
         Ok(())

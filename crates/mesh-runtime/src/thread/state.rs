@@ -122,7 +122,7 @@ impl Runtime {
 
     async fn outline(&self, scope: &Scope, thread: &str) -> Result<Thread, Error> {
         let (scope, id) = (scope.clone(), thread.to_owned());
-        let found = self.ledger().read(move |tx| tx.thread_outline(&id, &scope)).await?;
+        let found = self.ledger().look(move |tx| tx.thread_outline(&id, &scope)).await?;
         found.ok_or_else(|| Error::NoThread(thread.to_owned()))
     }
 

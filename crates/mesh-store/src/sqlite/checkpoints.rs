@@ -21,6 +21,7 @@ use super::{
     ledger::Rows,
     records::{Referring, Refs, Values, checksum_with},
     upkeep,
+    writer::Unanswered,
 };
 
 /// Keeps checkpoints in a [`Sqlite`] database; made by [`Sqlite::checkpointer`].
@@ -29,6 +30,8 @@ pub struct SqliteCheckpointer {
     database: Sqlite,
     /// What goes along with every write of a run.
     rider: Option<Arc<dyn Rider>>,
+    /// The writes of that run.
+    own: Unanswered,
 }
 
 impl std::fmt::Debug for SqliteCheckpointer {
@@ -41,7 +44,7 @@ impl std::fmt::Debug for SqliteCheckpointer {
 
 impl SqliteCheckpointer {
     pub(super) fn new(database: Sqlite) -> Self {
-        Self { database, rider: None }
+        Self { database, rider: None, own: Unanswered::default() }
     }
 
     fn known(&self) -> Arc<Known> {
@@ -49,7 +52,19 @@ impl SqliteCheckpointer {
     }
 
     pub(super) fn with(database: Sqlite, rider: Arc<dyn Rider>) -> Self {
-        Self { database, rider: Some(rider) }
+        Self { database, rider: Some(rider), own: Unanswered::default() }
+    }
+
+    /// Looks at one checkpoint, behind every write that could change it. A rider refuses what is
+    /// left of other runs, so among its own writes those of this run are all there are.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.rider.is_some() && !self.own.any() {
+            return self.database.look_answered(operation).await;
+        }
+        self.database.look(operation).await
     }
 
     /// Writes, and after it in the same transaction what goes along with it: of a write that was
@@ -63,7 +78,9 @@ impl SqliteCheckpointer {
         let ride = Arc::new(Mutex::new(Some(rider.board())));
         let after = Arc::clone(&ride);
         let (note, tell) = self.database.listeners().telling();
+        let counted = self.own.count();
         let then = move |committed: bool| {
+            drop(counted);
             if let Some(ride) = locked(&after).take() {
                 ride.ended(committed);
             }
@@ -114,7 +131,7 @@ impl Checkpointer for SqliteCheckpointer {
 
     async fn load(&self, place: &Place, id: Option<CheckpointId>) -> Result<Option<Loaded>, Error> {
         let place = place.clone();
-        self.database.read(move |connection| load(connection, &place, id)).await
+        self.read(move |connection| load(connection, &place, id)).await
     }
 
     async fn list(&self, place: &Place, filter: &Filter) -> Result<Vec<Loaded>, Error> {

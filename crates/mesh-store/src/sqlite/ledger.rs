@@ -48,6 +48,10 @@ impl Ledger for SqliteLedger {
         self.database.read_answered(move |connection| run(connection, operation)).await
     }
 
+    async fn run_look(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
+        self.database.look_answered(move |connection| run(connection, operation)).await
+    }
+
     async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
         let (note, tell) = self.database.listeners().telling();
         let operation = move |connection: &Connection| {

@@ -1,4 +1,7 @@
-//! The readers: a few connections that cannot write, used on the runtime's blocking threads.
+//! The readers: a few connections that cannot write.
+//!
+//! What may read much runs on the runtime's blocking threads. A look at a few rows by their keys
+//! takes less than waking one of those, so it runs where it was asked for.
 
 use std::{
     path::PathBuf,
@@ -51,6 +54,26 @@ impl Readers {
         reading.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// As [`Readers::read`], for an operation that reads a few rows by their keys: it runs here and
+    /// now if a connection is open and idle.
+    pub(super) async fn look<T, E>(
+        readers: &Arc<Self>,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let open = Arc::clone(&readers.permits)
+            .try_acquire_owned()
+            .ok()
+            .and_then(|permit| readers.idle().pop().map(|connection| (permit, connection)));
+        match open {
+            Some((_permit, connection)) => readers.read_on(connection, operation),
+            None => Self::read(readers, operation).await,
+        }
+    }
+
     fn read_now<T, E: From<Error>>(
         &self,
         operation: impl FnOnce(&Connection) -> Result<T, Fault<E>>,
@@ -59,6 +82,14 @@ impl Readers {
             Some(connection) => connection,
             None => super::connect(&self.path, None)?,
         };
+        self.read_on(connection, operation)
+    }
+
+    fn read_on<T, E: From<Error>>(
+        &self,
+        connection: Connection,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>>,
+    ) -> Result<T, E> {
         let result = in_transaction(&connection, operation);
         if connection.is_autocommit() && !self.permits.is_closed() {
             self.idle().push(connection);
