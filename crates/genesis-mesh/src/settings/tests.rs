@@ -192,6 +192,7 @@ fn the_whole_default_configuration() {
         fetch.page_bytes_max           5 MB                                                          default
         fetch.timeout                  20 s                                                          default
         fetch.allowed_networks         -                                                             default
+        webhooks.secret                -                                                             default
     "#]]
     .assert_eq(&settings.to_table());
 }

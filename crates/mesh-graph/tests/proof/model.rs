@@ -1338,6 +1338,16 @@ impl World {
                         .map(|(name, value, _)| (name.clone(), value.clone()))
                         .collect::<Map<_, _>>()
                         .into();
+                } else if task.node == START
+                    && let Some(input) = &live.channels[START].value
+                {
+                    // START shows the input that the checkpoint waits to apply.
+                    let writes = writes_of(&input["update"]).into_iter();
+                    result = writes
+                        .filter(|(name, ..)| KEYS.contains(&&**name))
+                        .map(|(name, value, _)| (name, value))
+                        .collect::<Map<_, _>>()
+                        .into();
                 }
                 let mount = flow.node(&task.node).is_some_and(|n| matches!(n.work, Work::Mount(_)));
                 let asked = if mount { Vec::new() } else { record.asked };
