@@ -269,22 +269,17 @@ impl Cli {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(args)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        // An accepted option does something, and these commands do not listen.
-        let quiet = match cli.command {
+        // An accepted option does something: nothing listens while a post is written.
+        let deaf = match cli.command {
             Some(Command::Blog(_)) => Some("blog"),
             Some(Command::Keys(_)) => Some("keys"),
             Some(Command::Doctor) => Some("doctor"),
-            _ => None,
+            Some(Command::Config(_) | Command::Serve(_)) | None => None,
         };
-        if let Some(name) = quiet {
-            let flags = [
-                ("--host", cli.host.is_some()),
-                ("--port", cli.port.is_some()),
-                ("--error-format", cli.error_format.is_some()),
-            ];
-            for (flag, given) in flags {
+        if let Some(deaf) = deaf {
+            for (flag, given) in [("--host", cli.host.is_some()), ("--port", cli.port.is_some())] {
                 if given {
-                    let message = format!("{flag} is for serving; `{name}` does not listen");
+                    let message = format!("{flag} is for serving; `{deaf}` does not listen");
                     return Err(command.error(ErrorKind::ArgumentConflict, message));
                 }
             }

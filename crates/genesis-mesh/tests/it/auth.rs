@@ -218,7 +218,7 @@ fn a_key_that_cannot_be_is_refused_before_anything_is_made() {
         (&["--identity", "a", "--name", ""], "--name: expected"),
         (&["--identity", "a", "--expires-days", "0"], "invalid value '0'"),
         (&["--identity", "a", "--scope", "me", "--admin"], "cannot be used with"),
-        (&["--identity", "a", "--host", "0.0.0.0"], "unexpected argument '--host'"),
+        (&["--identity", "a", "--host", "0.0.0.0"], "--host is for serving"),
         (&[], "--identity <NAME>"),
     ] {
         let run = place.run(&[&["keys", "create"], arguments].concat());

@@ -49,7 +49,9 @@ fn a_bad_port_is_refused_with_its_bounds() {
 fn wrong_usage_is_code_2() {
     for arguments in [
         &["--prot", "1"][..],
-        &["serve"],
+        &["server"],
+        &["serve", "--fixtures", "ruby"],
+        &["serve", "--fixtures-dir", "files"],
         &["config"],
         &["blog"],
         &["blog", "new"],
