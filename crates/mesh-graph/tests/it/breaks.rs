@@ -130,7 +130,8 @@ async fn a_key_may_have_another_name_than_its_field() {
     assert_eq!(outcome.json().unwrap(), json!({"all messages": ["said"]}));
 
     let state = app.state_schema();
-    let keys: Vec<&String> = state["properties"].as_object().unwrap().keys().collect();
+    let mut keys: Vec<&String> = state["properties"].as_object().unwrap().keys().collect();
+    keys.sort_unstable();
     assert_eq!(keys, ["all messages", "sharedValue"]);
     assert_eq!(state["properties"]["all messages"]["langgraph_type"], "messages");
     assert!(state["properties"]["sharedValue"].get("langgraph_type").is_none());

@@ -62,9 +62,17 @@ fn render(log: &[Entry], modes: &str, subgraphs: bool) -> Vec<Frame> {
 fn written(frames: &[Frame]) -> String {
     let mut bytes = Vec::new();
     for frame in frames {
-        frame.write(frame.id, &mut bytes);
+        let data = Bytes::from(sorted(&frame.data));
+        Frame { data, ..frame.clone() }.write(frame.id, &mut bytes);
     }
     String::from_utf8(bytes).unwrap()
+}
+
+/// JSON with its members in order, whatever serde_json is told by other crates of the build.
+fn sorted(data: &[u8]) -> String {
+    let mut data: Json = serde_json::from_slice(data).unwrap();
+    data.sort_all_objects();
+    data.to_string()
 }
 
 /// The stream of a log, a line per frame.
@@ -77,7 +85,7 @@ fn check_with(log: &Log, modes: &str, subgraphs: bool, expected: Expect) {
         .iter()
         .map(|frame| {
             let bar = if frame.ns.is_empty() { "" } else { "|" };
-            let data = std::str::from_utf8(&frame.data).unwrap();
+            let data = sorted(&frame.data);
             format!("{} {}{bar}{} {data}\n", frame.id, frame.name, frame.ns)
         })
         .collect();
@@ -200,11 +208,11 @@ fn tasks_begin_without_questions_and_debug_wraps_them() {
         "tasks debug",
         expect![[r#"
             0 metadata {"attempt":1,"run_id":"00000000-0000-0000-0000-000000000007"}
-            1 debug {"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"checkpoint","payload":{"config":{"configurable":{"checkpoint_id":"2","checkpoint_ns":"","thread_id":"t"}},"parent_config":{"configurable":{"checkpoint_id":"1","checkpoint_ns":"","thread_id":"t"}},"values":{},"checkpoint":{"checkpoint_id":"2","checkpoint_ns":"","thread_id":"t"},"parent_checkpoint":{"checkpoint_id":"1","checkpoint_ns":"","thread_id":"t"}}}
-            2 tasks {"id":"t1","input":{},"metadata":{},"name":"a","triggers":["x"],"interrupts":[]}
-            3 debug {"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"task","payload":{"id":"t1","input":{},"metadata":{},"name":"a","triggers":["x"],"interrupts":[]}}
+            1 debug {"payload":{"checkpoint":{"checkpoint_id":"2","checkpoint_ns":"","thread_id":"t"},"config":{"configurable":{"checkpoint_id":"2","checkpoint_ns":"","thread_id":"t"}},"parent_checkpoint":{"checkpoint_id":"1","checkpoint_ns":"","thread_id":"t"},"parent_config":{"configurable":{"checkpoint_id":"1","checkpoint_ns":"","thread_id":"t"}},"values":{}},"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"checkpoint"}
+            2 tasks {"id":"t1","input":{},"interrupts":[],"metadata":{},"name":"a","triggers":["x"]}
+            3 debug {"payload":{"id":"t1","input":{},"interrupts":[],"metadata":{},"name":"a","triggers":["x"]},"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"task"}
             4 tasks {"error":null,"id":"t1","interrupts":[],"name":"a","result":{}}
-            5 debug {"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"task_result","payload":{"error":null,"id":"t1","interrupts":[],"name":"a","result":{}}}
+            5 debug {"payload":{"error":null,"id":"t1","interrupts":[],"name":"a","result":{}},"step":1,"timestamp":"2026-11-22T07:46:13.499000+00:00","type":"task_result"}
         "#]],
     );
 }
@@ -303,8 +311,8 @@ fn tools_are_told_with_their_names_from_start_to_end() {
         "tools",
         expect![[r#"
             0 metadata {"attempt":1,"run_id":"00000000-0000-0000-0000-000000000007"}
-            1 tools {"event":"on_tool_start","toolCallId":"c1","name":"search","input":{"q":1}}
-            2 tools {"event":"on_tool_end","toolCallId":"c1","name":"search","output":"found"}
+            1 tools {"event":"on_tool_start","input":{"q":1},"name":"search","toolCallId":"c1"}
+            2 tools {"event":"on_tool_end","name":"search","output":"found","toolCallId":"c1"}
         "#]],
     );
 }
@@ -337,8 +345,8 @@ fn callbacks_have_a_chain_per_task_and_a_model_per_message() {
         on_chain_start LangGraph {}
         on_chain_start a {"input":{}}
         on_chat_model_start ChatModel {"input":{}}
-        on_chat_model_stream ChatModel {"chunk":{"additional_kwargs":{},"chunk_position":"last","content":"Hello","id":"m1","response_metadata":{},"tool_call_chunks":[],"type":"AIMessageChunk"}}
-        on_chat_model_end ChatModel {"output":{"additional_kwargs":{},"content":"Hello","id":"m1","invalid_tool_calls":[],"response_metadata":{},"tool_calls":[],"type":"ai"}}
+        on_chat_model_stream ChatModel {"chunk":{"type":"AIMessageChunk","id":"m1","content":"Hello","tool_call_chunks":[],"chunk_position":"last","additional_kwargs":{},"response_metadata":{}}}
+        on_chat_model_end ChatModel {"output":{"type":"ai","id":"m1","content":"Hello","tool_calls":[],"invalid_tool_calls":[],"additional_kwargs":{},"response_metadata":{}}}
         on_chain_stream a {"chunk":{"x":1}}
         on_chain_end a {"output":{"x":1}}
         on_chain_end LangGraph {"output":{"x":1}}

@@ -8,7 +8,9 @@ const ID: &str = "2a0f6d0e-77e4-4f2c-9a2e-0f3f1f6b7c11";
 const OTHER: &str = "2a0f6d0e-77e4-4f2c-9a2e-0f3f1f6b7c12";
 
 fn members(object: &Json) -> Vec<&str> {
-    object.as_object().unwrap().keys().map(String::as_str).collect()
+    let mut members: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    members.sort_unstable();
+    members
 }
 
 /// Makes a thread and gives its id.

@@ -198,6 +198,8 @@ pub(crate) fn shown(entries: &[Entry]) -> String {
         if let Some(asked) = data.pointer_mut("/__interrupt__") {
             *asked = json!(asked.as_array().unwrap().len());
         }
+        // Whatever serde_json is told by other crates of the build.
+        data.sort_all_objects();
         let node = entry.node.as_deref().unwrap_or("-");
         let (seq, kind, step) = (entry.seq, entry.kind.name(), entry.step);
         writeln!(lines, "{seq} {kind} {step} {node} {data}").unwrap();
