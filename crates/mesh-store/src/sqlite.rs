@@ -331,6 +331,12 @@ impl Sqlite {
         Readers::look(&self.inner.readers, operation).await
     }
 
+    /// The readers, for those who want no more than the writes that were answered: they do not
+    /// wait for writes under way, as [`Sqlite::read`] and [`Sqlite::look`] do.
+    pub(crate) fn answered(&self) -> &Arc<Readers> {
+        &self.inner.readers
+    }
+
     /// Waits for every write that was asked for before.
     async fn catch_up<E: From<Error> + Send + 'static>(&self) -> Result<(), E> {
         if self.inner.unanswered.any() {
@@ -340,39 +346,6 @@ impl Sqlite {
             drop(waited);
         }
         Ok(())
-    }
-}
-
-impl Sqlite {
-    /// Runs an operation on a reading connection, in one read transaction that sees every write
-    /// that was answered before. It does not wait for writes under way, as [`Sqlite::read`] does.
-    ///
-    /// # Cancel safety
-    /// As [`Sqlite::read`].
-    pub(crate) async fn read_answered<T, E>(
-        &self,
-        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        Readers::read(&self.inner.readers, operation).await
-    }
-
-    /// As [`Sqlite::read_answered`], for a look at a few rows by their keys.
-    ///
-    /// # Cancel safety
-    /// As [`Sqlite::read`].
-    pub(crate) async fn look_answered<T, E>(
-        &self,
-        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        Readers::look(&self.inner.readers, operation).await
     }
 }
 

@@ -9,7 +9,7 @@ use mesh_runtime::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Fault, Owner, Sqlite, Synchronous, ledger::failed};
+use super::{Fault, Owner, Sqlite, Synchronous, ledger::failed, readers::Readers};
 
 /// The API keys of a database that another process may have open.
 ///
@@ -60,7 +60,7 @@ impl ApiKeys for Sqlite {
 
     async fn get(&self, id: &str) -> Result<Option<ApiKey>, Error> {
         let id = id.to_owned();
-        self.read_answered(move |connection| {
+        Readers::read(self.answered(), move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = ?1");
             let found = connection.prepare_cached(&sql)?.query_row([id], read).optional()?;
             Ok(found)
@@ -69,7 +69,7 @@ impl ApiKeys for Sqlite {
     }
 
     async fn list(&self) -> Result<Vec<ApiKey>, Error> {
-        self.read_answered(move |connection| {
+        Readers::read(self.answered(), move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_ms, id");
             let mut statement = connection.prepare_cached(&sql)?;
             let keys = statement.query_map([], read)?.collect::<Result<_, _>>()?;
@@ -88,7 +88,7 @@ impl ApiKeys for Sqlite {
     }
 
     async fn any(&self) -> Result<bool, Error> {
-        self.read_answered(move |connection| {
+        Readers::read(self.answered(), move |connection| {
             let sql = "SELECT EXISTS (SELECT 1 FROM api_keys)";
             Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
         })

@@ -19,6 +19,7 @@ use super::{
     Fault, Sqlite,
     known::{Known, Standing},
     ledger::Rows,
+    readers::Readers,
     records::{Referring, Refs, Values, checksum_with},
     upkeep,
     writer::Unanswered,
@@ -62,7 +63,7 @@ impl SqliteCheckpointer {
         operation: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, Error> {
         if self.rider.is_some() && !self.own.any() {
-            return self.database.look_answered(operation).await;
+            return Readers::look(self.database.answered(), operation).await;
         }
         self.database.look(operation).await
     }

@@ -12,7 +12,7 @@ use mesh_runtime::{
 };
 use rusqlite::Connection;
 
-use super::{Fault, Sqlite, checkpoints::SqliteCheckpointer, listeners::Added};
+use super::{Fault, Sqlite, checkpoints::SqliteCheckpointer, listeners::Added, readers::Readers};
 
 /// Keeps assistants, threads, runs and crons in a [`Sqlite`] database; made by [`Sqlite::ledger`].
 #[derive(Debug, Clone)]
@@ -45,11 +45,11 @@ impl Tx for Rows<'_> {}
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn run_read(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
-        self.database.read_answered(move |connection| run(connection, operation)).await
+        Readers::read(self.database.answered(), move |connection| run(connection, operation)).await
     }
 
     async fn run_look(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
-        self.database.look_answered(move |connection| run(connection, operation)).await
+        Readers::look(self.database.answered(), move |connection| run(connection, operation)).await
     }
 
     async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {

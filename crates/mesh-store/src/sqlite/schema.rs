@@ -266,12 +266,6 @@ const MIGRATIONS: &[&str] = &[
         expires_ms INTEGER,
         revoked_ms INTEGER
     ) STRICT, WITHOUT ROWID;
-
-    -- Single facts about the database, such as when it was made.
-    CREATE TABLE facts (
-        name TEXT PRIMARY KEY,
-        value TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
 ",
 ];
 
