@@ -333,7 +333,7 @@ impl Sqlite {
 
     /// The readers, for those who want no more than the writes that were answered: they do not
     /// wait for writes under way, as [`Sqlite::read`] and [`Sqlite::look`] do.
-    pub(crate) fn answered(&self) -> &Arc<Readers> {
+    fn answered(&self) -> &Arc<Readers> {
         &self.inner.readers
     }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Fault, checkpoints,
     ledger::{Rows, failed},
+    log,
 };
 
 impl FactRows for Rows<'_> {
@@ -45,14 +46,12 @@ impl FactRows for Rows<'_> {
 }
 
 fn entries(connection: &Connection, thread: i64) -> Result<(u64, Option<(u64, u64)>), Error> {
-    let (count, first, last): (i64, Option<i64>, Option<i64>) = connection
-        .prepare_cached("SELECT count(*), min(seq), max(seq) FROM events WHERE thread = ?")
-        .and_then(|mut query| {
-            query.query_row([thread], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        })
+    let (first, last): (Option<i64>, Option<i64>) = connection
+        .prepare_cached("SELECT min(first), max(last) FROM log WHERE thread = ?")
+        .and_then(|mut query| query.query_row([thread], |row| Ok((row.get(0)?, row.get(1)?))))
         .map_err(failed)?;
     let ends = first.zip(last).map(|(first, last)| (first.cast_unsigned(), last.cast_unsigned()));
-    Ok((count.cast_unsigned(), ends))
+    Ok((log::count(connection, thread)?, ends))
 }
 
 fn runs(connection: &Connection, thread: i64) -> Result<Vec<RunFacts>, Error> {
@@ -83,9 +82,9 @@ fn runs(connection: &Connection, thread: i64) -> Result<Vec<RunFacts>, Error> {
 fn told(connection: &Connection, thread: i64) -> Result<Vec<ToldFacts>, Error> {
     all(
         connection,
-        "SELECT run, max(epoch), count(*) FILTER (WHERE kind = 'ended'),
-             coalesce(max(seq) = max(seq) FILTER (WHERE kind = 'ended'), FALSE)
-         FROM events WHERE thread = ? GROUP BY run",
+        "SELECT run, max(epoch), count(ended_ms),
+             coalesce(max(last) = max(last) FILTER (WHERE ended_ms IS NOT NULL), FALSE)
+         FROM log WHERE thread = ? GROUP BY run",
         [thread],
         |row| {
             Ok(ToldFacts {

@@ -1,13 +1,13 @@
-//! The logs of threads in SQLite: rows side by side in the order in which they are read.
+//! The logs of threads in SQLite: pages of entries, side by side in the order in which they are
+//! read.
 
-use std::sync::Arc;
+mod page;
 
-use bytes::Bytes;
 use mesh_runtime::{
     Error,
-    log::{Entry, LogRows},
+    log::{Entry, Kind, LogRows},
 };
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::ledger::{Rows, failed};
@@ -41,29 +41,32 @@ impl LogRows for Rows<'_> {
         let mut insert = self
             .connection
             .prepare_cached(
-                "INSERT INTO events (thread, seq, run, epoch, kind, ns, step, node, at_ms, data)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO log (thread, first, last, run, epoch, begins, ended_ms, entries)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .map_err(failed)?;
-        for entry in entries.iter_mut() {
-            entry.seq = seq.cast_unsigned();
-            let data = std::str::from_utf8(&entry.data)
-                .map_err(|error| Error::Damaged { what: "log entry", source: error.into() })?;
+        let mut rest = &mut *entries;
+        while !rest.is_empty() {
+            let (page, after) = rest.split_at_mut(page::fitting(rest));
+            let first = seq;
+            for entry in page.iter_mut() {
+                entry.seq = seq.cast_unsigned();
+                seq += 1;
+            }
+            let ended = page.last().filter(|last| last.kind == Kind::Ended);
             insert
                 .execute((
                     number,
-                    seq,
+                    first,
+                    seq - 1,
                     run.as_bytes(),
                     epoch.cast_signed(),
-                    entry.kind.name(),
-                    &*entry.ns,
-                    entry.step,
-                    entry.node.as_deref(),
-                    entry.at_ms,
-                    data,
+                    page.iter().any(|entry| entry.kind == Kind::Begun),
+                    ended.map(|ended| ended.at_ms),
+                    page::encode(page)?,
                 ))
                 .map_err(failed)?;
-            seq += 1;
+            rest = after;
         }
         self.added.push((thread.to_owned(), entries.to_vec()));
         Ok(())
@@ -71,17 +74,7 @@ impl LogRows for Rows<'_> {
 
     fn entries(&mut self, thread: &str, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         let Some(number) = self.thread_number(thread)? else { return Ok(Vec::new()) };
-        let mut query = self
-            .connection
-            .prepare_cached(
-                "SELECT seq, run, kind, ns, step, node, at_ms, data FROM events
-                 WHERE thread = ? AND seq > ? ORDER BY seq LIMIT ?",
-            )
-            .map_err(failed)?;
-        let rows = query
-            .query_map((number, after.cast_signed(), limit as i64), RawEntry::read)
-            .map_err(failed)?;
-        rows.map(|row| row.map_err(failed)?.decode()).collect()
+        self.paged(number, None, (after.saturating_add(1), u64::MAX), limit)
     }
 
     fn run_entries(
@@ -93,35 +86,23 @@ impl LogRows for Rows<'_> {
     ) -> Result<Vec<Entry>, Error> {
         let Some(number) = self.thread_number(thread)? else { return Ok(Vec::new()) };
         // Only this stretch of the log has entries of the run.
-        let (from, to) = self
+        let (begins, from, to) = self
             .connection
             .prepare_cached(
-                "SELECT min(seq), max(seq) FILTER (WHERE kind = 'ended') FROM events
-                 WHERE run = ? AND kind IN ('begun', 'ended')",
+                "SELECT max(begins), min(first), max(last) FILTER (WHERE ended_ms IS NOT NULL)
+                 FROM log WHERE run = ? AND (begins OR ended_ms IS NOT NULL)",
             )
             .and_then(|mut query| {
                 query.query_row([run.as_bytes()], |row| {
-                    Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+                    let begins = row.get::<_, Option<bool>>(0)?.unwrap_or_default();
+                    Ok((begins, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<i64>>(2)?))
                 })
             })
             .map_err(failed)?;
         // What began before the oldest entry that is kept has no beginning any more.
-        let from = if to.is_none() || from != to { from.unwrap_or(0) } else { 0 };
-        let from = from.max(after.saturating_add(1).cast_signed());
-        let mut query = self
-            .connection
-            .prepare_cached(
-                "SELECT seq, run, kind, ns, step, node, at_ms, data FROM events
-                 WHERE thread = ? AND seq BETWEEN ? AND ? AND run = ? ORDER BY seq LIMIT ?",
-            )
-            .map_err(failed)?;
-        let rows = query
-            .query_map(
-                (number, from, to.unwrap_or(i64::MAX), run.as_bytes(), limit as i64),
-                RawEntry::read,
-            )
-            .map_err(failed)?;
-        rows.map(|row| row.map_err(failed)?.decode()).collect()
+        let from = from.filter(|_| begins).map_or(0, i64::cast_unsigned);
+        let to = to.map_or(u64::MAX, i64::cast_unsigned);
+        self.paged(number, Some(run), (from.max(after.saturating_add(1)), to), limit)
     }
 
     fn last_seq(&mut self, thread: &str) -> Result<u64, Error> {
@@ -137,7 +118,7 @@ impl LogRows for Rows<'_> {
         let Some(number) = self.thread_number(thread)? else { return Ok(None) };
         let oldest: Option<i64> = self
             .connection
-            .prepare_cached("SELECT min(seq) FROM events WHERE thread = ?")
+            .prepare_cached("SELECT min(first) FROM log WHERE thread = ?")
             .and_then(|mut query| query.query_row([number], |row| row.get(0)))
             .map_err(failed)?;
         Ok(oldest.map(i64::cast_unsigned))
@@ -147,10 +128,10 @@ impl LogRows for Rows<'_> {
         let mut ends = self
             .connection
             .prepare_cached(
-                "SELECT events.thread, events.seq FROM events
-                 JOIN threads ON threads.number = events.thread
-                 WHERE events.kind = 'ended' AND events.at_ms < ? AND threads.status <> 'busy'
-                 ORDER BY events.at_ms LIMIT ?",
+                "SELECT log.thread, log.last FROM log
+                 JOIN threads ON threads.number = log.thread
+                 WHERE log.ended_ms < ? AND threads.status <> 'busy'
+                 ORDER BY log.ended_ms LIMIT ?",
             )
             .map_err(failed)?;
         let ends: Vec<(i64, i64)> = ends
@@ -159,11 +140,16 @@ impl LogRows for Rows<'_> {
             .map_err(failed)?;
         let mut delete = self
             .connection
-            .prepare_cached("DELETE FROM events WHERE thread = ? AND seq <= ?")
+            .prepare_cached(
+                "DELETE FROM log WHERE thread = ? AND first <= ? RETURNING last - first + 1",
+            )
             .map_err(failed)?;
         let mut gone = 0;
         for end in ends {
-            gone += delete.execute(end).map_err(failed)?;
+            let pages = delete.query_map(end, |row| row.get::<_, i64>(0)).map_err(failed)?;
+            for entries in pages {
+                gone += usize::try_from(entries.map_err(failed)?).unwrap_or_default();
+            }
             if gone >= max {
                 break;
             }
@@ -179,44 +165,61 @@ impl Rows<'_> {
             .and_then(|mut query| query.query_row([thread], |row| row.get(0)).optional())
             .map_err(failed)
     }
+
+    /// Entries of a thread with numbers from the first to the second of `between`, in order; of
+    /// one run only, if one is given; at most `limit`.
+    fn paged(
+        &self,
+        thread: i64,
+        run: Option<Uuid>,
+        between: (u64, u64),
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let (from, to) = between;
+        let mut query = self
+            .connection
+            .prepare_cached(
+                "SELECT first, run, entries FROM log
+                 WHERE thread = ?1 AND first <= ?3 AND first >= coalesce(
+                     (SELECT max(first) FROM log WHERE thread = ?1 AND first <= ?2), 0)
+                 ORDER BY first",
+            )
+            .map_err(failed)?;
+        let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
+        let mut pages = query.query((thread, number(from), number(to))).map_err(failed)?;
+        let mut entries = Vec::new();
+        while entries.len() < limit
+            && let Some(row) = pages.next().map_err(failed)?
+        {
+            let of = Uuid::from_bytes(row.get(1).map_err(failed)?);
+            if run.is_some_and(|run| run != of) {
+                continue;
+            }
+            let first = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
+            let bytes = row.get_ref(2).and_then(|value| Ok(value.as_blob()?)).map_err(failed)?;
+            let page = page::decode(bytes, first, of)?;
+            let wanted = page.into_iter().filter(|entry| (from..=to).contains(&entry.seq));
+            entries.extend(wanted.take(limit - entries.len()));
+        }
+        Ok(entries)
+    }
 }
 
-struct RawEntry {
-    seq: i64,
-    run: [u8; 16],
-    kind: String,
-    ns: String,
-    step: i64,
-    node: Option<String>,
-    at_ms: i64,
-    data: String,
-}
-
-impl RawEntry {
-    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
-        Ok(Self {
-            seq: row.get(0)?,
-            run: row.get(1)?,
-            kind: row.get(2)?,
-            ns: row.get(3)?,
-            step: row.get(4)?,
-            node: row.get(5)?,
-            at_ms: row.get(6)?,
-            data: row.get(7)?,
-        })
+/// How many entries a thread's pages have, which takes reading them all.
+///
+/// # Errors
+/// [`Error::Damaged`]; [`Error::Storage`].
+pub(super) fn count(connection: &Connection, thread: i64) -> Result<u64, Error> {
+    let mut query = connection
+        .prepare_cached("SELECT first, run, entries FROM log WHERE thread = ?")
+        .map_err(failed)?;
+    let mut pages = query.query([thread]).map_err(failed)?;
+    let mut count = 0;
+    while let Some(row) = pages.next().map_err(failed)? {
+        let first = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
+        let run = Uuid::from_bytes(row.get(1).map_err(failed)?);
+        let bytes = row.get_ref(2).and_then(|value| Ok(value.as_blob()?)).map_err(failed)?;
+        count += page::decode(bytes, first, run)?.len() as u64;
     }
-
-    fn decode(self) -> Result<Entry, Error> {
-        let damaged = |source| Error::Damaged { what: "log entry", source: Box::new(source) };
-        Ok(Entry {
-            seq: self.seq.cast_unsigned(),
-            run: Uuid::from_bytes(self.run),
-            kind: self.kind.parse().map_err(damaged)?,
-            ns: Arc::from(self.ns),
-            step: self.step,
-            node: self.node.map(Arc::from),
-            at_ms: self.at_ms,
-            data: Bytes::from(self.data),
-        })
-    }
+    Ok(count)
 }

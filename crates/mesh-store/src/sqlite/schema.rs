@@ -189,23 +189,21 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX runs_open_by_thread ON runs (thread, status, created_at, id, not_before)
         WHERE status IN ('pending', 'running');
 
-    -- The log: side by side as it is read.
-    CREATE TABLE events (
+    -- The log: what was told together is one page of entries, side by side as it is read.
+    CREATE TABLE log (
         thread INTEGER NOT NULL REFERENCES threads ON DELETE CASCADE,
-        seq INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL CHECK (last >= first),
         run BLOB NOT NULL,
         epoch INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        ns TEXT NOT NULL,
-        step INTEGER NOT NULL,
-        node TEXT,
-        at_ms INTEGER NOT NULL,
-        data TEXT NOT NULL,
-        PRIMARY KEY (thread, seq)
+        begins INTEGER NOT NULL,
+        ended_ms INTEGER,
+        entries BLOB NOT NULL,
+        PRIMARY KEY (thread, first)
     ) STRICT, WITHOUT ROWID;
     -- Where a run's entries begin and end on its thread.
-    CREATE INDEX events_of_run ON events (run, seq, kind) WHERE kind IN ('begun', 'ended');
-    CREATE INDEX events_by_end ON events (at_ms, thread, seq) WHERE kind = 'ended';
+    CREATE INDEX log_of_run ON log (run) WHERE begins OR ended_ms IS NOT NULL;
+    CREATE INDEX log_by_end ON log (ended_ms) WHERE ended_ms IS NOT NULL;
 
     CREATE TABLE crons (
         id BLOB PRIMARY KEY CHECK (length(id) = 16),

@@ -279,8 +279,8 @@ impl ThreadRows for Rows<'_> {
                 .map_err(failed)?;
             let Some((number, id)) = grave else { break };
             for sql in [
-                "DELETE FROM events WHERE thread = ?1 AND seq IN
-                     (SELECT seq FROM events WHERE thread = ?1 LIMIT ?2)",
+                "DELETE FROM log WHERE thread = ?1 AND first IN
+                     (SELECT first FROM log WHERE thread = ?1 LIMIT ?2)",
                 "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE thread = ?1 LIMIT ?2)",
             ] {
                 left -= self.run(sql, params![number, left as i64])?.min(left);
