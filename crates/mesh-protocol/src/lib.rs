@@ -9,6 +9,7 @@ pub mod cron;
 mod error;
 pub mod run;
 pub mod search;
+pub mod socket;
 pub mod state;
 pub mod store;
 pub mod system;
