@@ -101,7 +101,7 @@ impl Runtime {
     }
 
     /// Follows a thread, which need not be there yet, from the first entry after `after` on.
-    /// Ends only when the thread is deleted and made again.
+    /// Ends only when the thread is deleted.
     pub fn follow_thread(&self, thread: &str, after: u64) -> Follow {
         let follower = self.hub().follow(thread);
         let mut follow = Follow::new(self, thread, None, follower);
@@ -217,6 +217,15 @@ impl Follow {
         }
     }
 
+    /// Lets go of what was read ahead, for a reader that takes nothing for now: it is read again
+    /// when it is wanted.
+    pub fn let_go(&mut self) {
+        if let Some(next) = self.ready.front() {
+            self.after = next.seq - 1;
+            self.ready = VecDeque::new();
+        }
+    }
+
     /// Reads on in the log.
     async fn read(&mut self) -> Result<(), Error> {
         let (thread, run, after) = (self.thread.clone(), self.run, self.after);
@@ -234,6 +243,11 @@ impl Follow {
                 Ok((entries, tx.last_seq(&thread)?, over))
             })
             .await?;
+        if run.is_none() && last < after {
+            // The thread was deleted, or this never was its log.
+            self.ended = true;
+            return Ok(());
+        }
         let newest = entries.last().map_or(after, |entry| entry.seq);
         if entries.len() < PAGE {
             // What is between is of other runs.

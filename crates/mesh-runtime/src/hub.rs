@@ -95,6 +95,16 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// A thread was deleted: nothing more comes of this log.
+    pub(crate) fn gone(&self, thread: &str) {
+        let feeds = locked(&self.feeds);
+        if let Some(feed) = feeds.by_thread.get(thread) {
+            feed.begin_anew();
+        }
+    }
+}
+
 impl Listener for Hub {
     fn added(&self, thread: &str, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
@@ -147,6 +157,17 @@ impl Feeds {
 }
 
 impl Feed {
+    /// What comes from now on is of another log.
+    fn begin_anew(&self) {
+        let mut recent = locked(&self.recent);
+        recent.begun += 1;
+        recent.last = None;
+        recent.entries.clear();
+        recent.bytes = 0;
+        drop(recent);
+        self.grown.notify_waiters();
+    }
+
     /// Adds entries; returns the bytes that it remembers.
     fn add(&self, entries: &[Entry], quiet: bool) -> usize {
         let mut recent = locked(&self.recent);

@@ -132,6 +132,13 @@ pub trait LogRows {
     /// [`Error::Storage`].
     fn last_seq(&mut self, thread: &str) -> Result<u64, Error>;
 
+    /// When the database was made, in milliseconds since 1970: numbers of another one mean nothing
+    /// here.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn incarnation(&mut self) -> Result<u64, Error>;
+
     /// The number of a thread's oldest entry that is still kept; none when there is none.
     ///
     /// # Errors

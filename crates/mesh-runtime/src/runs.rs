@@ -52,6 +52,8 @@ pub struct Told {
     pub owners: Vec<uuid::Uuid>,
     /// A run may have become due.
     pub due: bool,
+    /// Threads that were deleted, and whose they were.
+    pub buried: Vec<(String, Option<String>)>,
 }
 
 impl Told {
@@ -60,5 +62,6 @@ impl Told {
         self.entries.extend(other.entries);
         self.owners.extend(other.owners);
         self.due |= other.due;
+        self.buried.extend(other.buried);
     }
 }

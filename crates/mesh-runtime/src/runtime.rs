@@ -14,6 +14,7 @@ use crate::{
     log::{Entry, Kind},
     runs::{Now, OpenRuns, Told},
     stamp::Stamps,
+    watch::Watchers,
     worker::Worker,
 };
 
@@ -42,6 +43,7 @@ struct Inner {
     hub: Arc<Hub>,
     worker: Mutex<Option<Arc<Worker>>>,
     counter: Arc<Counter>,
+    watchers: Arc<Watchers>,
 }
 
 impl Runtime {
@@ -51,6 +53,8 @@ impl Runtime {
         ledger.listen(&(Arc::clone(&hub) as Arc<dyn Listener>));
         let counter = Arc::new(Counter::default());
         ledger.listen(&(Arc::clone(&counter) as Arc<dyn Listener>));
+        let watchers = Arc::new(Watchers::default());
+        ledger.listen(&(Arc::clone(&watchers) as Arc<dyn Listener>));
         let store = ledger.store(Options::default().env(Arc::clone(&env)));
         Self {
             inner: Arc::new(Inner {
@@ -66,6 +70,7 @@ impl Runtime {
                 hub,
                 worker: Mutex::default(),
                 counter,
+                watchers,
             }),
             claim: None,
         }
@@ -107,6 +112,11 @@ impl Runtime {
     /// What was just added to logs.
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.inner.hub
+    }
+
+    /// Those who watch all threads.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.inner.watchers
     }
 
     /// The worker of this process, while there is one.
@@ -172,6 +182,10 @@ impl Runtime {
 
     /// Tells what a committed transaction changed to those who wait for it.
     pub(crate) fn tell(&self, told: &Told) {
+        for (thread, owner) in &told.buried {
+            self.hub().gone(thread);
+            self.watchers().gone(thread, owner.as_deref());
+        }
         if told.due {
             self.inner.due.notify_one();
         }

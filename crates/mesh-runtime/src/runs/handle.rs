@@ -37,6 +37,7 @@ impl Runtime {
                 Ok(created)
             })
             .await?;
+        self.watchers().touched(&created.run.thread);
         self.tell(&created.told);
         Ok(created)
     }
@@ -67,6 +68,7 @@ impl Runtime {
                 Ok((runs, told))
             })
             .await?;
+        runs.iter().for_each(|run| self.watchers().touched(&run.thread));
         self.tell(&told);
         Ok(runs)
     }

@@ -60,7 +60,8 @@ impl Runtime {
         };
         let (scope, if_exists) = (scope.clone(), new.if_exists);
         let key = self.claim().cloned();
-        self.ledger()
+        let made = self
+            .ledger()
             .write(move |tx| {
                 let made = match tx.insert_thread(&thread) {
                     Ok(()) => (thread, true),
@@ -76,7 +77,9 @@ impl Runtime {
                 }
                 Ok(made)
             })
-            .await
+            .await?;
+        self.watchers().touched(&made.0.id);
+        Ok(made)
     }
 
     /// A thread.
@@ -104,7 +107,8 @@ impl Runtime {
         ttl: Option<(f64, TtlStrategy)>,
     ) -> Result<Thread, Error> {
         let (scope, id, now) = (scope.clone(), id.to_owned(), self.stamp());
-        self.ledger()
+        let changed = self
+            .ledger()
             .write(move |tx| {
                 let gone = || Error::NoThread(id.clone());
                 let mut all = tx.thread_outline(&id, &scope)?.ok_or_else(gone)?.metadata;
@@ -117,7 +121,9 @@ impl Runtime {
                 tx.change_thread(&id, &change)?;
                 tx.thread(&id, &scope)?.ok_or_else(gone)
             })
-            .await
+            .await?;
+        self.watchers().touched(&changed.id);
+        Ok(changed)
     }
 
     /// Removes a thread with its runs, checkpoints and log. Runs that are on it are cancelled.
@@ -205,7 +211,8 @@ impl Runtime {
         let owner = owner.map(str::to_owned);
         let (scope, id) = (scope.clone(), id.to_owned());
         let key = self.claim().cloned();
-        self.ledger()
+        let copy = self
+            .ledger()
             .write(move |tx| {
                 let source = tx.thread(&id, &scope)?.ok_or_else(|| Error::NoThread(id.clone()))?;
                 let waits = source.interrupts.as_ref().is_some_and(|open| !open.is_empty());
@@ -232,7 +239,9 @@ impl Runtime {
                 remember(tx, key.as_deref(), || Made::Thread(copy.id.clone()))?;
                 Ok(copy)
             })
-            .await
+            .await?;
+        self.watchers().touched(&copy.id);
+        Ok(copy)
     }
 
     /// Removes threads, or all their checkpoints but the newest, and says how many of them there
@@ -339,10 +348,8 @@ impl Runtime {
 
 /// Takes a thread away and ends the runs that are on it. None if it is not there.
 fn bury(tx: &mut dyn Tx, now: Now, scope: &Scope, id: &str) -> Result<Option<Told>, Error> {
-    if tx.thread_outline(id, scope)?.is_none() {
-        return Ok(None);
-    }
-    let mut told = Told::default();
+    let Some(thread) = tx.thread_outline(id, scope)? else { return Ok(None) };
+    let mut told = Told { buried: vec![(thread.id, thread.owner)], ..Told::default() };
     for mut run in tx.open_runs(id)? {
         let running = run.status == RunStatus::Running;
         run.cancel_at.get_or_insert(now.at);

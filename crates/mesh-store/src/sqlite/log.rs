@@ -114,6 +114,15 @@ impl LogRows for Rows<'_> {
         Ok(next.map_or(0, |next| next.saturating_sub(1).cast_unsigned()))
     }
 
+    fn incarnation(&mut self) -> Result<u64, Error> {
+        let made: i64 = self
+            .connection
+            .prepare_cached("SELECT made_ms FROM incarnation")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
+            .map_err(failed)?;
+        Ok(made.cast_unsigned())
+    }
+
     fn oldest_seq(&mut self, thread: &str) -> Result<Option<u64>, Error> {
         let Some(number) = self.thread_number(thread)? else { return Ok(None) };
         let oldest: Option<i64> = self

@@ -106,6 +106,10 @@ const MIGRATIONS: &[&str] = &[
     -- What the server keeps. Times are microseconds since 1970 (UTC) unless they end in `_ms`;
     -- `doc` and everything that ends in `_json` is JSON text. Ids of runs, assistants and crons are
     -- 16 bytes; threads are text, as in `places`.
+    -- When the database was made: one row. Cursors of another database mean nothing here.
+    CREATE TABLE incarnation (made_ms INTEGER NOT NULL) STRICT;
+    INSERT INTO incarnation VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER));
+
     CREATE TABLE assistants (
         id BLOB PRIMARY KEY CHECK (length(id) = 16),
         owner TEXT,
