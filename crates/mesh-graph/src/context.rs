@@ -24,7 +24,7 @@ use crate::{
     run::{Instances, RunShared},
     step::Steps,
     store::Store,
-    stream::{Body, Event, Facts, Mode, Task, ToolEvent},
+    stream::{ATTEMPT, Body, Event, Facts, Mode, PLACE, Task, ToolEvent},
     superstep::Cause,
     timeout::{Progress, Timeout},
 };
@@ -246,12 +246,15 @@ impl TaskContext {
         facts.insert("langgraph_triggers".to_owned(), json!(triggers));
         facts.insert("langgraph_path".to_owned(), path);
         let ns = self.namespace().join("|");
-        facts.insert("langgraph_checkpoint_ns".to_owned(), json!(ns));
+        facts.insert(PLACE.to_owned(), json!(ns));
         facts.insert("checkpoint_ns".to_owned(), json!(ns));
         if let Some(place) = &shared.run.place {
             facts.insert("thread_id".to_owned(), json!(place.thread));
         }
         facts.insert("run_id".to_owned(), json!(&*shared.run.run_id));
+        if shared.attempt > 1 {
+            facts.insert(ATTEMPT.to_owned(), json!(shared.attempt));
+        }
         facts.extend(metadata.clone());
         spec.tags.join(&mut facts);
         if let Some(config) = &shared.run.config {

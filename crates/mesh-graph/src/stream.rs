@@ -26,7 +26,7 @@ pub use show::{OutputKeys, REDACTED};
 pub use tool::ToolEvent;
 
 pub(crate) use event::{Body, NextTask, Said, Task, Told, show_update};
-pub(crate) use facts::Facts;
+pub(crate) use facts::{ATTEMPT, Facts, PLACE};
 pub(crate) use messages::{id as message_id, known, written};
 pub(crate) use reader::Reader;
 pub(crate) use show::Shown;

@@ -248,6 +248,15 @@ impl Event {
         }
     }
 
+    /// Whether it tells open questions, or that there are none where the run stops.
+    pub(crate) fn tells_interrupts(&self) -> bool {
+        match &self.body {
+            Body::Values { interrupts, .. } => !interrupts.is_empty(),
+            Body::Interrupts(_) => true,
+            _ => false,
+        }
+    }
+
     /// The payload in JSON, as clients of LangGraph expect it for this mode.
     pub fn data(&self) -> Json {
         self.render(Reader::Program)

@@ -1,32 +1,30 @@
 //! Events as LangGraph's event protocol (version 3) has them: one numbered envelope for everything.
 //!
-//! [`Protocol`] translates the events of one run; it keeps what is open (messages, the values that
-//! wait for their checkpoint) and nothing else. Who keeps the envelopes can hand out those after a
-//! number again, see [`after`].
+//! [`Protocol`] translates what one run tells; it keeps what is open (messages, graphs, the values
+//! that wait for their checkpoint) and nothing else. It reads [`Item`]s: the events of a run that
+//! goes on, or what somebody kept of them as text. Who keeps the envelopes can hand out those after
+//! a number again, see [`after`].
 
+mod item;
 mod message;
+mod protocol;
 mod short;
 
-use std::{
-    borrow::Cow,
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use serde_json::{Value as Json, json};
 
 use crate::{
     app::{Outcome, RunHandle},
     error::Error,
-    interrupt::{Interrupt, InterruptId},
 };
 
-use super::{
-    event::{Body, Event, Told},
-    mode::Mode,
-};
+use super::mode::Mode;
 
-use self::message::Messages;
+pub use self::{
+    item::Item,
+    protocol::{End, Protocol},
+};
 
 /// The streams that the protocol is made of. Those of children belong to it.
 pub const MODES: [Mode; 8] = [
@@ -44,7 +42,7 @@ pub const MODES: [Mode; 8] = [
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
-    /// Its number: one more than that of the envelope before.
+    /// Its number: greater than that of the envelope before.
     pub seq: u64,
     /// Unique among all runs, and the same whenever the event is sent again.
     pub event_id: String,
@@ -141,176 +139,6 @@ impl Subscription {
     }
 }
 
-/// Translates the events of one run.
-#[derive(Debug)]
-pub struct Protocol {
-    run_id: Arc<str>,
-    seq: u64,
-    /// Envelopes of this run so far.
-    made: u64,
-    public: bool,
-    /// Values that wait for the checkpoint of their superstep, at most one per graph.
-    held: Vec<Event>,
-    messages: Messages,
-    requested: HashSet<InterruptId>,
-    ready: Vec<Envelope>,
-}
-
-impl Protocol {
-    /// For the run with this id, whose first envelope comes after the number `after`.
-    pub fn new(run_id: &str, after: u64) -> Self {
-        Self {
-            run_id: Arc::from(run_id),
-            seq: after,
-            made: 0,
-            public: false,
-            held: Vec::new(),
-            messages: Messages::default(),
-            requested: HashSet::new(),
-            ready: Vec::new(),
-        }
-    }
-
-    /// Leaves out the causes of errors; see [`Event::public_data`].
-    pub fn public(mut self) -> Self {
-        self.public = true;
-        self
-    }
-
-    /// The envelopes of the next event: none, one or several. The run has to stream [`MODES`] with
-    /// its children.
-    pub fn take(&mut self, event: &Event) -> Vec<Envelope> {
-        // A checkpoint goes before the values of its superstep, which were told first.
-        let waiting = self.held.iter().position(|held| held.ns == event.ns);
-        let held = waiting.map(|position| self.held.swap_remove(position));
-        let first = event.mode == Mode::Checkpoints
-            && held.as_ref().is_some_and(|held| held.step == event.step);
-        if first {
-            self.translate(event);
-        }
-        if let Some(held) = held {
-            self.values(&held);
-        }
-        if event.mode == Mode::Values && event.interrupts().is_empty() {
-            self.held.push(event.clone());
-        } else if !first {
-            self.translate(event);
-        }
-        std::mem::take(&mut self.ready)
-    }
-
-    /// What is left when the run was dropped before its end. A run that ended leaves nothing.
-    pub fn flush(&mut self) -> Vec<Envelope> {
-        for held in std::mem::take(&mut self.held) {
-            self.values(&held);
-        }
-        std::mem::take(&mut self.ready)
-    }
-
-    fn push(&mut self, event: &Event, method: &'static str, data: Json) {
-        self.seq += 1;
-        self.made += 1;
-        self.ready.push(Envelope {
-            seq: self.seq,
-            event_id: format!("{}:{}", self.run_id, self.made),
-            method,
-            ns: Arc::clone(&event.ns),
-            at_ms: event.at_ms,
-            node: event.node.clone(),
-            data,
-            interrupts: Vec::new(),
-        });
-    }
-
-    fn translate(&mut self, event: &Event) {
-        let data = || if self.public { event.public_data() } else { event.data() };
-        match (event.mode, &event.body) {
-            (Mode::Values, _) => self.values(event),
-            (Mode::Updates, Body::Interrupts(interrupts)) => {
-                self.push(event, "updates", json!({}));
-                self.request(event, interrupts);
-            }
-            (Mode::Updates, _) => {
-                let data = short::shortened(data());
-                self.push(event, "updates", data);
-            }
-            (Mode::Messages, Body::Message { message, facts, returned: false }) => {
-                let parts = self.messages.take(event, message, facts.json());
-                self.tell_parts(event, parts);
-            }
-            (Mode::Checkpoints, Body::Told(told)) => {
-                if let Told::Checkpoint { id, parent, step, source, .. } = &**told {
-                    let mut data = json!({ "id": id, "step": step, "source": source });
-                    if let Some(parent) = parent {
-                        data["parent_id"] = json!(parent);
-                    }
-                    self.push(event, "checkpoints", data);
-                }
-            }
-            (Mode::Tasks, body) => {
-                if let (Body::Told(told), Some(task)) = (body, event.task_id)
-                    && let Told::Result { error, .. } = &**told
-                {
-                    let parts = self.messages.end(task, error.is_some());
-                    let data = data();
-                    self.tell_parts(event, parts);
-                    self.push(event, "tasks", data);
-                } else {
-                    let data = data();
-                    self.push(event, "tasks", data);
-                }
-            }
-            (Mode::Custom, _) => self.push(event, "custom", data()),
-            (Mode::Tools, _) => self.push(event, "tools", data()),
-            (Mode::Lifecycle, _) => {
-                let mut data = data();
-                if event.ns.is_empty()
-                    && let Some(root) = data.as_object_mut()
-                {
-                    root.remove("namespace");
-                    if root.get("event") == Some(&json!("started")) {
-                        root.insert("event".to_owned(), json!("running"));
-                    }
-                }
-                self.push(event, "lifecycle", data);
-            }
-            // Messages that nodes return were streamed, or came from no model.
-            (Mode::Messages | Mode::Checkpoints | Mode::Debug, _) => {}
-        }
-    }
-
-    fn tell_parts(&mut self, event: &Event, parts: Vec<Json>) {
-        for mut part in parts {
-            part["run_id"] = json!(&*self.run_id);
-            self.push(event, "messages", part);
-        }
-    }
-
-    fn values(&mut self, event: &Event) {
-        let interrupts = event.interrupts();
-        // Questions of tasks that were not run again were told by no update.
-        self.request(event, interrupts);
-        let data = short::shortened(event.bare_values());
-        if !interrupts.is_empty() && data.as_object().is_some_and(serde_json::Map::is_empty) {
-            return;
-        }
-        self.push(event, "values", data);
-        if let Some(envelope) = self.ready.last_mut() {
-            envelope.interrupts = interrupts.iter().map(Interrupt::to_json).collect();
-        }
-    }
-
-    /// Each question is told once, by the graph that asks.
-    fn request(&mut self, event: &Event, interrupts: &[Interrupt]) {
-        for interrupt in interrupts {
-            if self.requested.insert(interrupt.id) {
-                let data = json!({ "interrupt_id": interrupt.id, "payload": interrupt.value });
-                self.push(event, "input.requested", data);
-            }
-        }
-    }
-}
-
 /// A run that was started and is read as protocol events. Dropping it drops the running nodes.
 pub struct Events<S> {
     handle: RunHandle<S>,
@@ -334,7 +162,7 @@ impl<S> Events<S> {
                 return Some(envelope);
             }
             if let Some(event) = self.handle.next().await {
-                self.ready.extend(self.protocol.take(&event));
+                self.ready.extend(self.protocol.take(&Item::of(&event)));
             } else {
                 self.ready.extend(self.protocol.flush());
                 if self.ready.is_empty() {

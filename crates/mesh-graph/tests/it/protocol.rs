@@ -290,7 +290,7 @@ async fn a_failed_run_ends_its_messages_and_says_why_it_failed() {
     let mut protocol = v3::Protocol::new("r", 0).public();
     let mut text = String::new();
     while let Some(event) = handle.next().await {
-        for envelope in protocol.take(&event) {
+        for envelope in protocol.take(&v3::Item::of(&event)) {
             text.push_str(&envelope.to_json().to_string());
         }
     }

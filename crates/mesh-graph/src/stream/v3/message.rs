@@ -7,20 +7,27 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::checkpoint::TaskId;
-
-use super::super::{event::Event, messages};
+use super::super::{facts, messages};
 
 /// The messages that are being streamed.
 #[derive(Debug, Default)]
 pub(super) struct Messages(Vec<Message>);
 
+/// One event of a message, and where it belongs.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) ns: Arc<[String]>,
+    pub(super) event: Json,
+}
+
 #[derive(Debug)]
 struct Message {
     ns: Arc<[String]>,
     id: String,
-    task: Option<TaskId>,
-    attempt: u32,
+    /// The task that its model speaks in.
+    task: Option<String>,
+    /// Which attempt of that task.
+    attempt: u64,
     blocks: Vec<Block>,
     usage: Option<Json>,
     metadata: Map<String, Json>,
@@ -43,7 +50,7 @@ enum Block {
 
 impl Messages {
     /// What a streamed message, or a piece of one, adds. Only what models say is told.
-    pub(super) fn take(&mut self, event: &Event, piece: &Json, facts: &Json) -> Vec<Json> {
+    pub(super) fn take(&mut self, ns: &Arc<[String]>, piece: &Json, facts: &Json) -> Vec<Part> {
         let kind = piece.get("type").and_then(Json::as_str);
         let whole = kind == Some("ai");
         let Some(id) = messages::id(piece) else { return Vec::new() };
@@ -54,23 +61,27 @@ impl Messages {
         let content = pieces(piece);
         let calls = piece.get(if whole { "tool_calls" } else { "tool_call_chunks" });
         let calls = calls.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        let mut told = Vec::new();
-        let known = self.0.iter().position(|open| *open.ns == *event.ns && open.id == id);
-        let known = known.filter(|at| {
-            // What another attempt began will not be finished any more.
-            let same = self.0[*at].attempt == event.attempt && self.0[*at].task == event.task_id;
-            if !same {
-                told.push(self.0[*at].part(json!({ "event": "error", "message": "tried again" })));
-            }
-            same
+        let (task, attempt) = (facts::task(facts), facts::attempt(facts));
+        // What another attempt began will not be finished any more, nor what another task began
+        // under the same id.
+        let mut told = self.end_where(Some("tried again"), |open| {
+            open.task.as_deref() == task && open.attempt != attempt
+                || *open.ns == **ns && open.id == id && open.task.as_deref() != task
         });
-        let at = match known {
+        let at = match self.0.iter().position(|open| *open.ns == **ns && open.id == id) {
             Some(at) => at,
             // Facts that come after the end belong to nothing that is open.
             None if content.is_empty() && calls.is_empty() && !ends => return told,
             None => {
-                self.0.retain(|open| *open.ns != *event.ns || open.id != id);
-                let message = Message::new(event, id);
+                let message = Message {
+                    ns: Arc::clone(ns),
+                    id: id.to_owned(),
+                    task: task.map(str::to_owned),
+                    attempt,
+                    blocks: Vec::new(),
+                    usage: None,
+                    metadata: Map::new(),
+                };
                 let mut start = json!({ "event": "message-start", "role": "ai" });
                 if let Some(metadata) = scalars(facts) {
                     start["metadata"] = metadata;
@@ -99,18 +110,29 @@ impl Messages {
         told
     }
 
-    /// Ends what a task left open.
-    pub(super) fn end(&mut self, task: TaskId, failed: bool) -> Vec<Json> {
+    /// Ends what a task left open: as it is, or with what went wrong.
+    pub(super) fn end(&mut self, task: &str, wrong: Option<&str>) -> Vec<Part> {
+        self.end_where(wrong, |open| open.task.as_deref() == Some(task))
+    }
+
+    /// Ends everything that is open.
+    pub(super) fn end_all(&mut self, wrong: Option<&str>) -> Vec<Part> {
+        self.end_where(wrong, |_| true)
+    }
+
+    fn end_where(&mut self, wrong: Option<&str>, which: impl Fn(&Message) -> bool) -> Vec<Part> {
         let mut told = Vec::new();
-        let (left, open) =
-            std::mem::take(&mut self.0).into_iter().partition(|message| message.task == Some(task));
+        if !self.0.iter().any(&which) {
+            return told;
+        }
+        let (ended, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0).into_iter().partition(which);
         self.0 = open;
-        for message in left {
-            let message: Message = message;
-            if failed {
-                told.push(message.part(json!({ "event": "error", "message": "the call failed" })));
-            } else {
-                told.extend(message.finish());
+        for message in ended {
+            match wrong {
+                Some(text) => {
+                    told.push(message.part(json!({ "event": "error", "message": text })));
+                }
+                None => told.extend(message.finish()),
             }
         }
         told
@@ -118,25 +140,13 @@ impl Messages {
 }
 
 impl Message {
-    fn new(event: &Event, id: &str) -> Self {
-        Self {
-            ns: Arc::clone(&event.ns),
-            id: id.to_owned(),
-            task: event.task_id,
-            attempt: event.attempt,
-            blocks: Vec::new(),
-            usage: None,
-            metadata: Map::new(),
-        }
-    }
-
     /// An event of this message: every one says which, because models speak side by side.
-    fn part(&self, mut event: Json) -> Json {
+    fn part(&self, mut event: Json) -> Part {
         event["id"] = json!(self.id);
-        event
+        Part { ns: Arc::clone(&self.ns), event }
     }
 
-    fn open(&mut self, block: Block, told: &mut Vec<Json>) {
+    fn open(&mut self, block: Block, told: &mut Vec<Part>) {
         let index = self.blocks.len();
         let content = match &block {
             Block::Text(_) => json!({ "type": "text", "text": "" }),
@@ -154,13 +164,13 @@ impl Message {
         self.blocks.push(block);
     }
 
-    fn delta(&self, index: usize, delta: &Json, told: &mut Vec<Json>) {
+    fn delta(&self, index: usize, delta: &Json, told: &mut Vec<Part>) {
         told.push(
             self.part(json!({ "event": "content-block-delta", "index": index, "delta": delta })),
         );
     }
 
-    fn add(&mut self, piece: Piece<'_>, told: &mut Vec<Json>) {
+    fn add(&mut self, piece: Piece<'_>, told: &mut Vec<Part>) {
         match piece {
             Piece::Text(more) => {
                 if !matches!(self.blocks.last(), Some(Block::Text(_))) {
@@ -187,7 +197,7 @@ impl Message {
     }
 
     /// A call, or a piece of one: `args` is a text in pieces and a value in whole messages.
-    fn add_call(&mut self, place: usize, piece: &Json, told: &mut Vec<Json>) {
+    fn add_call(&mut self, place: usize, piece: &Json, told: &mut Vec<Part>) {
         let get = |key: &str| piece.get(key).cloned().unwrap_or_default();
         let call = piece.get("index").cloned().unwrap_or_else(|| json!(place));
         let known = self.blocks.iter().position(
@@ -217,7 +227,7 @@ impl Message {
         }
     }
 
-    fn finish(self) -> Vec<Json> {
+    fn finish(self) -> Vec<Part> {
         let mut told = Vec::with_capacity(self.blocks.len() + 1);
         for (index, block) in self.blocks.iter().enumerate() {
             let content = match block {
