@@ -82,7 +82,7 @@ impl Listener for Counter {
                         add(number, 1);
                     }
                 }
-                Kind::Event(_) | Kind::Updated => {}
+                Kind::Event(_) | Kind::Returned | Kind::Updated => {}
             }
         }
     }

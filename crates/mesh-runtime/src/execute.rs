@@ -127,6 +127,7 @@ impl Execution {
         let data = json!({ "run_id": id, "attempt": attempt });
         let mut entry = Entry::of_run(id, Kind::Begun, self.runtime.env().now_ms(), &data);
         entry.step = i64::from(attempt);
+        entry.node = Some(Arc::from(self.run.graph.as_str()));
         Ok(Some(entry))
     }
 

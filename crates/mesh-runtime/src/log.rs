@@ -21,9 +21,13 @@ pub enum Kind {
     Begun,
     /// An event of the graph, with the data that its mode has.
     Event(Mode),
-    /// How the run ended: `{"status", "error"?, "breakpoint"?}`, where the error is
-    /// `{"error", "message"}` and `breakpoint` is true when the graph stopped at a breakpoint
-    /// rather than with a question. The last entry of every run, once per run.
+    /// A message that its node returned, rather than one that was sent as it came about; with the
+    /// data of [`Mode::Messages`].
+    Returned,
+    /// How the run ended: `{"status", "error"?, "breakpoint"?, "unfinished"?}`, where the error is
+    /// `{"error", "message"}`, `unfinished` is true when tasks are left to do, and `breakpoint` when
+    /// the graph stopped at a breakpoint rather than with a question. The last entry of every run,
+    /// once per run.
     Ended,
     /// The thread's state was changed by hand: the new state.
     Updated,
@@ -42,7 +46,7 @@ pub struct Entry {
     pub ns: Arc<str>,
     /// The superstep.
     pub step: i64,
-    /// The node, where it is of one.
+    /// The node, where it is of one; of a run's begin and end, its graph.
     pub node: Option<Arc<str>>,
     /// When, milliseconds since 1970 (UTC).
     pub at_ms: i64,
@@ -51,11 +55,21 @@ pub struct Entry {
 }
 
 impl Kind {
+    /// The stream that it belongs to, if it is an event of the graph.
+    pub fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Event(mode) => Some(mode),
+            Self::Returned => Some(Mode::Messages),
+            Self::Begun | Self::Ended | Self::Updated => None,
+        }
+    }
+
     /// The name in storage: the mode's for events.
     pub fn name(self) -> &'static str {
         match self {
             Self::Begun => "begun",
             Self::Event(mode) => mode.name(),
+            Self::Returned => "returned",
             Self::Ended => "ended",
             Self::Updated => "updated",
         }
@@ -68,6 +82,7 @@ impl std::str::FromStr for Kind {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Ok(match name {
             "begun" => Self::Begun,
+            "returned" => Self::Returned,
             "ended" => Self::Ended,
             "updated" => Self::Updated,
             mode => Self::Event(mode.parse()?),
@@ -124,6 +139,12 @@ pub trait LogRows {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Entry>, Error>;
+
+    /// The last beginning of an execution on a thread that is not after `upto`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Storage`].
+    fn begun_upto(&mut self, thread: &str, upto: u64) -> Result<Option<Entry>, Error>;
 
     /// The number of a thread's last entry; 0 before the first one and for a thread that is not
     /// there.

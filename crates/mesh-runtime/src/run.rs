@@ -164,6 +164,8 @@ impl Kwargs {
                 "debug" => &[Mode::Tasks, Mode::Checkpoints],
                 "events" => &[Mode::Tasks, Mode::Messages, Mode::Values],
                 "tools" => &[Mode::Tools],
+                // No stream mode of its own: the event protocol tells it.
+                "lifecycle" => &[Mode::Lifecycle],
                 _ => &[],
             }
         };

@@ -188,7 +188,7 @@ impl Told {
         Entry {
             seq: 0,
             run,
-            kind: Kind::Event(event.mode),
+            kind: if event.is_returned() { Kind::Returned } else { Kind::Event(event.mode) },
             ns: Arc::clone(&self.ns.1),
             step: event.step,
             node: event.node().map(Arc::from),

@@ -185,8 +185,9 @@ impl Renderer {
                 let told = self.callbacks.as_mut().map(Callbacks::begin);
                 self.push_events(frames, told.into_iter().collect());
             }
-            Kind::Event(_) if !entry.ns.is_empty() && !self.subgraphs => {}
+            Kind::Event(_) | Kind::Returned if !entry.ns.is_empty() && !self.subgraphs => {}
             Kind::Event(mode) => self.take_event(mode, entry, frames),
+            Kind::Returned => self.take_event(Mode::Messages, entry, frames),
             Kind::Ended => self.end(entry, frames),
             Kind::Updated => {}
         }

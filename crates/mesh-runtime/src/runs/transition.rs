@@ -1,5 +1,7 @@
 //! The table of what may follow what, and the one place that writes it.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
@@ -258,7 +260,11 @@ fn ending(run: &Run, now: Now, cause: &Cause) -> Entry {
     if let Cause::Done(State { breakpoint: true, .. }) = cause {
         data.insert("breakpoint".to_owned(), json!(true));
     }
-    Entry::of_run(run.id, Kind::Ended, now.at.ms(), &Json::Object(data))
+    if let Cause::Done(State { unfinished: true, .. }) = cause {
+        data.insert("unfinished".to_owned(), json!(true));
+    }
+    let entry = Entry::of_run(run.id, Kind::Ended, now.at.ms(), &Json::Object(data));
+    Entry { node: Some(Arc::from(run.graph.as_str())), ..entry }
 }
 
 /// Whether the time for a run has come.

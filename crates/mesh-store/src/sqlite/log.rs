@@ -105,6 +105,20 @@ impl LogRows for Rows<'_> {
         self.paged(number, Some(run), (from.max(after.saturating_add(1)), to), limit)
     }
 
+    fn begun_upto(&mut self, thread: &str, upto: u64) -> Result<Option<Entry>, Error> {
+        let Some(number) = self.thread_number(thread)? else { return Ok(None) };
+        let mut query = self
+            .connection
+            .prepare_cached(
+                "SELECT seq, run, kind, ns, step, node, at_ms, data FROM events
+                 WHERE thread = ? AND seq <= ? AND kind = 'begun' ORDER BY seq DESC LIMIT 1",
+            )
+            .map_err(failed)?;
+        let upto = i64::try_from(upto).unwrap_or(i64::MAX);
+        let found = query.query_row((number, upto), RawEntry::read).optional().map_err(failed)?;
+        found.map(RawEntry::decode).transpose()
+    }
+
     fn last_seq(&mut self, thread: &str) -> Result<u64, Error> {
         let next: Option<i64> = self
             .connection

@@ -237,7 +237,7 @@ impl ThreadTail {
                 data.push(b'}');
                 self.write(entry, &plain("state_update", Bytes::from(data)), false, out);
             }
-            Kind::Begun | Kind::Event(_) => {}
+            Kind::Begun | Kind::Event(_) | Kind::Returned => {}
         }
     }
 }
