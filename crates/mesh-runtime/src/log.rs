@@ -140,11 +140,13 @@ pub trait LogRows {
         limit: usize,
     ) -> Result<Vec<Entry>, Error>;
 
-    /// The last beginning of an execution on a thread that is not after `upto`.
+    /// Where the run begins that the entry with this number belongs to, or lies within the time
+    /// of: the number of its first entry. None if no run had begun by then, or that is not kept any
+    /// more.
     ///
     /// # Errors
-    /// [`Error::Damaged`]; [`Error::Storage`].
-    fn begun_upto(&mut self, thread: &str, upto: u64) -> Result<Option<Entry>, Error>;
+    /// [`Error::Storage`].
+    fn begin_upto(&mut self, thread: &str, upto: u64) -> Result<Option<u64>, Error>;
 
     /// The number of a thread's last entry; 0 before the first one and for a thread that is not
     /// there.

@@ -105,18 +105,20 @@ impl LogRows for Rows<'_> {
         self.paged(number, Some(run), (from.max(after.saturating_add(1)), to), limit)
     }
 
-    fn begun_upto(&mut self, thread: &str, upto: u64) -> Result<Option<Entry>, Error> {
+    fn begin_upto(&mut self, thread: &str, upto: u64) -> Result<Option<u64>, Error> {
         let Some(number) = self.thread_number(thread)? else { return Ok(None) };
         let mut query = self
             .connection
             .prepare_cached(
-                "SELECT seq, run, kind, ns, step, node, at_ms, data FROM events
-                 WHERE thread = ? AND seq <= ? AND kind = 'begun' ORDER BY seq DESC LIMIT 1",
+                "SELECT min(first) FROM log WHERE (begins OR ended_ms IS NOT NULL) AND begins
+                 AND run = (SELECT run FROM log WHERE thread = ?1 AND first <= ?2 AND begins
+                            ORDER BY first DESC LIMIT 1)",
             )
             .map_err(failed)?;
         let upto = i64::try_from(upto).unwrap_or(i64::MAX);
-        let found = query.query_row((number, upto), RawEntry::read).optional().map_err(failed)?;
-        found.map(RawEntry::decode).transpose()
+        let first: Option<i64> =
+            query.query_row((number, upto), |row| row.get(0)).map_err(failed)?;
+        Ok(first.map(i64::cast_unsigned))
     }
 
     fn last_seq(&mut self, thread: &str) -> Result<u64, Error> {
