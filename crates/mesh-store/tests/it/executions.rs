@@ -237,17 +237,17 @@ async fn a_run_is_on_the_log_from_its_beginning_to_its_end() {
     check(
         asked(&["x"], &["values", "updates"]),
         expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
-        2 values 0 - {"trail":["x"]}
-        3 updates 1 a {"a":{"trail":["a"]}}
-        4 values 1 - {"trail":["x","a"]}
-        5 updates 2 b {"b":{"trail":["b"]}}
-        6 updates 2 c {"c":{"trail":["c"]}}
-        7 values 2 - {"trail":["x","a","b","c"]}
-        8 updates 3 d {"d":{"trail":["d"]}}
-        9 values 3 - {"trail":["x","a","b","c","d"]}
-        10 ended 0 - {"status":"success"}
-    "#]],
+            1 begun 1 agent {"attempt":1,"run_id":"…"}
+            2 values 0 - {"trail":["x"]}
+            3 updates 1 a {"a":{"trail":["a"]}}
+            4 values 1 - {"trail":["x","a"]}
+            5 updates 2 b {"b":{"trail":["b"]}}
+            6 updates 2 c {"c":{"trail":["c"]}}
+            7 values 2 - {"trail":["x","a","b","c"]}
+            8 updates 3 d {"d":{"trail":["d"]}}
+            9 values 3 - {"trail":["x","a","b","c","d"]}
+            10 ended 0 agent {"status":"success"}
+        "#]],
     )
     .await;
 }
@@ -257,12 +257,12 @@ async fn a_run_that_asks_ends_with_its_question() {
     check(
         asked(&["ask"], &["values"]),
         expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
-        2 values 0 - {"trail":["ask"]}
-        3 values 1 - {"trail":["ask","a"]}
-        4 values 1 - {"__interrupt__":1,"trail":["ask","a"]}
-        5 ended 0 - {"status":"success"}
-    "#]],
+            1 begun 1 agent {"attempt":1,"run_id":"…"}
+            2 values 0 - {"trail":["ask"]}
+            3 values 1 - {"trail":["ask","a"]}
+            4 values 1 - {"__interrupt__":1,"trail":["ask","a"]}
+            5 ended 0 agent {"status":"success","unfinished":true}
+        "#]],
     )
     .await;
 }
@@ -272,11 +272,11 @@ async fn a_run_that_fails_says_why_in_the_nodes_words() {
     check(
         asked(&["fail"], &["updates"]),
         expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
-        2 updates 1 a {"a":{"trail":["a"]}}
-        3 updates 2 c {"c":{"trail":["c"]}}
-        4 ended 0 - {"error":{"error":"CustomError","message":"Boo!"},"status":"error"}
-    "#]],
+            1 begun 1 agent {"attempt":1,"run_id":"…"}
+            2 updates 1 a {"a":{"trail":["a"]}}
+            3 updates 2 c {"c":{"trail":["c"]}}
+            4 ended 0 agent {"error":{"error":"CustomError","message":"Boo!"},"status":"error"}
+        "#]],
     )
     .await;
 }
@@ -286,10 +286,10 @@ async fn a_run_that_takes_too_many_steps_fails_with_the_name_that_clients_know()
     let mut new = asked(&["x"], &["values"]);
     new.config.insert("recursion_limit".to_owned(), json!(1));
     check(new, expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
+        1 begun 1 agent {"attempt":1,"run_id":"…"}
         2 values 0 - {"trail":["x"]}
         3 values 1 - {"trail":["x","a"]}
-        4 ended 0 - {"error":{"error":"GraphRecursionError","message":"recursion limit of 1 supersteps reached without finishing"},"status":"error"}
+        4 ended 0 agent {"error":{"error":"GraphRecursionError","message":"recursion limit of 1 supersteps reached without finishing"},"status":"error"}
     "#]]).await;
 }
 
@@ -299,12 +299,12 @@ async fn a_breakpoint_ends_a_run_and_is_no_question() {
     check(
         new,
         expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
-        2 values 0 - {"trail":["x"]}
-        3 values 1 - {"trail":["x","a"]}
-        4 values 2 - {"trail":["x","a","b","c"]}
-        5 ended 0 - {"breakpoint":true,"status":"success"}
-    "#]],
+            1 begun 1 agent {"attempt":1,"run_id":"…"}
+            2 values 0 - {"trail":["x"]}
+            3 values 1 - {"trail":["x","a"]}
+            4 values 2 - {"trail":["x","a","b","c"]}
+            5 ended 0 agent {"breakpoint":true,"status":"success","unfinished":true}
+        "#]],
     )
     .await;
 }
@@ -313,8 +313,8 @@ async fn a_breakpoint_ends_a_run_and_is_no_question() {
 async fn nothing_to_go_on_with_is_an_error() {
     let new = NewRun { input: Json::Null, ..asked(&[], &["values"]) };
     check(new, expect![[r#"
-        1 begun 1 - {"attempt":1,"run_id":"…"}
-        2 ended 0 - {"error":{"error":"EmptyInputError","message":"nothing to run: the input is empty and the thread has no unfinished work"},"status":"error"}
+        1 begun 1 agent {"attempt":1,"run_id":"…"}
+        2 ended 0 agent {"error":{"error":"EmptyInputError","message":"nothing to run: the input is empty and the thread has no unfinished work"},"status":"error"}
     "#]]).await;
 }
 

@@ -125,7 +125,8 @@ impl Messages {
         if !self.0.iter().any(&which) {
             return told;
         }
-        let (ended, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0).into_iter().partition(which);
+        let (ended, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(which);
         self.0 = open;
         for message in ended {
             match wrong {

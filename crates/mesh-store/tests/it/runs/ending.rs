@@ -30,7 +30,7 @@ async fn a_run_that_came_to_its_end_is_a_success_and_its_thread_idle() {
 
 #[tokio::test]
 async fn a_run_that_left_tasks_is_a_success_and_its_thread_interrupted() {
-    let end = json!({ "status": "success" });
+    let end = json!({ "status": "success", "unfinished": true });
     let cause = Cause::Done(state(true));
     check_end(cause, RunStatus::Success, ThreadStatus::Interrupted, end).await;
 }
