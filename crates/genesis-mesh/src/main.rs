@@ -17,6 +17,11 @@ use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
+/// A server allocates from every thread for as long as it runs: the allocator of the C library is
+/// slower at that, and gives less memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Longest wait for what cannot be dropped, once everything else has ended.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
