@@ -1,7 +1,7 @@
 //! `GenesisMesh`: a mesh made of parts, set up, then served.
 //!
 //! Three types, one after the other: [`Builder`] collects parts, [`GenesisMesh`] is a mesh whose
-//! parts fit, [`ReadyMesh`] one whose data directory is open. Only the last one can serve. Several
+//! parts fit, [`ReadyMesh`] one whose storage is open. Only the last one can serve. Several
 //! may live in one process, each with a data directory and a port of its own. Nothing here prints.
 
 mod data_dir;
@@ -112,7 +112,8 @@ impl GenesisMesh {
         Builder::default()
     }
 
-    /// Makes and locks the data directory and hands storage to the assistants. Opens no port.
+    /// Makes and locks the data directory, if there is to be one, and hands storage to the
+    /// assistants. Opens no port.
     ///
     /// # Errors
     /// [`SetupError`] names the path and what could not be done with it.
@@ -122,30 +123,19 @@ impl GenesisMesh {
         let (data_dir, store) = match parts.data_dir {
             Some(path) => {
                 let locked = data_dir::open(path.clone()).await?;
-                (Some(locked), Some(Sqlite::open(path.join(DATABASE)).await?))
+                (Some(locked), Sqlite::open(path.join(DATABASE)).await?)
             }
-            None => (None, None),
+            None => (None, Sqlite::in_memory()?),
         };
-        let stored = || store.as_ref().map(Sqlite::checkpointer);
-        if let Some(checkpointer) = parts.checkpointer.or_else(stored) {
-            server = server.keep_threads(&checkpointer);
-        }
-        if let Some(store) = &store {
-            server = server.keep_in(store.ledger(), Arc::new(SystemEnv));
-            server.start().await?;
-        }
+        let checkpointer = parts.checkpointer.unwrap_or_else(|| store.checkpointer());
+        server = server.keep_threads(&checkpointer).keep_in(store.ledger(), Arc::new(SystemEnv));
+        server.start().await?;
         let may_be_open = parts.auth.unsafe_no_authentication;
         if !may_be_open {
             // A key that was revoked counts: whoever took back the last one lets nobody in.
-            let any_key = match &store {
-                Some(store) => store.any().await?,
-                None => false,
-            };
+            let any_key = store.any().await?;
             if any_key || rules.is_some() {
-                let mut auth = Auth::default();
-                if let Some(store) = &store {
-                    auth = auth.keys(Arc::new(store.clone()));
-                }
+                let auth = Auth::default().keys(Arc::new(store.clone()));
                 server = server.auth(auth::with_tokens(auth, rules)?);
             }
         }
@@ -190,14 +180,14 @@ impl Builder {
     }
 
     /// Keeps the threads of every assistant that has no checkpointer of its own here, instead of
-    /// in the data directory. With neither, clients cannot name threads.
+    /// with everything else.
     pub fn checkpointer(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
         self.parts.checkpointer = Some(checkpointer);
         self
     }
 
     /// Holds all that is written in this folder, which is made if it is missing. Without one,
-    /// nothing is written.
+    /// nothing is written: threads, runs and all else are in memory and end with the mesh.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.parts.data_dir = Some(path.into());
         self
@@ -263,7 +253,7 @@ impl Builder {
 #[must_use = "a mesh that is set up waits to be served"]
 pub struct ReadyMesh {
     server: Server,
-    store: Option<Sqlite>,
+    store: Sqlite,
     _data_dir: Option<data_dir::Locked>,
     stop: Option<CancellationToken>,
     listening: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
@@ -348,9 +338,7 @@ impl ReadyMesh {
             served.await;
         }
         // Runs are over: what they saved last is committed before the process may end.
-        if let Some(store) = self.store {
-            store.close().await;
-        }
+        self.store.close().await;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All writes go over the only writing connection, in groups; an answer is given after COMMIT
 //! returned. Reads use a few connections of their own, most of them on the runtime's blocking
-//! threads.
+//! threads. A database may also be in memory, which is a matter of this module alone.
 
 mod api_keys;
 mod assistants;
@@ -53,7 +53,10 @@ use self::{
 };
 use crate::Error;
 
-/// A database file that this process has open. Cloning is cheap.
+/// What messages call a database without a file.
+const IN_MEMORY: &str = ":memory:";
+
+/// A database that this process has open, mostly a file. Cloning is cheap.
 ///
 /// When the last handle goes, or at [`Sqlite::close`], what was asked for is committed and the
 /// file is let go.
@@ -157,6 +160,24 @@ impl Sqlite {
         Self::open_as(path.as_ref().to_path_buf(), synchronous, Owner::Required).await
     }
 
+    /// Makes a database in memory, which is gone with its last handle. Everything works as in a
+    /// file, except that readers and the writer take turns: there is one connection.
+    ///
+    /// # Errors
+    /// [`Error`] when the system gives no thread for the writer.
+    pub fn in_memory() -> Result<Self, Error> {
+        let path = PathBuf::from(IN_MEMORY);
+        let failed = |error| Error::of(path.clone(), error);
+        let mut connection = Connection::open_in_memory().map_err(failed)?;
+        // There is no disk to wait for.
+        let synchronous = Synchronous::Normal;
+        schema::configure(&connection, Some(synchronous)).map_err(failed)?;
+        schema::make(&mut connection, &path)?;
+        Self::start(path, connection, synchronous, None, |path, desk| {
+            Readers::shared(path, Arc::clone(desk))
+        })
+    }
+
     async fn open_as(path: PathBuf, synchronous: Synchronous, owner: Owner) -> Result<Self, Error> {
         let opened = tokio::task::spawn_blocking({
             let path = path.clone();
@@ -177,6 +198,17 @@ impl Sqlite {
             }
             Err(error) => return Err(error),
         };
+        Self::start(path, connection, synchronous, lock, |path, _| Readers::new(path))
+    }
+
+    /// Starts the writer of what was opened.
+    fn start(
+        path: PathBuf,
+        connection: Connection,
+        synchronous: Synchronous,
+        lock: Option<File>,
+        readers: impl FnOnce(PathBuf, &Arc<Desk>) -> Readers,
+    ) -> Result<Self, Error> {
         let known = Arc::new(Known::default());
         let desk = Desk::new(path.clone(), connection, Arc::clone(&known));
         let desk = Arc::new(desk.map_err(|error| Error::of(path.clone(), error))?);
@@ -190,7 +222,7 @@ impl Sqlite {
             .map_err(|source| Error::Open { path: path.clone(), source: Arc::new(source) })?;
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: Arc::new(Readers::new(path.clone())),
+                readers: Arc::new(readers(path.clone(), &desk)),
                 path,
                 writer: Some(writer),
                 thread: Some(thread),
@@ -203,7 +235,7 @@ impl Sqlite {
         })
     }
 
-    /// The file.
+    /// The file; `:memory:` of a database that has none.
     pub fn path(&self) -> &Path {
         &self.inner.path
     }

@@ -10,11 +10,18 @@ use genesis_mesh::{
 use mesh_graph::{Ctx, Graph, MemoryCheckpointer, NodeResult, START, State, View};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 const SOON: Duration = Duration::from_secs(20);
+
+const THREAD: &str = "7d7ddd9d-55a2-4a50-b0a6-0a4f4f62b8a1";
 
 #[derive(State)]
 struct Echo {
@@ -73,6 +80,25 @@ impl Running {
         frames
     }
 
+    /// Status and body of one request.
+    async fn post(&self, path: &str, body: Json) -> (u16, Json) {
+        let body = body.to_string();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len(),
+        );
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await;
+        read.expect("an answer comes soon").unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or(Json::Null))
+    }
+
     async fn stopped(mut self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(SOON, self.task.join_next()).await;
@@ -114,6 +140,25 @@ async fn with_a_checkpointer_clients_may_name_threads() {
     let frames = running.ask(query, json!({ "topic": "two" })).await;
     assert_eq!(frames.last().unwrap()["data"]["log"], json!(["one", "m", "two", "m"]));
     running.stopped().await;
+}
+
+#[tokio::test]
+async fn without_a_data_directory_everything_works_until_the_mesh_ends() {
+    let mesh = || GenesisMesh::builder().assistant(assistant("m")).build().unwrap();
+    let running = Running::start(mesh()).await;
+    let (status, made) = running.post("/threads", json!({ "thread_id": THREAD })).await;
+    assert_eq!((status, &made["thread_id"]), (200, &json!(THREAD)));
+    let wait = format!("/threads/{THREAD}/runs/wait");
+    let body = json!({ "assistant_id": "echo", "input": { "topic": "tides" } });
+    let expected = json!({ "topic": "tides", "log": ["tides", "m"] });
+    assert_eq!(running.post(&wait, body.clone()).await, (200, expected));
+    let (status, found) = running.post("/threads/search", json!({})).await;
+    assert_eq!((status, found.as_array().map(Vec::len)), (200, Some(1)));
+    running.stopped().await;
+
+    let again = Running::start(mesh()).await;
+    assert_eq!(again.post(&wait, body).await.0, 404);
+    again.stopped().await;
 }
 
 #[tokio::test]

@@ -2,16 +2,19 @@
 //!
 //! What may read much runs on the runtime's blocking threads. A look at a few rows by their keys
 //! takes less than waking one of those, so it runs where it was asked for.
+//!
+//! A database in memory has one connection and no disk to wait for: there readers take turns with
+//! the writer.
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::Fault;
+use super::{Fault, writer::Desk};
 use crate::Error;
 
 /// Reading connections. When all are busy, callers wait for one.
@@ -19,17 +22,31 @@ pub const READERS: usize = 4;
 
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    connections: Connections,
     permits: Arc<Semaphore>,
 }
 
+/// What is read from.
+enum Connections {
+    /// A file, over these when nobody uses them.
+    Own(Mutex<Vec<Connection>>),
+    /// Memory, over the connection that writes.
+    Shared(Arc<Desk>),
+}
+
 impl Readers {
+    /// Readers of a file.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::new(Vec::with_capacity(READERS)),
-            permits: Arc::new(Semaphore::new(READERS)),
-        }
+        Self::over(path, Connections::Own(Mutex::new(Vec::with_capacity(READERS))))
+    }
+
+    /// Readers of what this desk has in memory.
+    pub(super) fn shared(path: PathBuf, desk: Arc<Desk>) -> Self {
+        Self::over(path, Connections::Shared(desk))
+    }
+
+    fn over(path: PathBuf, connections: Connections) -> Self {
+        Self { path, connections, permits: Arc::new(Semaphore::new(READERS)) }
     }
 
     pub(super) async fn read<T, E>(
@@ -64,13 +81,32 @@ impl Readers {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let open = Arc::clone(&readers.permits)
-            .try_acquire_owned()
-            .ok()
-            .and_then(|permit| readers.idle().pop().map(|connection| (permit, connection)));
-        match open {
-            Some((_permit, connection)) => readers.read_on(connection, operation),
-            None => Self::read(readers, operation).await,
+        match readers.look_now(operation) {
+            Ok(result) => result,
+            Err(operation) => Self::read(readers, operation).await,
+        }
+    }
+
+    /// Runs the operation unless that would mean waiting; gives it back then.
+    fn look_now<T, E: From<Error>, F: FnOnce(&Connection) -> Result<T, Fault<E>>>(
+        &self,
+        operation: F,
+    ) -> Result<Result<T, E>, F> {
+        let Ok(_permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Err(operation);
+        };
+        match &self.connections {
+            Connections::Own(idle) => {
+                let open = locked(idle).pop();
+                match open {
+                    Some(connection) => Ok(self.read_on(connection, idle, operation)),
+                    None => Err(operation),
+                }
+            }
+            Connections::Shared(desk) => match desk.try_hold() {
+                Some(held) => Ok(self.read_beside(held.as_ref(), operation)),
+                None => Err(operation),
+            },
         }
     }
 
@@ -78,34 +114,53 @@ impl Readers {
         &self,
         operation: impl FnOnce(&Connection) -> Result<T, Fault<E>>,
     ) -> Result<T, E> {
-        let connection = match self.idle().pop() {
-            Some(connection) => connection,
-            None => super::connect(&self.path, None)?,
-        };
-        self.read_on(connection, operation)
+        match &self.connections {
+            Connections::Own(idle) => {
+                let open = locked(idle).pop();
+                let connection = match open {
+                    Some(connection) => connection,
+                    None => super::connect(&self.path, None)?,
+                };
+                self.read_on(connection, idle, operation)
+            }
+            Connections::Shared(desk) => self.read_beside(desk.hold().as_ref(), operation),
+        }
     }
 
     fn read_on<T, E: From<Error>>(
         &self,
         connection: Connection,
+        idle: &Mutex<Vec<Connection>>,
         operation: impl FnOnce(&Connection) -> Result<T, Fault<E>>,
     ) -> Result<T, E> {
         let result = in_transaction(&connection, operation);
         if connection.is_autocommit() && !self.permits.is_closed() {
-            self.idle().push(connection);
+            locked(idle).push(connection);
         }
         result.map_err(|fault| fault.settle(&self.path))
+    }
+
+    /// Reads over the writing connection, of which nobody else has hold.
+    fn read_beside<T, E: From<Error>>(
+        &self,
+        connection: Option<&Connection>,
+        operation: impl FnOnce(&Connection) -> Result<T, Fault<E>>,
+    ) -> Result<T, E> {
+        let connection = connection.ok_or_else(|| Error::Closed { path: self.path.clone() })?;
+        in_transaction(connection, operation).map_err(|fault| fault.settle(&self.path))
     }
 
     /// Refuses whoever comes later; reads under way end by themselves.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.idle().clear();
+        if let Connections::Own(idle) = &self.connections {
+            locked(idle).clear();
+        }
     }
+}
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One snapshot for all that the operation reads; nothing of it is ever written.

@@ -326,6 +326,17 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     if mode != "wal" {
         return Err(Error::NoWriteAheadLog { path: path.to_path_buf() });
     }
+    apply(connection, path, found)
+}
+
+/// Gives a new database in memory the newest schema.
+pub(super) fn make(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    apply(connection, path, 0)
+}
+
+/// Runs the scripts of all versions after `found`.
+fn apply(connection: &mut Connection, path: &Path, found: u32) -> Result<(), Error> {
+    let failed = |error| Error::of(path.to_path_buf(), error);
     for (version, script) in (1..).zip(MIGRATIONS).skip(found as usize) {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

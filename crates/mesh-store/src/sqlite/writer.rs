@@ -9,7 +9,7 @@ use std::{
     fs::File,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -197,10 +197,14 @@ impl Desk {
         None
     }
 
-    /// Keeps the connection busy until what it returns is dropped.
-    #[cfg(test)]
-    pub(super) fn hold(&self) -> impl Drop + '_ {
+    /// Waits for the connection and keeps it busy until what it returns is dropped.
+    pub(super) fn hold(&self) -> MutexGuard<'_, Option<Connection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Desk::hold`], unless somebody has it.
+    pub(super) fn try_hold(&self) -> Option<MutexGuard<'_, Option<Connection>>> {
+        self.connection.try_lock().ok()
     }
 
     fn wal_is_long(&self) -> bool {
@@ -251,7 +255,7 @@ pub(super) fn run(desk: &Desk, mut messages: mpsc::Receiver<Message>, lock: Opti
     }
     // Whoever is still in the queue learns that the database is closed when this is dropped.
     drop(messages);
-    let connection = desk.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let connection = desk.hold().take();
     if let Some(connection) = connection
         && let Err(error) =
             connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-//! Runs as they are executed, and what their followers read, on a real database file.
+//! Runs as they are executed, and what their followers read, on real databases.
 
 mod crashes;
 
@@ -123,6 +123,12 @@ impl House {
         Self::on(database.clone(), database.ledger(), stage)
     }
 
+    /// One that keeps nothing longer than it stands.
+    fn in_memory(stage: &Arc<Stage>) -> Self {
+        let database = Sqlite::in_memory().unwrap();
+        Self::on(database.clone(), database.ledger(), stage)
+    }
+
     pub(crate) fn on(database: Sqlite, ledger: Arc<dyn Ledger>, stage: &Arc<Stage>) -> Self {
         let runtime = Runtime::new(ledger, graphs(stage), Arc::new(SystemEnv));
         let stop = CancellationToken::new();
@@ -223,13 +229,15 @@ pub(crate) fn check_log(entries: &[Entry]) {
 
 async fn check(new: NewRun, expected: Expect) {
     let directory = tempfile::tempdir().unwrap();
-    let house = House::open(directory.path().join("runs.db"), &Arc::default()).await;
-    let run = house.create(new).await;
-    let entries = house.all(&run).await;
-    expected.assert_eq(&shown(&entries));
-    assert_eq!(house.log("t").await, entries, "followers read the log");
-    check_log(&entries);
-    house.stop().await;
+    let in_file = House::open(directory.path().join("runs.db"), &Arc::default()).await;
+    for house in [in_file, House::in_memory(&Arc::default())] {
+        let run = house.create(new.clone()).await;
+        let entries = house.all(&run).await;
+        expected.assert_eq(&shown(&entries));
+        assert_eq!(house.log("t").await, entries, "followers read the log");
+        check_log(&entries);
+        house.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,12 @@ impl World {
         Self { ledger: database.ledger(), ms: 1000, changes: 0, ids: 0, directory }
     }
 
+    /// One whose rows are in memory.
+    fn in_memory() -> Self {
+        let ledger = Sqlite::in_memory().unwrap().ledger();
+        Self { ledger, ms: 1000, changes: 0, ids: 0, directory: tempfile::tempdir().unwrap() }
+    }
+
     pub(crate) fn now(&mut self) -> Now {
         self.changes += 1;
         Now { at: Stamp(self.ms * 1000 + self.changes), ms: self.ms }

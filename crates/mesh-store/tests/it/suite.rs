@@ -20,6 +20,13 @@ async fn sqlite_passes_the_suite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_in_memory_passes_the_suites() {
+    check_checkpointer(async || Sqlite::in_memory().unwrap().checkpointer()).await;
+    check_store(async |options| Sqlite::in_memory().unwrap().store(options)).await;
+    check_cuts(Sqlite::in_memory().unwrap().checkpointer()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_passes_the_suite_for_stores() {
     let directory = tempfile::tempdir().unwrap();
     let number = AtomicUsize::new(0);
