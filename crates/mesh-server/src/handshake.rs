@@ -8,24 +8,36 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{
-    auth::{SUBPROTOCOL, subprotocols},
-    refusal::Refusal,
-};
+use crate::{auth::subprotocols, refusal::Refusal};
 
 /// Length of the client's key: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
+
+/// A handshake that is one.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// What to answer.
+    pub(crate) response: Response<Body>,
+    /// The connection, once the answer is sent.
+    pub(crate) upgrade: OnUpgrade,
+    /// The subprotocol that was agreed to.
+    pub(crate) protocol: Option<&'static str>,
+}
 
 /// Whether the client means to open a WebSocket, well or badly.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     has_token(headers, &header::UPGRADE, "websocket")
 }
 
-/// Checks the handshake. Gives the response to send, and the connection once it is sent.
+/// Checks the handshake.
 ///
-/// Of the subprotocols that are offered, [`SUBPROTOCOL`] alone is agreed to: the other one that
-/// there is carries a credential. No extension is agreed to: there is none yet.
-pub(crate) fn accept(request: &mut Request) -> Result<(Response<Body>, OnUpgrade), Refusal> {
+/// Of the subprotocols that the client offers, the first that is among `protocols` is agreed to;
+/// one that carries a credential never is. No extension is agreed to: compression would cost
+/// every socket the memory of its windows.
+pub(crate) fn accept(
+    request: &mut Request,
+    protocols: &[&'static str],
+) -> Result<Accepted, Refusal> {
     let headers = request.headers();
     if !is_wanted(headers) || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::UpgradeRequired);
@@ -46,17 +58,18 @@ pub(crate) fn accept(request: &mut Request) -> Result<(Response<Body>, OnUpgrade
     };
     let answer = HeaderValue::from_str(&derive_accept_key(key))
         .map_err(|_| Refusal::BadHandshake("the Sec-WebSocket-Key cannot be answered"))?;
-    let agreed = subprotocols(headers).any(|offered| offered == SUBPROTOCOL);
+    let known = |offered| protocols.iter().copied().find(|protocol| *protocol == offered);
+    let protocol = subprotocols(headers).find_map(known);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, answer);
-    if agreed {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(protocol) = protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     }
-    Ok((response, hyper::upgrade::on(request)))
+    Ok(Accepted { response, upgrade: hyper::upgrade::on(request), protocol })
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

@@ -22,6 +22,10 @@ pub const FIRST_FRAME_WAIT: Duration = Duration::from_secs(30);
 /// handshake did not say.
 pub const LOGIN_WAIT: Duration = Duration::from_secs(5);
 
+/// Bytes of frames that wait on one socket before it is fed no more of them. What a thousand
+/// stalled sockets hold, beside what the system holds for them, is a thousand times this.
+pub const OUT_BYTES_MAX: usize = 16 << 10;
+
 /// Time between two pings on a socket, unless configured.
 pub const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -72,9 +76,6 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Runs at once that go on without their client (`on_disconnect=continue`), unless configured.
 /// One more is refused when it asks to.
 pub const RUNS_DETACHED_MAX: usize = 64;
-
-/// Frames written before they are flushed together.
-pub const BATCH_MAX: usize = 64;
 
 /// Pause after an error of accepting that is not the client's, such as a lack of file
 /// descriptors; without it the loop would spin.

@@ -27,6 +27,11 @@ impl<S> Patient<S> {
         Self { inner, patience, stalled: None }
     }
 
+    /// The connection alone.
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
+    }
+
     /// Notes whether something moved; an error when nothing has for too long.
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {

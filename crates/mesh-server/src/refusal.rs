@@ -11,12 +11,14 @@ use axum::{
 };
 use mesh_graph::{Error, Failure, FailureKind, checkpointer, error::TaskFailure, store};
 use serde_json::{Value as Json, json};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{InvalidRequest, THREAD_ID_CHARS_MAX};
 
 /// Code of a request that is not taken, whether before the run or by one of its nodes.
 const INVALID_REQUEST: &str = "invalid_request";
+
+/// Close code of a socket whose server made a mistake.
+const INTERNAL: u16 = 1011;
 
 /// How to authenticate, told to those who did not.
 const CHALLENGE: &str = "Bearer realm=\"genesis-mesh\"";
@@ -252,13 +254,13 @@ impl Refusal {
     }
 
     /// How a socket is closed after it.
-    pub(crate) fn close_code(&self) -> CloseCode {
-        CloseCode::from(self.facts().2)
+    pub(crate) fn close_code(&self) -> u16 {
+        self.facts().2
     }
 
     /// Whether the server is to blame, so that its log has a cause to look up.
     pub(crate) fn is_ours(&self) -> bool {
-        self.close_code() == CloseCode::Error
+        self.close_code() == INTERNAL
     }
 
     fn pointer(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{RawQuery, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -20,16 +20,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat,
-    auth::Caller,
-    cors,
-    extract::{BodyProgress, PathText},
-    handshake, page,
-    query::Query,
-    refusal::Refusal,
-    rest,
-    server::Shared,
-    socket,
+    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, page, refusal::Refusal,
+    rest, server::Shared, socket,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -74,7 +66,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/docs", get(async || page::DOCS))
         .route("/docs/style.css", get(async || page::DOCS_STYLE))
         .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
-        .route("/ws/{assistant}", get(open))
+        .route("/ws/{assistant}", get(socket::open_plain))
         .merge(rest::routes(&shared))
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)
@@ -187,7 +179,9 @@ async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
 
 /// Whether this is the path of a socket, whose first message may say who opened it.
 fn is_socket(path: &str) -> bool {
-    path.starts_with("/ws/") || (path.starts_with("/threads/") && path.ends_with("/stream/events"))
+    path == "/ws"
+        || path.starts_with("/ws/")
+        || (path.starts_with("/threads/") && path.ends_with("/stream/events"))
 }
 
 /// The text of a panic, where it has one.
@@ -197,36 +191,6 @@ pub(crate) fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text")
-}
-
-/// Opens the socket of an assistant. What is wrong with the address is told on the socket, since
-/// a browser shows its script nothing of a failed handshake; without a handshake it is told here.
-async fn open(
-    State(shared): State<Arc<Shared>>,
-    PathText(name): PathText<String>,
-    RawQuery(query): RawQuery,
-    caller: Caller,
-    mut request: Request,
-) -> Response {
-    let id = id_of(&request);
-    let assistant = shared.assistants.get(&name).cloned().ok_or_else(|| {
-        Refusal::UnknownAssistant { name, known: shared.assistants.keys().cloned().collect() }
-    });
-    let (response, upgrade) = match (handshake::accept(&mut request), &assistant) {
-        (Ok(accepted), _) => accepted,
-        (Err(Refusal::UpgradeRequired), Err(unknown)) => return unknown.clone().into_response(),
-        (Err(refusal), _) => return refusal.into_response(),
-    };
-    let Some(connection) = request.extensions_mut().remove::<Connection>() else {
-        return Refusal::Internal.into_response();
-    };
-    let asked = assistant
-        .and_then(|assistant| Ok((assistant, Query::parse(query.as_deref().unwrap_or_default())?)));
-    let call = socket::Call { id, caller, asked, connection };
-    let abort = shared.abort.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(abort.run_until_cancelled_owned(socket::serve(shared, call, upgrade)));
-    response
 }
 
 async fn not_found() -> Refusal {
@@ -249,7 +213,8 @@ pub(crate) fn no_place(max: usize, format: ErrorFormat) -> Response {
     response
 }
 
-fn id_of(request: &Request) -> Arc<str> {
+/// Id of the request, as it is in its answer.
+pub(crate) fn id_of(request: &Request) -> Arc<str> {
     match request.extensions().get::<RequestId>() {
         Some(RequestId(id)) => Arc::clone(id),
         None => Arc::from(""),

@@ -1,559 +1,516 @@
-//! The plain socket: one request in, what its run tells out, a close code at the end.
+//! WebSockets: the connection that every kind of them stands on, and the plain one.
 //!
-//! One task owns a socket and its run. While the run goes on, reading and writing are two futures
-//! of that task: a client that leaves is noticed although a write is waiting for it.
+//! A [`Socket`] is one client's connection after its handshake. It owns everything that is the
+//! same whatever is said on it: frames and their faults, pings, small buffers, writing in batches,
+//! giving up on a client that takes nothing, and the goodbye. It knows nothing of runs.
+//!
+//! [`open`] checks the handshake and runs a session, which is one loop:
+//!
+//! ```ignore
+//! let mut stop = pin!(shared.stop.cancelled()); // once: a wait that is made anew is dear
+//! loop {
+//!     tokio::select! {
+//!         biased;
+//!         heard = socket.next() => match heard {
+//!             Ok(Heard::Text(text)) => …,         // answer with `socket.feed_text(…)`
+//!             Ok(Heard::Binary(bytes)) => …,
+//!             Ok(Heard::Room) => {}               // there is room again: the guard below is new
+//!             Err(Left::Gone) => break,           // nobody is there to be told
+//!             Err(Left::Wrong(refusal)) => return socket.refuse(&refusal, &id).await,
+//!         },
+//!         () = &mut stop => return socket.close(1012, "server_stopping").await,
+//!         entry = follow.next(), if socket.has_room() => {
+//!             socket.feed_text(&frame(entry?));
+//!             // What is ready goes out in the same write.
+//!             while socket.has_room() && let Some(entry) = follow.next().now_or_never() { … }
+//!         }
+//!     }
+//! }
+//! socket.close(1000, "").await
+//! ```
+//!
+//! - Reading, writing and pinging all happen inside [`Socket::next`], which is cancel-safe. So a
+//!   session has to come back to it; it has no other duty. `next` comes first in the `select!`:
+//!   what was fed is written at once, and a client that left is noticed before anything else.
+//! - `feed_*` only add to what waits. A session that asks [`Socket::has_room`] before it feeds
+//!   holds at most [`OUT_BYTES_MAX`] and one frame, however slow the client is.
+//! - Frames for many sockets are encoded once, as [`Encoded`], and shared.
+//! - An idle socket holds no buffer: a few hundred bytes and its task.
 
+mod codec;
 mod frames;
+#[allow(dead_code, reason = "the sockets of the protocols use the rest")]
+mod outbox;
+mod plain;
 
 use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    collections::VecDeque,
+    future::Future,
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use futures::{
-    FutureExt, SinkExt, Stream, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use axum::{body::Bytes, extract::Request, response::Response};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use mesh_graph::{Mode, Run, RunHandle, Status, Untyped};
-use serde_json::Value as Json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::OwnedSemaphorePermit,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Bytes, Error as WsError, Message, Utf8Bytes,
-        error::{CapacityError, ProtocolError},
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
-};
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::{
-    Assistant, BATCH_MAX, CLOSE_WAIT, LEAVE_WAIT, LOGIN_WAIT, PINGS_MISSED_MAX,
-    auth::{self, Action, Caller, Scope},
-    query::Query,
-    refusal::{self, Refusal},
-    routes::{Connection, text_of},
+    CLOSE_WAIT, LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX,
+    auth::{self, Caller},
+    handshake,
+    patient::Patient,
+    refusal::Refusal,
+    routes::Connection,
     server::Shared,
-    threads::Taken,
 };
 
-use frames::Frames;
+use codec::{Arrived, Decoder, Fault, Opcode};
+use outbox::Outbox;
+
 pub(crate) use frames::from_any_depth;
+#[allow(unused_imports, reason = "the sockets of the protocols use it")]
+pub(crate) use outbox::Encoded;
+pub(crate) use plain::open as open_plain;
 
-/// Read buffer of a socket. Requests are small, and there may be many idle sockets.
-const READ_BUFFER: usize = 8 << 10;
+/// Bytes that are read at a time, on the stack.
+const CHUNK: usize = 16 << 10;
 
-/// Bytes of frames collected before they are written, if no flush comes first.
-const WRITE_BUFFER: usize = 32 << 10;
+/// Answers to pings that wait to be written. Those beyond are left out, as the protocol allows.
+const PONGS_MAX: usize = 64;
 
 /// Longest reason in a close frame, in bytes (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
-type Ws = WebSocketStream<TokioIo<Upgraded>>;
+/// Code of a close frame after which everything is well.
+pub(crate) const NORMAL: u16 = 1000;
 
-/// A socket that somebody opened.
-pub(crate) struct Call {
-    /// Id of the request, and of the run it starts.
-    pub(crate) id: Arc<str>,
-    /// Who opened it; a stranger has to say so first.
-    pub(crate) caller: Caller,
-    /// What the address asks for, or why that cannot be had.
-    pub(crate) asked: Result<(Assistant, Query), Refusal>,
-    pub(crate) connection: Connection,
+/// What a client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A message of text.
+    Text(String),
+    /// A message of bytes.
+    Binary(Vec<u8>),
+    /// Nothing: there was no room for more frames, and now there is.
+    Room,
 }
 
-/// How a conversation ended.
-enum End {
-    /// The run ended well.
-    Done,
-    /// It did not, and the client is told why.
-    Refused(Refusal),
-    /// Nobody is there to be told.
+/// Why a socket is over.
+#[derive(Debug, Clone)]
+pub(crate) enum Left {
+    /// The client closed it, went away, answers no pings or takes no bytes.
     Gone,
+    /// What it sent cannot be read: not the protocol, not UTF-8, or too big.
+    Wrong(Refusal),
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+/// How far a socket is.
+#[derive(Debug)]
+enum Standing {
+    Open,
+    /// The client sent its close frame; the answer waits to be written.
+    Closed,
+    /// Nothing more is understood of what comes, but the client may still read.
+    Broken(Refusal),
+    /// There is no connection any more.
+    Dead,
+}
+
+/// One client's connection after its handshake; see the module.
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// Who is at the other end, and the connection's place.
+    connection: Connection,
+    protocol: Option<&'static str>,
+    decoder: Decoder,
+    arrived: VecDeque<Arrived>,
+    outbox: Outbox,
+    standing: Standing,
+    /// The session was told that there is no room.
+    is_full: bool,
+    /// Answers to pings among what waits.
+    pongs: usize,
+    /// Fires at the next ping, or when the client has taken nothing for too long.
+    timer: Pin<Box<Sleep>>,
+    ping_at: Instant,
+    ping_every: Duration,
+    /// Pings since anything came.
+    missed: u32,
+    /// When a write could not go on.
+    stalled: Option<Instant>,
+    patience: Duration,
+}
+
+/// Checks a handshake and answers it; once the answer is sent, `session` begins. It is dropped
+/// when the server does not wait any longer.
+///
+/// Of the subprotocols that the client offers, the first that is among `protocols` is agreed to.
+/// Messages of up to `bytes_max` bytes are taken.
+///
+/// # Errors
+/// The handshake is not one.
+pub(crate) fn open<S, F>(
+    shared: &Shared,
+    request: &mut Request,
+    protocols: &[&'static str],
+    bytes_max: usize,
+    session: S,
+) -> Result<Response, Refusal>
+where
+    S: FnOnce(Socket) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let handshake::Accepted { response, upgrade, protocol } =
+        handshake::accept(request, protocols)?;
+    let connection = request.extensions_mut().remove::<Connection>().ok_or(Refusal::Internal)?;
+    let (ping_every, patience) = (shared.limits.ping_every, shared.limits.write_timeout);
+    shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(%error, "the connection ended before its upgrade");
+                return;
+            }
+        };
+        let Some((stream, begun)) = taken_apart(upgraded) else {
+            tracing::error!("a connection is not of the kind that is accepted");
+            return;
+        };
+        let ping_at = Instant::now() + ping_every;
+        let mut socket = Socket {
+            stream,
+            connection,
+            protocol,
+            decoder: Decoder::new(bytes_max),
+            arrived: VecDeque::new(),
+            outbox: Outbox::default(),
+            standing: Standing::Open,
+            is_full: false,
+            pongs: 0,
+            timer: Box::pin(sleep_until(ping_at)),
+            ping_at,
+            ping_every,
+            missed: 0,
+            stalled: None,
+            patience,
+        };
+        socket.take(&mut Vec::from(begun));
+        // A future of its own, so that the handshake's is gone.
+        Box::pin(session(socket)).await;
+    }));
+    Ok(response)
+}
+
+/// The stream under an upgraded connection, and what was read from it already.
+fn taken_apart(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Patient<TcpStream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+#[allow(dead_code, reason = "the sockets of the protocols use the rest")]
+impl Socket {
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.connection.peer
     }
-}
 
-/// Serves one socket to its end, and its run, too, if that goes on without the client.
-pub(crate) async fn serve(shared: Arc<Shared>, call: Call, upgrade: OnUpgrade) {
-    let span = tracing::info_span!(
-        "socket",
-        run_id = &*call.id,
-        peer = %call.connection.peer,
-        assistant = tracing::field::Empty,
-        thread_id = tracing::field::Empty,
-    );
-    if let Ok((assistant, query)) = &call.asked {
-        span.record("assistant", assistant.name());
-        span.record("thread_id", query.thread.as_deref());
+    /// The subprotocol that was agreed to.
+    pub(crate) fn protocol(&self) -> Option<&'static str> {
+        self.protocol
     }
-    converse(shared, call, upgrade).instrument(span).await;
-}
 
-async fn converse(shared: Arc<Shared>, call: Call, upgrade: OnUpgrade) {
-    let upgraded = match upgrade.await {
-        Ok(upgraded) => upgraded,
-        Err(error) => {
-            tracing::debug!(%error, "the connection ended before its upgrade");
+    /// Whether there is room for a frame. If not, [`Socket::next`] gives [`Heard::Room`] when
+    /// there is.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.is_full = self.outbox.len() >= OUT_BYTES_MAX;
+        !self.is_full
+    }
+
+    /// Adds a message of text to what waits.
+    pub(crate) fn feed_text(&mut self, text: &str) {
+        self.outbox.push(Opcode::Text, text.as_bytes());
+    }
+
+    /// Adds a message of bytes to what waits.
+    pub(crate) fn feed_binary(&mut self, bytes: &Bytes) {
+        self.outbox.push_shared(Opcode::Binary, bytes);
+    }
+
+    /// Adds a message of text that `write` appends, without a buffer in between. It has to be
+    /// UTF-8.
+    pub(crate) fn feed_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.outbox.push_with(write)
+    }
+
+    /// Adds a frame that was encoded for many.
+    pub(crate) fn feed(&mut self, frame: &Encoded) {
+        self.outbox.push_encoded(frame);
+    }
+
+    /// What the client says next. Meanwhile what waits is written and pings are sent.
+    ///
+    /// # Errors
+    /// [`Left`], and the same again from then on.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Result<Heard, Left> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Writes all that waits. Only for a session that has nothing to hear meanwhile: others come
+    /// back to [`Socket::next`], which writes as well.
+    ///
+    /// # Errors
+    /// [`Left::Gone`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn flush(&mut self) -> Result<(), Left> {
+        std::future::poll_fn(|context| {
+            self.poll_write(context);
+            if !self.outbox.is_empty() {
+                self.poll_timer(context);
+            }
+            match self.standing {
+                Standing::Dead => Poll::Ready(Err(Left::Gone)),
+                _ if self.outbox.is_empty() => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Waits until a stranger has said who it is; others are known.
+    ///
+    /// # Errors
+    /// [`Left::Wrong`] also for a message that is no login, none in time, and a wrong credential.
+    ///
+    /// # Cancel safety
+    /// A message may be lost when the future is dropped.
+    pub(crate) async fn who(&mut self, shared: &Shared, caller: Caller) -> Result<Caller, Left> {
+        if !caller.is_stranger() {
+            return Ok(caller);
+        }
+        let text = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return Err(Left::Wrong(Refusal::Stopping)),
+            text = timeout(LOGIN_WAIT, self.text()) => {
+                text.map_err(|_| Left::Wrong(Refusal::NoCredential))??
+            }
+        };
+        let credential = auth::of_message(&text).ok_or(Left::Wrong(Refusal::NoCredential))?;
+        drop(text);
+        shared.auth.check(credential).await.map_err(Left::Wrong)
+    }
+
+    /// The next message, which has to be text.
+    ///
+    /// # Errors
+    /// [`Left`]; bytes are [`Refusal::BinaryFrame`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn text(&mut self) -> Result<String, Left> {
+        loop {
+            match self.next().await? {
+                Heard::Text(text) => return Ok(text),
+                Heard::Binary(_) => return Err(Left::Wrong(Refusal::BinaryFrame)),
+                Heard::Room => {}
+            }
+        }
+    }
+
+    /// Tells the client why nothing more is done, as a frame and by the code of the close frame,
+    /// and ends the connection. `reference` is what the log knows it by.
+    pub(crate) async fn refuse(mut self, refusal: &Refusal, reference: &str) {
+        tracing::info!(code = refusal.code(), "refused");
+        if matches!(self.standing, Standing::Open | Standing::Broken(_)) {
+            self.feed_text(&refusal.to_json(reference).to_string());
+        }
+        // A node chose its code, and it may be long; the error frame has all of it.
+        let fits = Some(refusal.code()).filter(|code| code.len() <= REASON_BYTES_MAX);
+        self.close(refusal.close_code(), fits.unwrap_or_default()).await;
+    }
+
+    /// Ends the connection as the protocol has it: what waits is written, then the close frame,
+    /// and the client has [`CLOSE_WAIT`] to answer it. `reason` has at most 123 bytes. Where the
+    /// client closed first, its own code was the answer.
+    pub(crate) async fn close(mut self, code: u16, reason: &str) {
+        match self.standing {
+            Standing::Dead => return,
+            Standing::Closed => {}
+            Standing::Open | Standing::Broken(_) => {
+                let mut payload = code.to_be_bytes().to_vec();
+                payload.extend_from_slice(reason.as_bytes());
+                self.outbox.push(Opcode::Close, &payload);
+            }
+        }
+        let goodbye = async {
+            self.flush().await?;
+            // The client's own close frame, or the end of the connection. What it says now comes
+            // too late.
+            while matches!(self.standing, Standing::Open) {
+                self.next().await?;
+            }
+            Ok::<(), Left>(())
+        };
+        let _ = timeout(CLOSE_WAIT, goodbye).await;
+        if matches!(self.standing, Standing::Dead) {
             return;
         }
-    };
-    let max = shared.limits.message_bytes_max;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(Some(max))
-        .max_frame_size(Some(max));
-    let mut ws = Ws::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let Call { id, caller, asked, connection } = call;
-    let begun = begin(&shared, &id, caller, asked, &mut ws).await;
-    let (ws, end) = match begun {
-        Ok(going) => follow(&shared, &id, going, ws, connection).await,
-        Err(end) => (Some(ws), end),
-    };
-    if let Some(ws) = ws {
-        leave(ws, &id, end).await;
-    }
-}
-
-/// A run that was started.
-struct Going {
-    run: RunHandle<Untyped>,
-    /// Cancels the run, also while its end is being waited for.
-    cancel: CancellationToken,
-    frames: Frames,
-    thread: Option<Taken>,
-    /// The place of a run that goes on when the client leaves.
-    detach: Option<OwnedSemaphorePermit>,
-}
-
-/// Waits for the request and starts its run.
-async fn begin(
-    shared: &Shared,
-    id: &str,
-    caller: Caller,
-    asked: Result<(Assistant, Query), Refusal>,
-    ws: &mut Ws,
-) -> Result<Going, End> {
-    let caller = if caller.is_stranger() { login(shared, ws).await? } else { caller };
-    let scope = caller.scope(Action::CreateRun)?;
-    let (assistant, query) = asked?;
-    // The threads of these sockets have no owner, and whoever knew a name would read them.
-    if query.thread.is_some() && scope != Scope::All {
-        return Err(Refusal::NotAuthorized.into());
-    }
-    if query.thread.is_some() && !assistant.keeps_threads() {
-        return Err(Refusal::NoThreads.into());
-    }
-    let wait = shared.limits.first_frame_wait;
-    let text = tokio::select! {
-        biased;
-        () = shared.stop.cancelled() => return Err(Refusal::Stopping.into()),
-        text = timeout(wait, first_text(ws)) => {
-            text.map_err(|_| Refusal::NoRequest { seconds: wait.as_secs() })??
-        }
-    };
-    let request: Json =
-        serde_json::from_str(&text).map_err(|error| Refusal::InvalidJson(error.to_string()))?;
-    drop(text);
-    let resumes = request.is_null();
-    let input = match (resumes, &query.thread) {
-        (true, None) => return Err(Refusal::ResumeWithoutThread.into()),
-        (true, Some(_)) => Json::Null,
-        (false, _) => prepare(&assistant, request, id)?,
-    };
-    let taken = match &query.thread {
-        Some(thread) => {
-            let busy = || Refusal::ThreadBusy { thread: thread.clone() };
-            let taken = shared.threads.take(thread).ok_or_else(busy)?;
-            check_owner(&assistant, thread, id).await?;
-            Some(taken)
-        }
-        None => None,
-    };
-    let detach = if query.detach {
-        let max = shared.limits.runs_detached_max;
-        let place = Arc::clone(&shared.detached).try_acquire_owned();
-        Some(place.map_err(|_| Refusal::TooManyDetached { max })?)
-    } else {
-        None
-    };
-    let app = match (&query.thread, &assistant.kept) {
-        (Some(_), Some(kept)) => kept,
-        _ => &assistant.app,
-    };
-    let mut run = if resumes { app.resume() } else { app.run_json(input) };
-    if let Some(thread) = &query.thread {
-        run = run.thread(thread);
-    }
-    let cancel = CancellationToken::new();
-    run = run.run_id(id).cancel_on(cancel.clone()).metadata("assistant", assistant.name().into());
-    let run =
-        stream(run, &query).start().map_err(|error| failed(&error, query.thread.as_deref(), id))?;
-    tracing::info!(resumes, "a run starts");
-    Ok(Going { run, cancel, frames: Frames::new(&query), thread: taken, detach })
-}
-
-/// Waits for the message that says who opened the socket.
-async fn login(shared: &Shared, ws: &mut Ws) -> Result<Caller, End> {
-    let text = tokio::select! {
-        biased;
-        () = shared.stop.cancelled() => return Err(Refusal::Stopping.into()),
-        text = timeout(LOGIN_WAIT, first_text(ws)) => text.map_err(|_| Refusal::NoCredential)??,
-    };
-    let credential = auth::of_message(&text).ok_or(Refusal::NoCredential)?;
-    drop(text);
-    Ok(shared.auth.check(credential).await?)
-}
-
-/// The request's text. A ping before it is no request.
-async fn first_text(ws: &mut Ws) -> Result<Utf8Bytes, End> {
-    loop {
-        match heard(ws.next().await) {
-            Heard::Text(text) => return Ok(text),
-            Heard::Control => {}
-            Heard::Wrong(refusal) => return Err(refusal.into()),
-            Heard::Gone => return Err(End::Gone),
-        }
-    }
-}
-
-/// Asks the assistant whether it takes the request. A panic of its rule is this run's error.
-fn prepare(assistant: &Assistant, request: Json, id: &str) -> Result<Json, Refusal> {
-    let rule = Arc::clone(&assistant.prepare);
-    match catch_unwind(AssertUnwindSafe(|| rule(request))) {
-        Ok(result) => result.map_err(Refusal::InvalidRequest),
-        Err(panic) => {
-            let panic = text_of(&*panic);
-            tracing::error!(reference = id, panic, "checking a request panicked");
-            Err(Refusal::Internal)
-        }
-    }
-}
-
-/// Two graphs on one thread would read each other's state.
-async fn check_owner(assistant: &Assistant, thread: &str, id: &str) -> Result<(), Refusal> {
-    let Some(kept) = &assistant.kept else { return Ok(()) };
-    let snapshot = kept.state(thread).await.map_err(|error| failed(&error, Some(thread), id))?;
-    match snapshot.metadata.get("assistant").and_then(Json::as_str) {
-        Some(owner) if owner != assistant.name() => {
-            Err(Refusal::ForeignThread { thread: thread.to_owned(), owner: owner.to_owned() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Asks the run for what the client wants to hear. Messages and custom events come from any
-/// depth, so children have to tell theirs; what is not wanted of them is left out by [`Frames`].
-fn stream(run: Run<Untyped>, query: &Query) -> Run<Untyped> {
-    let modes = query.modes.unwrap_or_default();
-    let run = match query.modes {
-        None => run.stream([Mode::Updates]),
-        Some(modes) => run.stream(modes.iter()),
-    };
-    if query.subgraphs || modes.iter().any(from_any_depth) { run.subgraphs() } else { run }
-}
-
-/// Passes on what the run tells until one of the two ends. Gives the socket back if there is
-/// somebody to say goodbye to.
-async fn follow(
-    shared: &Shared,
-    id: &str,
-    mut going: Going,
-    ws: Ws,
-    connection: Connection,
-) -> (Option<Ws>, End) {
-    let (mut sink, mut source) = ws.split();
-    let missed = AtomicU32::new(0);
-    let turn = tokio::select! {
-        // The client first: when it left, nothing else matters.
-        biased;
-        turn = listen(&mut source, &missed) => turn,
-        () = shared.cancel.cancelled() => Turn::Refused(Refusal::Stopping),
-        turn = tell(shared, &mut sink, &mut going, &missed) => turn,
-    };
-    let Going { run, cancel, mut frames, thread, detach } = going;
-    let thread_name = thread.as_ref().map(Taken::name);
-    let mut ws = sink.reunite(source).ok();
-    let end = match turn {
-        Turn::Ended => match run.finish().await {
-            Ok(outcome) => {
-                for warning in &outcome.warnings {
-                    tracing::warn!(?warning, "the run ended with a warning");
-                }
-                tracing::info!(status = ?outcome.status, "the run ended");
-                if let (Some(ws), Some(text)) = (&mut ws, frames.questions(&outcome.interrupts)) {
-                    // Only put into the buffer; the goodbye flushes, and notices a client that
-                    // is gone.
-                    let _ = timeout(CLOSE_WAIT, ws.feed(Message::text(text))).await;
-                }
-                match outcome.status {
-                    Status::Done => End::Done,
-                    Status::Interrupted if thread.is_some() => End::Done,
-                    Status::Interrupted => End::Refused(Refusal::Unanswerable),
-                    Status::Cancelled | Status::Drained => End::Refused(Refusal::Stopping),
-                }
+        // Closing a connection with unread bytes resets it, and a reset may overtake the frames
+        // above on their way. So what still comes in, such as the rest of a message that was too
+        // big, is read and thrown away for a while.
+        let Self { mut stream, connection: _place, .. } = self;
+        let linger = async {
+            stream.shutdown().await?;
+            let mut waste = Vec::with_capacity(CHUNK);
+            while stream.read_buf(&mut waste).await? > 0 {
+                waste.clear();
             }
-            Err(error) => failed(&error, thread_name, id).into(),
-        },
-        Turn::Gone => {
-            // The run must not wait for the goodbye, nor the goodbye for the run.
-            let goodbye = async {
-                if let Some(ws) = ws {
-                    leave(ws, id, End::Gone).await;
-                }
-                drop(connection);
-            };
-            if detach.is_some() {
-                tracing::info!("the client left; its run goes on");
-                let run = finish_alone(shared, run, &cancel, thread_name, id);
-                tokio::join!(goodbye, run);
-            } else {
-                tracing::info!("the client left; its run is cancelled");
-                tokio::join!(goodbye, end_run(run));
-            }
-            return (None, End::Gone);
-        }
-        Turn::Refused(refusal) => {
-            end_run(run).await;
-            End::Refused(refusal)
-        }
-    };
-    (ws, end)
-}
-
-/// Why following a run stopped.
-enum Turn {
-    /// The run has nothing more to tell.
-    Ended,
-    /// The client left.
-    Gone,
-    /// The client, or the server, did what ends a run.
-    Refused(Refusal),
-}
-
-/// Listens to the client until it says something, which it must not, or leaves.
-async fn listen(source: &mut SplitStream<Ws>, missed: &AtomicU32) -> Turn {
-    loop {
-        let heard = heard(source.next().await);
-        missed.store(0, Ordering::Relaxed);
-        match heard {
-            Heard::Control => {}
-            Heard::Text(_) => return Turn::Refused(Refusal::UnexpectedFrame),
-            Heard::Wrong(refusal) => return Turn::Refused(refusal),
-            Heard::Gone => return Turn::Gone,
-        }
-    }
-}
-
-/// Passes on events, several per flush when they come fast, and pings in between.
-async fn tell(
-    shared: &Shared,
-    sink: &mut SplitSink<Ws, Message>,
-    going: &mut Going,
-    missed: &AtomicU32,
-) -> Turn {
-    let every = shared.limits.ping_every;
-    let mut pings = interval_at(Instant::now() + every, every);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let flow = tokio::select! {
-            biased;
-            _ = pings.tick() => ping(sink, missed).await,
-            event = going.run.next() => match event {
-                None => return Turn::Ended,
-                Some(event) => pass_on(sink, going, event).await,
-            },
+            Ok(())
         };
-        match flow {
-            Ok(ControlFlow::Continue(())) => {}
-            Ok(ControlFlow::Break(())) => {
-                tracing::debug!("the client answers no pings");
-                return Turn::Gone;
+        let _: Result<io::Result<()>, _> = timeout(CLOSE_WAIT, linger).await;
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Heard, Left>> {
+        self.poll_write(context);
+        if self.is_full && self.outbox.len() < OUT_BYTES_MAX {
+            self.is_full = false;
+            return Poll::Ready(Ok(Heard::Room));
+        }
+        loop {
+            while let Some(arrived) = self.arrived.pop_front() {
+                match arrived {
+                    Arrived::Text(text) => return Poll::Ready(Ok(Heard::Text(text))),
+                    Arrived::Binary(bytes) => return Poll::Ready(Ok(Heard::Binary(bytes))),
+                    Arrived::Ping(payload) => self.pong(&payload),
+                    Arrived::Pong => {}
+                    Arrived::Close(code) => self.answer_close(code),
+                }
             }
-            Err(error) => {
-                tracing::debug!(%error, "cannot write to the client");
-                return Turn::Gone;
+            match &self.standing {
+                Standing::Open => {}
+                Standing::Closed | Standing::Dead => return Poll::Ready(Err(Left::Gone)),
+                Standing::Broken(refusal) => {
+                    return Poll::Ready(Err(Left::Wrong(refusal.clone())));
+                }
+            }
+            if self.poll_read(context).is_pending() {
+                break;
             }
         }
-    }
-}
-
-/// Sends a ping; breaks when too many were not answered.
-async fn ping(
-    sink: &mut SplitSink<Ws, Message>,
-    missed: &AtomicU32,
-) -> Result<ControlFlow<()>, WsError> {
-    if missed.fetch_add(1, Ordering::Relaxed) >= PINGS_MISSED_MAX {
-        return Ok(ControlFlow::Break(()));
-    }
-    sink.send(Message::Ping(Bytes::new())).await?;
-    Ok(ControlFlow::Continue(()))
-}
-
-/// Sends an event and those that are ready behind it, and flushes once.
-async fn pass_on(
-    sink: &mut SplitSink<Ws, Message>,
-    going: &mut Going,
-    event: mesh_graph::Event,
-) -> Result<ControlFlow<()>, WsError> {
-    let mut next = Some(event);
-    let mut left = BATCH_MAX;
-    while let Some(event) = next {
-        if let Some(text) = going.frames.render(&event) {
-            sink.feed(Message::text(text)).await?;
+        // Answers to pings.
+        self.poll_write(context);
+        self.poll_timer(context);
+        match self.standing {
+            Standing::Dead => Poll::Ready(Err(Left::Gone)),
+            _ => Poll::Pending,
         }
-        left -= 1;
-        next = if left > 0 { going.run.next().now_or_never().flatten() } else { None };
     }
-    sink.flush().await?;
-    Ok(ControlFlow::Continue(()))
-}
 
-/// Ends a run. Nodes have their grace; then they are dropped, and with them their requests.
-async fn end_run(run: RunHandle<Untyped>) {
-    run.cancel();
-    match timeout(LEAVE_WAIT, run.finish()).await {
-        Ok(Ok(outcome)) => tracing::info!(status = ?outcome.status, "the run ended"),
-        Ok(Err(error)) => tracing::info!(error = %Chain(&error), "the run failed while ending"),
-        Err(_) => tracing::info!("the run was dropped"),
-    }
-}
-
-/// Waits for a run whose client left.
-async fn finish_alone(
-    shared: &Shared,
-    run: RunHandle<Untyped>,
-    cancel: &CancellationToken,
-    thread: Option<&str>,
-    id: &str,
-) {
-    let mut finish = std::pin::pin!(run.finish());
-    let finished = tokio::select! {
-        finished = finish.as_mut() => Some(finished),
-        () = shared.cancel.cancelled() => {
-            cancel.cancel();
-            timeout(LEAVE_WAIT, finish).await.ok()
+    /// Reads a chunk; pending when there is none.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut chunk = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        match ready!(Pin::new(&mut self.stream).poll_read(context, &mut chunk)) {
+            Ok(()) if chunk.filled().is_empty() => self.standing = Standing::Dead,
+            Ok(()) => self.take(chunk.filled_mut()),
+            Err(error) => self.died("cannot read from the client", &error),
         }
-    };
-    match finished {
-        Some(Ok(outcome)) => tracing::info!(status = ?outcome.status, "the run ended"),
-        // Logged; nobody is there to be told.
-        Some(Err(error)) => drop(failed(&error, thread, id)),
-        None => tracing::info!("the run was dropped"),
+        Poll::Ready(())
     }
-}
 
-/// Logs why a run failed, and says what its client may know of it.
-fn failed(error: &mesh_graph::Error, thread: Option<&str>, id: &str) -> Refusal {
-    let refusal = refusal::of_run(error, thread);
-    let code = refusal.code();
-    if refusal.is_ours() {
-        tracing::error!(reference = id, code, error = %Chain(error), "the run failed");
-    } else {
-        tracing::info!(code, error = %Chain(error), "the run was refused");
-    }
-    refusal
-}
-
-/// An error with its causes, on one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+    /// Understands what was read.
+    fn take(&mut self, bytes: &mut [u8]) {
+        if bytes.is_empty() {
+            return;
         }
-        Ok(())
+        self.missed = 0;
+        if let Err(fault) = self.decoder.push(bytes, &mut self.arrived) {
+            self.standing = Standing::Broken(match fault {
+                Fault::Protocol => Refusal::Protocol,
+                Fault::Utf8 => Refusal::InvalidUtf8,
+                Fault::TooBig => Refusal::TooBig { max: self.decoder.bytes_max() },
+            });
+        }
     }
-}
 
-/// What came from a client.
-enum Heard {
-    Text(Utf8Bytes),
-    /// A ping or a pong; the library answers pings.
-    Control,
-    Wrong(Refusal),
-    Gone,
-}
+    fn pong(&mut self, payload: &[u8]) {
+        if self.pongs < PONGS_MAX {
+            self.pongs += 1;
+            self.outbox.push(Opcode::Pong, payload);
+        }
+    }
 
-fn heard(item: Option<<Ws as Stream>::Item>) -> Heard {
-    match item {
-        None | Some(Ok(Message::Close(_))) => Heard::Gone,
-        Some(Ok(Message::Text(text))) => Heard::Text(text),
-        Some(Ok(Message::Binary(_))) => Heard::Wrong(Refusal::BinaryFrame),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::Control,
-        Some(Err(error)) => match error {
-            WsError::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
-                Heard::Wrong(Refusal::TooBig { max: max_size })
+    fn answer_close(&mut self, code: Option<u16>) {
+        let payload = code.map(u16::to_be_bytes);
+        self.outbox.push(Opcode::Close, payload.as_ref().map_or(&[], |code| &code[..]));
+        self.standing = Standing::Closed;
+    }
+
+    /// Writes what the system takes.
+    fn poll_write(&mut self, context: &mut Context<'_>) {
+        while !self.outbox.is_empty() && !matches!(self.standing, Standing::Dead) {
+            let stream = Pin::new(&mut self.stream);
+            match self.outbox.write(|slices| stream.poll_write_vectored(context, slices)) {
+                Poll::Ready(Ok(_)) => self.stalled = None,
+                Poll::Ready(Err(error)) => self.died("cannot write to the client", &error),
+                Poll::Pending => return self.note_stall(),
             }
-            WsError::Utf8(_) => Heard::Wrong(Refusal::InvalidUtf8),
-            WsError::Protocol(
-                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
-            ) => Heard::Gone,
-            WsError::Protocol(_) => Heard::Wrong(Refusal::Protocol),
-            _ => Heard::Gone,
-        },
+        }
+        self.pongs = 0;
     }
-}
 
-/// Says goodbye: the error, if there is one, and the close frame.
-async fn leave(mut ws: Ws, id: &str, end: End) {
-    let (code, reason) = match &end {
-        End::Refused(refusal) => {
-            // A node chose its code, and it may be long; the error frame has all of it.
-            let fits = Some(refusal.code()).filter(|code| code.len() <= REASON_BYTES_MAX);
-            (refusal.close_code(), fits.unwrap_or_default().to_owned())
+    fn note_stall(&mut self) {
+        if self.stalled.is_none() {
+            let now = Instant::now();
+            self.stalled = Some(now);
+            self.timer.as_mut().reset(self.ping_at.min(now + self.patience));
         }
-        End::Done | End::Gone => (CloseCode::Normal, String::new()),
-    };
-    let goodbye = async {
-        if matches!(end, End::Gone) {
-            // The answer to the client's close frame, if it sent one.
-            return ws.flush().await;
-        }
-        if let End::Refused(refusal) = &end {
-            tracing::info!(code = refusal.code(), "refused");
-            ws.feed(Message::text(refusal.to_json(id).to_string())).await?;
-        }
-        ws.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
-        // The client's own close frame, or the end of the connection. After an error of reading
-        // there is nothing more to be understood, and this ends at once.
-        while let Some(message) = ws.next().await {
-            message?;
-        }
-        Ok::<(), WsError>(())
-    };
-    if let Ok(Err(error)) = timeout(CLOSE_WAIT, goodbye).await {
-        tracing::debug!(%error, "the goodbye was cut short");
     }
-    // Closing a connection with unread bytes resets it, and a reset may overtake the frames above
-    // on their way. So what still comes in, such as the rest of a message that was too big, is
-    // read and thrown away for a while.
-    let mut stream = ws.into_inner();
-    let linger = async {
-        stream.shutdown().await?;
-        let mut waste = [0; READ_BUFFER];
-        while stream.read(&mut waste).await? > 0 {}
-        Ok::<(), std::io::Error>(())
-    };
-    let _ = timeout(CLOSE_WAIT, linger).await;
+
+    /// Does what is due by the clock.
+    fn poll_timer(&mut self, context: &mut Context<'_>) {
+        while self.timer.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            if self.stalled.is_some_and(|since| now >= since + self.patience) {
+                tracing::debug!("the client takes no bytes");
+                self.standing = Standing::Dead;
+                return;
+            }
+            if now >= self.ping_at {
+                // A ping behind other frames would ask how fast the client reads.
+                if self.outbox.is_empty() {
+                    if self.missed >= PINGS_MISSED_MAX {
+                        tracing::debug!("the client answers no pings");
+                        self.standing = Standing::Dead;
+                        return;
+                    }
+                    self.missed += 1;
+                    self.outbox.push(Opcode::Ping, &[]);
+                }
+                self.ping_at = now + self.ping_every;
+            }
+            let stalled = self.stalled.map(|since| since + self.patience);
+            let due = stalled.map_or(self.ping_at, |due| due.min(self.ping_at));
+            self.timer.as_mut().reset(due);
+            self.poll_write(context);
+        }
+    }
+
+    fn died(&mut self, what: &str, error: &io::Error) {
+        tracing::debug!(%error, "{what}");
+        self.standing = Standing::Dead;
+    }
 }

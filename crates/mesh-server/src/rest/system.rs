@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::{Kept, Operation, Tag, operation::JSON, params::Params};
 use crate::{
-    BATCH_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
+    BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX,
+    THREAD_ID_CHARS_MAX,
     auth::{Action, Caller},
     extract::JsonBody,
     metrics, openapi,
@@ -104,7 +105,7 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
         ("pings_missed_max", PINGS_MISSED_MAX.into()),
         ("write_timeout_s", limits.write_timeout.as_secs_f64().into()),
         ("drain_timeout_s", limits.drain_timeout.as_secs_f64().into()),
-        ("frames_per_flush_max", BATCH_MAX.into()),
+        ("socket_out_bytes_max", OUT_BYTES_MAX.into()),
     ];
     let limits: BTreeMap<String, Value> =
         limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -1,0 +1,173 @@
+//! Frames on their way out of one socket.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    task::{Poll, ready},
+};
+
+use axum::body::Bytes;
+
+use super::codec::{Opcode, write_head};
+
+/// Smaller payloads are copied into one piece with their neighbours, which costs less than a
+/// piece of its own; larger ones are shared by all sockets that wait to send them.
+const SHARED_BYTES_MIN: usize = 4 << 10;
+
+/// Room that an empty socket keeps for its next frames; more goes back to the allocator.
+const KEPT_BYTES: usize = 512;
+
+/// Pieces that one write takes at most.
+const SLICES_MAX: usize = 8;
+
+/// A frame that was encoded once, for as many sockets as there are. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoded(Bytes);
+
+impl Encoded {
+    /// A frame of text, which has to be UTF-8.
+    pub(crate) fn text(payload: &[u8]) -> Self {
+        Self::new(Opcode::Text, payload)
+    }
+
+    /// A frame of bytes.
+    pub(crate) fn binary(payload: &[u8]) -> Self {
+        Self::new(Opcode::Binary, payload)
+    }
+
+    fn new(opcode: Opcode, payload: &[u8]) -> Self {
+        let mut frame = Vec::with_capacity(payload.len() + 10);
+        write_head(opcode, payload.len(), &mut frame);
+        frame.extend_from_slice(payload);
+        Self(frame.into())
+    }
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What waits to be written, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are written.
+    written: usize,
+    /// Bytes that wait.
+    waiting: usize,
+}
+
+impl Outbox {
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Adds a frame.
+    pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.grow(|own| {
+            own.reserve(payload.len() + 10);
+            write_head(opcode, payload.len(), own);
+            own.extend_from_slice(payload);
+        });
+    }
+
+    /// Adds a frame with a payload that others share.
+    pub(super) fn push_shared(&mut self, opcode: Opcode, payload: &Bytes) {
+        if payload.len() < SHARED_BYTES_MIN {
+            return self.push(opcode, payload);
+        }
+        self.grow(|own| write_head(opcode, payload.len(), own));
+        self.share(payload);
+    }
+
+    /// Adds a frame that others share.
+    pub(super) fn push_encoded(&mut self, Encoded(frame): &Encoded) {
+        if frame.len() < SHARED_BYTES_MIN {
+            self.grow(|own| own.extend_from_slice(frame));
+        } else {
+            self.share(frame);
+        }
+    }
+
+    /// Adds a frame of text whose payload `write` appends. Returns what `write` returns.
+    pub(super) fn push_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.grow(|own| {
+            // Room for the header of a middling frame, which is put right afterwards.
+            let start = own.len();
+            own.extend_from_slice(&[0; 4]);
+            let result = write(own);
+            let length = own.len() - start - 4;
+            let mut head = Vec::with_capacity(10);
+            write_head(Opcode::Text, length, &mut head);
+            own.splice(start..start + 4, head);
+            result
+        })
+    }
+
+    fn grow<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        if !matches!(self.pieces.back(), Some(Piece::Own(_))) {
+            self.pieces.push_back(Piece::Own(Vec::with_capacity(KEPT_BYTES)));
+        }
+        let Some(Piece::Own(own)) = self.pieces.back_mut() else { return write(&mut Vec::new()) };
+        let before = own.len();
+        let result = write(own);
+        self.waiting += own.len() - before;
+        result
+    }
+
+    fn share(&mut self, bytes: &Bytes) {
+        self.waiting += bytes.len();
+        self.pieces.push_back(Piece::Shared(bytes.clone()));
+    }
+
+    /// Hands the first pieces to `write`, which says how many bytes it took.
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut skipped = self.written;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(&piece.bytes()[skipped..]);
+            skipped = 0;
+        }
+        let taken = ready!(write(&slices[..self.pieces.len().min(SLICES_MAX)]))?;
+        self.waiting = self.waiting.saturating_sub(taken);
+        self.written += taken;
+        while let Some(first) = self.pieces.front_mut() {
+            let length = first.bytes().len();
+            if self.written < length {
+                break;
+            }
+            self.written -= length;
+            match first {
+                // The last piece stays, for the next frame.
+                Piece::Own(own) if self.waiting == 0 && own.capacity() <= KEPT_BYTES => {
+                    own.clear();
+                    break;
+                }
+                _ => drop(self.pieces.pop_front()),
+            }
+        }
+        Poll::Ready(Ok(taken))
+    }
+}
+
+#[cfg(test)]
+mod tests;
