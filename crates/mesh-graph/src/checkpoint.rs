@@ -187,6 +187,9 @@ pub struct Checkpoint {
     /// The run that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// Node supersteps that this run had taken here, whichever of its executions took them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub run_steps: u32,
     /// Version counter: every channel that a step changed has the step's number.
     pub version: u64,
     /// The channels that have a stored value.

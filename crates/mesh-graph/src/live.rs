@@ -351,6 +351,7 @@ impl Live {
             step: self.step,
             source,
             run_id: facts.run_id.map(str::to_owned),
+            run_steps: facts.run_steps,
             version: self.version,
             channels,
             updated: self.updated.iter().map(|index| schema.key(*index).to_string()).collect(),
@@ -376,6 +377,7 @@ impl Live {
 pub(crate) struct Facts<'a> {
     pub(crate) at_ms: i64,
     pub(crate) run_id: Option<&'a str>,
+    pub(crate) run_steps: u32,
     pub(crate) parents: &'a BTreeMap<String, CheckpointId>,
     pub(crate) metadata: &'a BTreeMap<String, Json>,
     pub(crate) caller: Option<TaskId>,

@@ -101,7 +101,8 @@ impl<S> Run<S> {
     }
 
     /// Goes on for an execution of the same run that was lost after it had saved its last
-    /// checkpoint: a breakpoint that the thread stands at was not passed yet.
+    /// checkpoint: a breakpoint that the thread stands at was not passed yet, and the supersteps
+    /// that the run has taken count towards its [`recursion_limit`](Self::recursion_limit).
     pub fn take_over(mut self) -> Self {
         self.limits.takes_over = true;
         self

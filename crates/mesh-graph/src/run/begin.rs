@@ -96,6 +96,10 @@ impl Driver {
                     }
                     self.fork().await?;
                 } else {
+                    let own = loaded.checkpoint.run_id.as_deref() == Some(&*self.shared.run_id);
+                    if self.shared.limits.takes_over && own {
+                        self.steps = loaded.checkpoint.run_steps;
+                    }
                     self.adopt(loaded.tasks)?;
                     self.give(&self.shared.answers()).await?;
                 }

@@ -83,6 +83,7 @@ impl Driver {
         let facts = Facts {
             at_ms: self.shared.env.now_ms(),
             run_id: Some(&*self.shared.run_id).filter(|id| !id.is_empty()),
+            run_steps: self.steps,
             parents: &self.shared.parents,
             metadata: &self.shared.metadata,
             caller: self.shared.above.caller,

@@ -68,6 +68,30 @@ async fn after_a_crash_the_run_goes_on_and_no_finished_task_runs_again() {
 }
 
 #[tokio::test]
+async fn a_run_has_one_recursion_limit_whichever_of_its_executions_takes_the_steps() {
+    for (limit, expected) in [(2, RunStatus::Error), (3, RunStatus::Success)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runs.db");
+        let stage: Arc<Stage> = Arc::default();
+        stage.close("b");
+        let house = House::open(path.clone(), &stage).await;
+        let mut new = asked(&["x"], &["values"]);
+        new.config.insert("recursion_limit".to_owned(), json!(limit));
+        let run = house.create(new).await;
+        stage.reached().await;
+        house.crash().await;
+
+        stage.open("b");
+        let house = House::open(path, &stage).await;
+        let end = house.runtime.ended("t", run.id).await.unwrap();
+        assert_eq!(end.status, expected, "limit {limit}");
+        let last_runs = usize::from(expected == RunStatus::Success);
+        assert_eq!((stage.count("a"), stage.count("d")), (1, last_runs), "limit {limit}");
+        house.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_stops_hands_its_runs_over_between_two_steps() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("runs.db");
