@@ -7,6 +7,7 @@
 pub mod assistant;
 pub mod cron;
 mod error;
+pub mod event;
 pub mod run;
 pub mod search;
 pub mod socket;

@@ -1,6 +1,7 @@
 //! Threads: a tree of checkpoints under one id, and the log of what happened on it.
 
 pub mod operations;
+pub mod questions;
 pub mod rows;
 pub mod shown;
 pub mod state;

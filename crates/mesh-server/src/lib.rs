@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod patient;
+mod protocol;
 mod query;
 mod refusal;
 mod rest;
@@ -39,7 +40,7 @@ pub use limits::{
     Limits, MESSAGE_BYTES_MAX, OUT_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX,
     RUNS_DETACHED_MAX, THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
-pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, QUICK_RUN, RETRY_MS};
+pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, PAUSE_HOLD, QUICK_RUN, RETRY_MS};
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
 pub use refusal::ErrorFormat;
 pub use server::{BuildError, CopiedHeaders, Server};

@@ -61,6 +61,10 @@ pub const FLUSH_BYTES: usize = 64 << 10;
 /// own, so that they do not all come at once.
 pub const RETRY_MS: std::ops::Range<u64> = 500..3000;
 
+/// How long a connection of the event protocol that only hears how runs go holds back the news that
+/// one paused or ended, unless configured: clients stop reading their other connections at that.
+pub const PAUSE_HOLD: Duration = Duration::from_millis(100);
+
 /// Deepest nesting of JSON in a request. The parser itself takes 127 levels, and what a request
 /// holds is wrapped before it is read again: a value in a state, a state in an event.
 pub const JSON_DEPTH_MAX: usize = 100;
@@ -102,6 +106,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// See [`RUNS_DETACHED_MAX`].
     pub runs_detached_max: usize,
+    /// See [`PAUSE_HOLD`].
+    pub pause_hold: Duration,
 }
 
 impl Default for Limits {
@@ -114,6 +120,7 @@ impl Default for Limits {
             ping_every: PING_EVERY,
             write_timeout: WRITE_TIMEOUT,
             runs_detached_max: RUNS_DETACHED_MAX,
+            pause_hold: PAUSE_HOLD,
         }
     }
 }

@@ -8,7 +8,8 @@ mod crons;
 mod extracted;
 mod operation;
 mod params;
-mod runs;
+mod protocol;
+pub(crate) mod runs;
 mod search;
 mod states;
 mod store;
@@ -36,6 +37,7 @@ pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
         (assistants::TAG, assistants::operations()),
         (threads::TAG, threads::operations()),
         (runs::TAG, runs::operations()),
+        (protocol::TAG, protocol::operations()),
         (crons::TAG, crons::operations()),
         (store::TAG, store::operations()),
         (system::TAG, system::operations()),

@@ -36,6 +36,7 @@ use crate::{
     idempotency::Handled,
     metrics::Metrics,
     patient::Patient,
+    protocol::Watchers,
     routes::{self, Connection},
     threads::Threads,
 };
@@ -135,6 +136,8 @@ pub(crate) struct Shared {
     pub(crate) copied_headers: CopiedHeaders,
     pub(crate) started: Instant,
     pub(crate) threads: Arc<Threads>,
+    /// Connections that pass on what the runs of a thread tell.
+    pub(crate) watchers: Arc<Watchers>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Places for connections.
@@ -171,6 +174,7 @@ impl Shared {
             copied_headers: server.copied_headers,
             started: Instant::now(),
             threads: Arc::default(),
+            watchers: Arc::default(),
             metrics: Metrics::default(),
             places,
             detached,

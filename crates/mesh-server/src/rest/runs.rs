@@ -1,8 +1,8 @@
 //! `/runs` and `/threads/{thread_id}/runs`: runs that are made, followed, waited for and ended.
 
-mod create;
-mod leaving;
-mod stream;
+pub(crate) mod create;
+pub(super) mod leaving;
+pub(super) mod stream;
 mod tails;
 mod wait;
 
@@ -246,11 +246,11 @@ fn put(response: &mut Response, name: HeaderName, path: &str) {
 }
 
 /// What making a run needs besides its body.
-struct Making {
-    shared: Arc<Shared>,
-    runtime: Runtime,
-    caller: Caller,
-    headers: HeaderMap,
+pub(crate) struct Making {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) runtime: Runtime,
+    pub(crate) caller: Caller,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Making {

@@ -44,7 +44,7 @@ const AFTER_SECONDS_MAX: f64 = 31_536_000.0;
 /// # Errors
 /// 404 for an assistant that is not there; 400 for two contexts; 422 with a pointer for a value
 /// that cannot be.
-pub(super) async fn new_run(
+pub(crate) async fn new_run(
     making: &Making,
     thread: Option<Uuid>,
     body: RunCreate,

@@ -8,7 +8,7 @@ use crate::server::Shared;
 
 /// Cancels a run when this is dropped before it was let go: the connection that it belongs to was
 /// closed by its client. A server that stops closes connections, too, and cancels nothing by that.
-pub(super) struct Leaving {
+pub(in crate::rest) struct Leaving {
     inner: Option<Inner>,
 }
 

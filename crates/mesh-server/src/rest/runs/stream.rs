@@ -28,7 +28,7 @@ use crate::{
 const HEARTBEAT: &[u8] = b": heartbeat\n";
 
 /// Where frames come from.
-pub(super) trait Tail: Send + 'static {
+pub(in crate::rest) trait Tail: Send + 'static {
     /// Waits for what comes next and appends its frames, which may be none; false at the end.
     ///
     /// # Cancel safety
@@ -72,7 +72,7 @@ pub(super) fn no_run() -> Response {
 }
 
 /// A stream of frames.
-pub(super) fn response(
+pub(in crate::rest) fn response(
     shared: &Arc<Shared>,
     tail: impl Tail,
     leaving: Option<Leaving>,
