@@ -11,16 +11,8 @@ use crate::{
 };
 
 /// Everything that the protocol is made of, by the names that a run's log goes by.
-const STREAM_MODES: [&str; 8] = [
-    "values",
-    "updates",
-    "custom",
-    "messages-tuple",
-    "tasks",
-    "checkpoints",
-    "tools",
-    "lifecycle",
-];
+const STREAM_MODES: [&str; 8] =
+    ["values", "updates", "custom", "messages-tuple", "tasks", "checkpoints", "tools", "lifecycle"];
 
 /// What a run of the protocol is asked for with.
 #[derive(Debug, Default)]
@@ -47,8 +39,8 @@ pub(super) async fn make(desk: &Desk, asked: Asked) -> Result<Run, Fault> {
         "stream_resumable": true,
         "stream_subgraphs": true,
     });
-    let body: RunCreate = serde_json::from_value(body)
-        .map_err(|error| Fault::invalid(error.to_string()))?;
+    let body: RunCreate =
+        serde_json::from_value(body).map_err(|error| Fault::invalid(error.to_string()))?;
     let making = Making {
         shared: std::sync::Arc::clone(&desk.shared),
         runtime: desk.runtime.clone(),

@@ -61,8 +61,7 @@ pub(super) async fn list(desk: &Desk, command: &Command) -> Result<Json, Fault> 
     };
     let at = At { ns: command.namespace()?, checkpoint: None };
     let asked = History { at, before, limit, metadata: Map::new() };
-    let states =
-        desk.runtime.thread_history(&scope, &desk.thread.to_string(), &asked).await?;
+    let states = desk.runtime.thread_history(&scope, &desk.thread.to_string(), &asked).await?;
     let checkpoints: Vec<Json> = states
         .iter()
         .map(|state| {

@@ -130,10 +130,8 @@ impl Translator {
             None if self.open.is_some() => return Ok(Vec::new()),
             None => self.protocol(entry.run),
         };
-        let damaged = |error: serde_json::Error| Error::Damaged {
-            what: "log entry",
-            source: error.into(),
-        };
+        let damaged =
+            |error: serde_json::Error| Error::Damaged { what: "log entry", source: error.into() };
         let ended: Ended = serde_json::from_slice(&entry.data).map_err(damaged)?;
         let message = ended.error.map(|error| error.message).unwrap_or_default();
         let end = match ended.status {

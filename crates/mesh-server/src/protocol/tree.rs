@@ -81,8 +81,7 @@ fn tree(events: &[Envelope]) -> Json {
 
 /// A graph with those that began in it, in order of their namespaces.
 fn shown(ns: &[String], node: &Node, nodes: &BTreeMap<Vec<String>, Node>) -> Json {
-    let mut shown =
-        json!({ "namespace": ns, "status": node.status, "graph_name": node.graph });
+    let mut shown = json!({ "namespace": ns, "status": node.status, "graph_name": node.graph });
     let children: Vec<Json> = nodes
         .iter()
         .filter(|(below, _)| below.len() == ns.len() + 1 && below.starts_with(ns))

@@ -94,9 +94,7 @@ async fn command(
         }
     };
     let answered = match PathId::<OfThread>::parse(&thread) {
-        Ok(thread) => {
-            answer(&Desk { shared, runtime, caller, headers, thread }, &command).await
-        }
+        Ok(thread) => answer(&Desk { shared, runtime, caller, headers, thread }, &command).await,
         Err(refusal) => {
             Err(Fault::new("unknown_error", format!("{}: {refusal}", refusal.status().as_u16())))
         }
