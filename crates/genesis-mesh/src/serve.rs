@@ -117,7 +117,7 @@ fn announce(settings: &Settings, address: SocketAddr, assistants: &[String]) {
         }
     }
     let place = place(&settings.server.host, address);
-    let mut text = format!("{PRODUCT} {VERSION}\n  page    http://{place}/\n");
+    let mut text = format!("{PRODUCT} {VERSION}\n  studio  http://{place}/studio/\n");
     for name in assistants {
         let _ = writeln!(text, "  socket  ws://{place}/ws/{name}");
     }

@@ -201,6 +201,46 @@ pub struct DrawnGraph {
     pub nodes: Vec<DrawnNode>,
     /// The edges.
     pub edges: Vec<DrawnEdge>,
+    /// Where they go, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<GraphLayout>,
+}
+
+/// Where the parts of a picture go: in pixels from its upper left corner, x to the right and y down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GraphLayout {
+    /// Width of the picture.
+    pub width: i32,
+    /// Height of the picture.
+    pub height: i32,
+    /// The nodes, in the order of the picture's.
+    pub nodes: Vec<Placed>,
+    /// The edges, in the order of the picture's.
+    pub edges: Vec<PlacedEdge>,
+    /// Mounted graphs that are drawn open, as boxes around their nodes; outer ones first.
+    pub groups: Vec<Placed>,
+}
+
+/// A box of a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Placed {
+    /// Name of the node or of the mounted graph.
+    pub id: String,
+    /// Its left side.
+    pub x: i32,
+    /// Its upper side.
+    pub y: i32,
+    /// Its width.
+    pub width: i32,
+    /// Its height.
+    pub height: i32,
+}
+
+/// The way of an edge.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlacedEdge {
+    /// From the border of its source to that of its target, `[x, y]` each.
+    pub points: Vec<[i32; 2]>,
 }
 
 /// A node of a picture.

@@ -182,4 +182,23 @@ pub struct HistoryAsked {
     pub metadata: Option<Map<String, Json>>,
     /// Of which graph, by `checkpoint_ns`; with an id only that one.
     pub checkpoint: Option<CheckpointRef>,
+    /// Only these members of each; all of them without.
+    pub select: Option<Vec<StateSelect>>,
+}
+
+/// Members of a state that can be asked for alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the members of `ThreadState` are described there")]
+pub enum StateSelect {
+    Values,
+    Next,
+    Tasks,
+    Metadata,
+    CreatedAt,
+    Checkpoint,
+    ParentCheckpoint,
+    Interrupts,
+    CheckpointId,
+    ParentCheckpointId,
 }

@@ -1,7 +1,7 @@
 //! The server: HTTP and WebSocket doors to graphs.
 //!
 //! A [`Server`] holds [`Assistant`]s and answers on one listener: `/ok`, `/info`,
-//! `/openapi.json`, a plain page at `/`, and a socket per assistant under `/ws`. A socket takes
+//! `/openapi.json`, the Studio at `/studio/`, and a socket per assistant under `/ws`. A socket takes
 //! one request, streams what its run tells, and closes with a code that says how it ended.
 //!
 //! This crate knows graphs only as JSON in and JSON out. It knows no SQL, no models and no
@@ -17,6 +17,7 @@ mod extract;
 mod frames;
 mod handshake;
 mod idempotency;
+mod layout;
 mod limits;
 mod metrics;
 mod openapi;
@@ -29,6 +30,7 @@ mod rest;
 mod routes;
 mod server;
 mod socket;
+mod studio;
 mod threads;
 
 pub use about::About;

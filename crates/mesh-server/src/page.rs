@@ -1,5 +1,5 @@
-//! The plain page at `/` and the reference at `/docs`: a document, a style sheet and a script each,
-//! all compiled in.
+//! The reference at `/docs` and the icon: a document, a style sheet, a script and a picture, all
+//! compiled in.
 
 use axum::{
     http::header,
@@ -12,19 +12,7 @@ pub(crate) struct Asset {
     text: &'static str,
 }
 
-/// The document at `/`.
-pub(crate) const PAGE: Asset =
-    Asset { kind: "text/html; charset=utf-8", text: include_str!("../assets/page.html") };
-
-/// Its style sheet at `/page.css`.
-pub(crate) const STYLE: Asset =
-    Asset { kind: "text/css; charset=utf-8", text: include_str!("../assets/page.css") };
-
-/// Its script at `/page.js`.
-pub(crate) const SCRIPT: Asset =
-    Asset { kind: "text/javascript; charset=utf-8", text: include_str!("../assets/page.js") };
-
-/// Its icon at `/icon.svg`.
+/// The icon at `/icon.svg`.
 pub(crate) const ICON: Asset =
     Asset { kind: "image/svg+xml", text: include_str!("../assets/icon.svg") };
 

@@ -11,7 +11,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use futures::FutureExt;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, page, refusal::Refusal,
-    rest, server::Shared, socket,
+    rest, server::Shared, socket, studio,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -59,10 +59,11 @@ struct RequestId(Arc<str>);
 /// All paths, behind [`gate`].
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/", get(async || page::PAGE))
-        .route("/page.css", get(async || page::STYLE))
-        .route("/page.js", get(async || page::SCRIPT))
+        .route("/", get(async || Redirect::temporary("/studio/")))
         .route("/icon.svg", get(async || page::ICON))
+        .route("/studio", get(async || Redirect::permanent("/studio/")))
+        .route("/studio/", get(studio::page))
+        .route("/studio/{*path}", get(studio::at))
         .route("/docs", get(async || page::DOCS))
         .route("/docs/style.css", get(async || page::DOCS_STYLE))
         .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
@@ -101,6 +102,7 @@ pub(crate) async fn gate(
         None => Err(Refusal::Internal),
     };
     let page = checked.as_ref().ok().cloned().flatten();
+    let is_studio = studio::is_below(request.uri().path());
     let handled = async {
         let admitted = match checked {
             Ok(_) => match cors::preflight(&request) {
@@ -134,6 +136,10 @@ pub(crate) async fn gate(
     for (name, value) in SAFETY {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if is_studio {
+        let policy = HeaderValue::from_static(studio::CONTENT_SECURITY_POLICY);
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -150,14 +156,14 @@ pub(crate) async fn gate(
 
 /// Paths that everybody may read: whether the server lives, what it is, and its own pages. None
 /// tells anything of what it keeps.
-const PUBLIC: [&str; 8] =
-    ["/", "/ok", "/info", "/openapi.json", "/docs", "/page.css", "/page.js", "/icon.svg"];
+const PUBLIC: [&str; 6] = ["/", "/ok", "/info", "/openapi.json", "/docs", "/icon.svg"];
 
 /// Finds out who asks, for the handlers. Takes the credential out of the request: nothing behind
 /// this has any use for it.
 async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
     let path = request.uri().path();
-    let is_public = PUBLIC.contains(&path) || path.starts_with("/docs/");
+    let is_public =
+        PUBLIC.contains(&path) || path.starts_with("/docs/") || studio::is_below(path);
     let caller = if is_public && shared.auth.is_on() {
         Caller::stranger()
     } else {

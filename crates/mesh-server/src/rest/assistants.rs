@@ -29,6 +29,7 @@ use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, PathText},
     idempotency::Repeat,
+    layout,
     refusal::Refusal,
 };
 
@@ -100,6 +101,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!({ "oneOf": [{ "type": "boolean" }, { "type": "integer", "minimum": 1 }] }),
                 "Whether mounted graphs are drawn, too, or down to which depth",
             )
+            .query("layout", json!({ "type": "boolean" }), "Whether places are given, too")
             .gives::<DrawnGraph>("Nodes and edges")
             .refuses(404, missing)
             .refuses(422, "`xray` is neither true or false nor a depth"),
@@ -271,13 +273,16 @@ async fn graph(
     let description = runtime.describe_assistant(&scope, &id).await?;
     let drawing = description.app.draw(xray);
     let nodes = drawing.nodes.into_iter().map(|node| drawn_node(node, &description));
+    let nodes: Vec<DrawnNode> = nodes.collect();
     let edges = drawing.edges.into_iter().map(|edge| DrawnEdge {
         source: edge.source,
         target: edge.target,
         data: edge.data,
         conditional: edge.conditional,
     });
-    Ok(Json(DrawnGraph { nodes: nodes.collect(), edges: edges.collect() }))
+    let edges: Vec<DrawnEdge> = edges.collect();
+    let layout = params.flag("layout")?.unwrap_or(false).then(|| layout::of(&nodes, &edges));
+    Ok(Json(DrawnGraph { nodes, edges, layout }))
 }
 
 /// How far a drawing opens mounted graphs.

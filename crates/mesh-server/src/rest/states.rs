@@ -11,7 +11,7 @@ use mesh_runtime::{
 };
 use serde_json::{Value, json};
 
-use super::{Kept, Operation, params::Params, search::window};
+use super::{Kept, Operation, params::Params, search::{selected, window}};
 use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, OfThread, PathId, PathText},
@@ -143,8 +143,13 @@ async fn post_history(
     JsonBody(body): JsonBody<HistoryAsked>,
 ) -> Result<Json<Vec<Value>>, Refusal> {
     let scope = caller.scope(Action::ReadThread)?;
+    let select = body.select.clone();
     let states = runtime.thread_history(&scope, &id.to_string(), &history(body)?).await;
-    states.map(Json).map_err(refusal)
+    let states = states.map_err(refusal)?;
+    Ok(Json(match select {
+        None => states,
+        Some(select) => selected(&states, &select)?,
+    }))
 }
 
 fn history(asked: HistoryAsked) -> Result<History, Refusal> {

@@ -42,7 +42,7 @@ fn token(subject: &str, scopes: &[&str]) -> String {
 #[tokio::test]
 async fn everything_but_the_public_paths_wants_a_credential() {
     let mesh = guarded().await;
-    for path in ["/", "/ok", "/info", "/openapi.json", "/page.css", "/page.js", "/icon.svg"] {
+    for path in ["/studio/", "/studio/threads", "/ok", "/info", "/openapi.json", "/icon.svg"] {
         assert_eq!(mesh.http("GET", path, "").await.status, 200, "{path}");
         // Clients send their key everywhere; a wrong one changes nothing here.
         assert_eq!(mesh.http("GET", path, "x-api-key: wrong\r\n").await.status, 200, "{path}");

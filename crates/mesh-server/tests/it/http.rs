@@ -133,25 +133,35 @@ async fn a_page_of_a_foreign_origin_cannot_open_a_socket_unless_it_was_named() {
 }
 
 #[tokio::test]
-async fn the_page_loads_only_its_own_files_and_runs_no_inline_code() {
+async fn the_studio_is_led_to_and_every_address_below_it_is_its_page() {
     let mesh = Mesh::start().await;
-    let page = mesh.http("GET", "/", "").await;
+    let root = mesh.http("GET", "/", "").await;
+    assert_eq!((root.status, root.header("location")), (307, Some("/studio/")));
+    let page = mesh.http("GET", "/studio/", "").await;
     assert_eq!(page.status, 200);
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    assert_eq!(mesh.http("GET", "/studio/threads/1234", "").await.body, page.body);
+    assert_eq!(mesh.http("GET", "/studio/assets/gone.js", "").await.status, 404);
+    assert_eq!(mesh.http("GET", "/studios", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_studio_loads_only_its_own_files_and_runs_no_inline_code() {
+    let mesh = Mesh::start().await;
+    let page = mesh.http("GET", "/studio/", "").await;
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'none'"), "{policy}");
-    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(policy.contains("default-src 'self'") && policy.contains("object-src 'none'"));
+    assert!(policy.contains("base-uri 'none'") && policy.contains("frame-ancestors 'none'"));
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
-    for (path, kind) in
-        [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/icon.svg", "image/svg+xml")]
-    {
-        assert!(page.body.contains(&format!("\"{}\"", &path[1..])), "{path} is used");
+    let named = page.body.split('"').filter(|part| part.starts_with("/studio/assets/"));
+    for path in named {
         let file = mesh.http("GET", path, "").await;
-        assert_eq!(file.status, 200);
-        assert!(file.header("content-type").unwrap().starts_with(kind));
+        assert_eq!(file.status, 200, "{path}");
+        let kind = if path.ends_with(".css") { "text/css" } else { "text/javascript" };
+        assert!(file.header("content-type").unwrap().starts_with(kind), "{path}");
         assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
-        assert!(!file.body.contains("innerHTML"), "{path}");
-        assert!(!file.body.contains("@import") && !file.body.contains("url("), "{path}");
+        assert!(file.header("cache-control").unwrap().contains("immutable"), "{path}");
     }
     assert!(!page.body.contains("style=") && !page.body.contains(" onclick"));
     assert!(!page.body.contains("//"), "nothing comes from elsewhere");

@@ -124,7 +124,6 @@ async fn the_reference_loads_only_its_own_files() {
     assert_eq!(page.status, 200);
     for (path, kind) in [
         ("/docs/style.css", "text/css"),
-        ("/page.css", "text/css"),
         ("/docs/script.js", "text/javascript"),
         ("/icon.svg", "image/svg+xml"),
     ] {

@@ -1,0 +1,53 @@
+import { connection, lastHeard, reachNow, type Connection } from "../data/connection";
+import { useWatched } from "../data/store";
+import { useNow } from "../parts/time";
+import styles from "./Pill.module.css";
+
+/** How the Studio is connected: always a word, never only a colour. */
+export function Pill() {
+  const now = useWatched(connection);
+  const heardAt = useWatched(lastHeard);
+  const asOf = heardAt === null ? "" : new Date(heardAt).toLocaleTimeString();
+  return (
+    <div className={styles.pill} data-state={now.state}>
+      <span className={styles.dot} aria-hidden="true" />
+      <span role="status">
+        <Words now={now} />
+      </span>
+      {now.state === "reconnecting" && (
+        <>
+          <span className={styles.soft}>as of {asOf}</span>
+          <button type="button" className={styles.action} onClick={reachNow}>Now</button>
+        </>
+      )}
+      {now.state === "offline" && <span className={styles.soft}>as of {asOf}</span>}
+      {now.state === "version" && (
+        <button type="button" className={styles.action} onClick={() => location.reload()}>Reload</button>
+      )}
+      {now.state === "live" && now.ms !== null && (
+        <span className={styles.ms} aria-label={`${now.ms} milliseconds`}>{now.ms} ms</span>
+      )}
+    </div>
+  );
+}
+
+function Words({ now }: { now: Connection }) {
+  switch (now.state) {
+    case "connecting": return "Connecting";
+    case "live": return "Live";
+    case "reconnecting": return <Reconnecting attempt={now.attempt} at={now.at} />;
+    case "caught-up": return `Caught up: ${now.events} ${now.events === 1 ? "event" : "events"}, ${Math.round(now.seconds)} s`;
+    case "offline": return "Offline";
+    case "signed-out": return "Signed out";
+    case "version": return "Server updated";
+  }
+}
+
+function Reconnecting({ attempt, at }: { attempt: number; at: number }) {
+  const seconds = Math.max(0, Math.ceil((at - useNow(1000)) / 1000));
+  return (
+    <>
+      Reconnecting<span aria-hidden="true">, try {attempt} in {seconds} s</span>
+    </>
+  );
+}

@@ -1,0 +1,65 @@
+// Starting, stopping and answering runs. Each change says what has to be read again.
+
+import type { Command, Run } from "@langchain/langgraph-sdk";
+import { client } from "./client";
+import { threadChanged, threadsChanged } from "./queries";
+
+/** What a run made here tells: enough for every view, and no state twice. */
+export const STREAM_MODES = ["tasks", "messages-tuple", "custom"] as const;
+
+export type WhenBusy = "enqueue" | "interrupt" | "rollback" | "reject";
+
+export interface Start {
+  assistant: string;
+  input?: Record<string, unknown> | null;
+  command?: Command;
+  /** Starts from this checkpoint in place of the newest. */
+  checkpoint?: string;
+  whenBusy?: WhenBusy;
+  interruptBefore?: string[] | "*";
+  interruptAfter?: string[] | "*";
+}
+
+export async function startRun(thread: string, start: Start): Promise<Run> {
+  const run = await client.runs.create(thread, start.assistant, {
+    input: start.input ?? null,
+    command: start.command,
+    checkpointId: start.checkpoint,
+    multitaskStrategy: start.whenBusy,
+    interruptBefore: start.interruptBefore as "*" | undefined,
+    interruptAfter: start.interruptAfter as "*" | undefined,
+    streamMode: [...STREAM_MODES],
+    streamSubgraphs: true,
+    streamResumable: true,
+  });
+  threadChanged(thread);
+  return run;
+}
+
+export async function newThread(metadata: Record<string, unknown>): Promise<string> {
+  const thread = await client.threads.create({ metadata: metadata as never });
+  threadsChanged();
+  return thread.thread_id;
+}
+
+export async function cancelRun(thread: string, run: string, action: "interrupt" | "rollback") {
+  await client.runs.cancel(thread, run, false, action);
+  threadChanged(thread);
+}
+
+/** The demo: a post from the built-in handbook. Needs no key and no network. */
+export const DEMO = {
+  assistant: "blogger",
+  input: {
+    topic: "How does a run survive a crash?",
+    mode: "extractive",
+    sources: { search: false },
+  },
+  metadata: { title: "How does a run survive a crash?", demo: true },
+};
+
+export async function startDemo(): Promise<{ thread: string; run: string }> {
+  const thread = await newThread(DEMO.metadata);
+  const run = await startRun(thread, { assistant: DEMO.assistant, input: DEMO.input });
+  return { thread, run: run.run_id };
+}

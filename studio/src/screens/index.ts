@@ -1,0 +1,27 @@
+// All screens. A new one is a folder beside this file and an entry here: the rail, the palette,
+// the keys and the addresses follow from it.
+
+import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+import type { IconName } from "../parts/icons";
+
+export interface Screen {
+  /** Below `/studio`. */
+  path: string;
+  /** Further addresses of the same screen. */
+  inside?: string;
+  label: string;
+  icon: IconName;
+  /** Second key after `g`. */
+  key: string;
+  Component: LazyExoticComponent<ComponentType>;
+  /** Shown beside the label in the rail: how much waits there. */
+  Count?: ComponentType;
+}
+
+export const screens: Screen[] = [
+  { path: "/", label: "Home", icon: "home", key: "h", Component: lazy(() => import("./home/Home")) },
+  {
+    path: "/threads", inside: "/threads/:id", label: "Threads", icon: "threads", key: "t",
+    Component: lazy(() => import("./threads/Threads")),
+  },
+];
