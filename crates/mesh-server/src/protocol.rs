@@ -12,6 +12,7 @@ mod feed;
 mod filter;
 mod pause;
 mod respond;
+pub(crate) mod socket;
 mod start;
 mod state;
 pub(crate) mod tail;

@@ -20,8 +20,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, page, refusal::Refusal,
-    rest, server::Shared, socket, studio,
+    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, page, protocol,
+    refusal::Refusal, rest, server::Shared, socket, studio,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -68,6 +68,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/docs/style.css", get(async || page::DOCS_STYLE))
         .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
         .route("/ws/{assistant}", get(socket::open_plain))
+        .route("/threads/{thread_id}/stream/events", get(protocol::socket::open))
         .merge(rest::routes(&shared))
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)

@@ -235,6 +235,11 @@ impl Socket {
         !self.is_full
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_written(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     /// Adds a message of text to what waits.
     pub(crate) fn feed_text(&mut self, text: &str) {
         self.outbox.push(Opcode::Text, text.as_bytes());

@@ -1,7 +1,7 @@
 //! The events of a thread as they come about.
 
 use mesh_graph::v3::Envelope;
-use mesh_runtime::{Error, Follow, Runtime, Scope, log::Entry};
+use mesh_runtime::{Error, Follow, Runtime, Scope, Tx, log::Entry};
 
 use super::translator::{Translator, before, entry_of};
 
@@ -29,6 +29,8 @@ pub(super) struct Feed {
     entry: Option<Entry>,
     /// Events up to this number are not told.
     past: u64,
+    /// See [`Feed::end`].
+    end: u64,
     /// The last entry that was translated.
     at: u64,
     translator: Translator,
@@ -60,17 +62,11 @@ impl Feed {
         since: u64,
     ) -> Result<Self, Error> {
         let (name, who) = (thread.to_owned(), scope.clone());
-        let (sight, after, past) = runtime
+        let (sight, after, end) = runtime
             .ledger()
             .read(move |tx| {
                 let last = tx.last_seq(&name)?;
-                let after = match since {
-                    0 => 0,
-                    since => {
-                        let begin = tx.begin_upto(&name, entry_of(since).min(last))?;
-                        begin.map_or(0, |begin| begin - 1)
-                    }
-                };
+                let after = Self::begin(tx, &name, since.min(before(last + 1)))?;
                 let sight = if tx.thread_outline(&name, &who)?.is_some() {
                     Sight::Seen
                 } else if tx.thread_outline(&name, &Scope::All)?.is_some() {
@@ -78,9 +74,10 @@ impl Feed {
                 } else {
                     Sight::Unknown
                 };
-                Ok((sight, after, since.min(before(last + 1))))
+                Ok((sight, after, before(last + 1)))
             })
             .await?;
+        let past = since.min(end);
         Ok(Self {
             runtime: runtime.clone(),
             scope: scope.clone(),
@@ -89,10 +86,25 @@ impl Feed {
             sight,
             entry: None,
             past,
+            end,
             at: entry_of(past),
             translator: Translator::new(|_| true),
             is_new: false,
         })
+    }
+
+    /// The entry after which reading has to begin to tell what comes after `since`.
+    pub(super) fn begin(tx: &mut dyn Tx, thread: &str, since: u64) -> Result<u64, Error> {
+        let begin = match since {
+            0 => None,
+            since => tx.begin_upto(thread, entry_of(since))?,
+        };
+        Ok(begin.map_or(0, |begin| begin.saturating_sub(1)))
+    }
+
+    /// The number that no event had when this was opened, and all later ones exceed.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Makes only events of these methods from now on.

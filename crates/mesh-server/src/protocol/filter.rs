@@ -94,7 +94,6 @@ pub(super) fn may_want(subscription: &Subscription, method: &str) -> bool {
 
 /// Whether a client listens for nothing but how runs go: it has another connection for what they
 /// tell.
-pub(super) fn only_controls(subscriptions: &[Subscription]) -> bool {
-    let mut channels = subscriptions.iter().flat_map(|one| &one.channels);
-    channels.all(|channel| matches!(&**channel, "lifecycle" | "input"))
+pub(super) fn only_controls(subscription: &Subscription) -> bool {
+    subscription.channels.iter().all(|channel| matches!(&**channel, "lifecycle" | "input"))
 }

@@ -3,25 +3,40 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mesh_graph::v3::{Envelope, Subscription};
-use mesh_runtime::{Error, Runtime, Scope};
+use mesh_runtime::{Error, Runtime, Scope, log::PAGE};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     feed::Feed,
     filter::{may_want, only_controls},
     pause::{Watcher, hold, is_news},
+    translator::{Translator, before},
 };
 use crate::server::Shared;
+
+/// Entries of a log that are read to say how many events a new subscription will be sent of those
+/// that were before it. Of a longer log that is not said.
+const COUNTED_ENTRIES_MAX: usize = 10_000;
+
+/// What a client wants to hear.
+#[derive(Debug)]
+struct Want {
+    id: Uuid,
+    what: Subscription,
+    /// Of the events up to here it has been sent what it wants.
+    served: u64,
+}
 
 /// What a connection sends of a thread.
 pub(crate) struct Tail {
     shared: Arc<Shared>,
     runtime: Runtime,
+    scope: Scope,
     thread: String,
     feed: Feed,
-    /// What the client wants to hear; an event that fits several is sent once.
-    wants: Vec<Subscription>,
-    /// Events of the last entry that were not sent yet.
+    wants: Vec<Want>,
+    /// Events of the last entry that were not looked at yet.
     ready: VecDeque<Envelope>,
     /// Until when news among them are held back; none on a connection that holds nothing back.
     due: Option<Instant>,
@@ -40,12 +55,14 @@ impl Tail {
         runtime: &Runtime,
         scope: &Scope,
         thread: &str,
-        wants: Subscription,
+        id: Uuid,
+        what: Subscription,
     ) -> Result<Self, Error> {
-        let feed = Feed::open(runtime, scope, thread, wants.since).await?;
+        let feed = Feed::open(runtime, scope, thread, what.since).await?;
         let mut tail = Self {
             shared: Arc::clone(shared),
             runtime: runtime.clone(),
+            scope: scope.clone(),
             thread: thread.to_owned(),
             feed,
             wants: Vec::new(),
@@ -54,20 +71,51 @@ impl Tail {
             opened: Instant::now(),
             watcher: None,
         };
-        tail.want(vec![wants]);
+        let since = what.since.min(tail.feed.end());
+        tail.wants.push(Want { id, what: Subscription { since, ..what }, served: since });
+        tail.listen();
         Ok(tail)
     }
 
-    /// Sends what fits one of these from now on.
-    pub(crate) fn want(&mut self, wants: Vec<Subscription>) {
-        self.feed.only(|method| wants.iter().any(|one| may_want(one, method)));
-        if only_controls(&wants) {
+    /// Sends what fits this subscription as well, also of what was before, but nothing twice.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub(crate) async fn add(&mut self, id: Uuid, what: Subscription) -> Result<(), Error> {
+        // Everything before what is ready has been looked at.
+        let reached = match self.ready.front() {
+            Some(next) => next.seq - 1,
+            None => before(self.feed.at() + 1),
+        };
+        let from = reached.min(what.since);
+        let feed = Feed::open(&self.runtime, &self.scope, &self.thread, from).await?;
+        for want in &mut self.wants {
+            want.served = want.served.max(reached);
+        }
+        let since = what.since.min(feed.end());
+        self.wants.push(Want { id, what: Subscription { since, ..what }, served: since });
+        self.feed = feed;
+        self.ready.clear();
+        self.listen();
+        Ok(())
+    }
+
+    /// Sends what fits this subscription alone no more.
+    pub(crate) fn remove(&mut self, id: Uuid) {
+        self.wants.retain(|want| want.id != id);
+        self.listen();
+    }
+
+    /// Makes the feed tell what is wanted, and counts the connection in or out.
+    fn listen(&mut self) {
+        let wants = &self.wants;
+        self.feed.only(|method| wants.iter().any(|want| may_want(&want.what, method)));
+        if wants.iter().all(|want| only_controls(&want.what)) {
             self.watcher = None;
         } else if self.watcher.is_none() {
             let from = self.feed.at();
             self.watcher = Some(self.shared.watchers.watch(&self.thread, from));
         }
-        self.wants = wants;
     }
 
     /// Everything that was given before has been passed on.
@@ -91,23 +139,82 @@ impl Tail {
         if self.ready.is_empty() {
             let told = self.feed.next().await?;
             if told.is_new {
-                self.wants.iter_mut().for_each(|one| one.since = 0);
+                for want in &mut self.wants {
+                    (want.what.since, want.served) = (0, 0);
+                }
             }
-            let mut events = told.events;
-            events.retain(|event| self.wants.iter().any(|one| one.wants(event)));
             self.due = self.watcher.is_none().then(|| {
                 let hold = self.shared.limits.pause_hold;
                 let age = self.runtime.env().now_ms().saturating_sub(told.at_ms);
                 let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
                 Instant::now() + hold.saturating_sub(age.min(self.opened.elapsed()))
             });
-            self.ready = events.into();
+            self.ready = told.events.into();
         }
-        if let (Some(due), Some(next)) = (self.due, self.ready.front())
+        let Some(next) = self.ready.front() else { return Ok(None) };
+        let is_wanted = self.is_wanted(next);
+        if is_wanted
+            && let Some(due) = self.due
             && is_news(next)
         {
             hold(&self.shared.watchers, &self.thread, self.feed.at(), due).await;
         }
-        Ok(self.ready.pop_front())
+        let next = self.ready.pop_front();
+        if let Some(next) = &next {
+            for want in &mut self.wants {
+                want.served = want.served.max(next.seq);
+            }
+        }
+        Ok(next.filter(|_| is_wanted))
     }
+
+    /// Whether somebody wants the event who was not sent it, and nobody has it.
+    fn is_wanted(&self, event: &Envelope) -> bool {
+        let mut wanted = false;
+        for want in self.wants.iter().filter(|want| want.what.wants(event)) {
+            if event.seq <= want.served {
+                return false;
+            }
+            wanted = true;
+        }
+        wanted
+    }
+}
+
+/// How many events a new subscription will be sent of those that were before it; none where the
+/// log is too long to say it.
+///
+/// # Errors
+/// [`Error::Damaged`]; [`Error::Storage`].
+pub(crate) async fn replayed(
+    runtime: &Runtime,
+    scope: &Scope,
+    thread: &str,
+    what: &Subscription,
+) -> Result<Option<usize>, Error> {
+    let (scope, thread, what) = (scope.clone(), thread.to_owned(), what.clone());
+    runtime
+        .ledger()
+        .read(move |tx| {
+            if tx.thread_outline(&thread, &scope)?.is_none() {
+                return Ok(Some(0));
+            }
+            let (mut read, mut events) = (0, 0);
+            let mut after = Feed::begin(tx, &thread, what.since)?;
+            let mut translator = Translator::new(|method| may_want(&what, method));
+            loop {
+                let page = tx.entries(&thread, after, PAGE)?;
+                for entry in &page {
+                    let told = translator.translate(entry)?;
+                    events += told.iter().filter(|event| what.wants(event)).count();
+                }
+                read += page.len();
+                match page.last() {
+                    Some(_) if read > COUNTED_ENTRIES_MAX => return Ok(None),
+                    Some(last) if page.len() == PAGE => after = last.seq,
+                    _ => return Ok(Some(events)),
+                }
+            }
+        })
+        .await
 }

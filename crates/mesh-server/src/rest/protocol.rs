@@ -117,7 +117,8 @@ async fn events(
     };
     let wants = subscription(&params).map_err(refusal)?;
     let thread: Uuid = *thread;
-    let events = Events::open(&shared, &runtime, &scope, &thread.to_string(), wants).await?;
+    let thread = thread.to_string();
+    let events = Events::open(&shared, &runtime, &scope, &thread, Uuid::nil(), wants).await?;
     Ok(stream::response(&shared, SseTail(events), None))
 }
 
