@@ -10,7 +10,7 @@ mod signal;
 
 use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
-use mesh_graph::{Checkpointer, env::SystemEnv};
+use mesh_graph::env::SystemEnv;
 use mesh_runtime::api_key::ApiKeys;
 use mesh_runtime::{
     graphs::{Graphs, Served},
@@ -92,17 +92,13 @@ impl std::fmt::Debug for Builder {
 #[derive(Default)]
 struct Parts {
     data_dir: Option<PathBuf>,
-    checkpointer: Option<Arc<dyn Checkpointer>>,
     /// Who may ask, as the settings have it.
     auth: settings::Auth,
 }
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts")
-            .field("data_dir", &self.data_dir)
-            .field("checkpointer", &self.checkpointer.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Parts").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
 }
 
@@ -127,8 +123,7 @@ impl GenesisMesh {
             }
             None => (None, Sqlite::in_memory()?),
         };
-        let checkpointer = parts.checkpointer.unwrap_or_else(|| store.checkpointer());
-        server = server.keep_threads(&checkpointer).keep_in(store.ledger(), Arc::new(SystemEnv));
+        server = server.keep_in(store.ledger(), Arc::new(SystemEnv));
         server.start().await?;
         let may_be_open = parts.auth.unsafe_no_authentication;
         if !may_be_open {
@@ -179,13 +174,6 @@ impl Builder {
         self
     }
 
-    /// Keeps the threads of every assistant that has no checkpointer of its own here, instead of
-    /// with everything else.
-    pub fn checkpointer(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
-        self.parts.checkpointer = Some(checkpointer);
-        self
-    }
-
     /// Holds all that is written in this folder, which is made if it is missing. Without one,
     /// nothing is written: threads, runs and all else are in memory and end with the mesh.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
@@ -205,7 +193,7 @@ impl Builder {
         self
     }
 
-    /// Serves this graph, too, without a socket of its own.
+    /// Serves this graph, too; `/info` does not list it among the assistants.
     pub fn graph(mut self, id: impl Into<String>, graph: Served) -> Self {
         self.graphs.insert(id, graph);
         self

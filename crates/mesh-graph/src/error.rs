@@ -329,6 +329,19 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
+    /// JSON Pointer (RFC 6901) to what is wrong in an input or an update; empty for all of it.
+    pub fn pointer(&self) -> String {
+        match &self.kind {
+            FailureKind::UnknownKey { key }
+            | FailureKind::BadValue { key }
+            | FailureKind::Unserializable { key }
+            | FailureKind::Reducer { key } => {
+                format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            _ => String::new(),
+        }
+    }
+
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,

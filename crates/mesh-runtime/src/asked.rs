@@ -208,7 +208,7 @@ pub(crate) fn with_options(
     if kwargs.interrupt_after.is_some() {
         started = started.break_after(breakpoints(kwargs.interrupt_after.as_ref()));
     }
-    if kwargs.subgraphs { started.subgraphs() } else { started }
+    if kwargs.tells_of_subgraphs() { started.subgraphs() } else { started }
 }
 
 fn config(run: &Run) -> Config {

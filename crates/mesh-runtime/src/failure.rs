@@ -4,8 +4,14 @@ use mesh_graph::{Error, FailureKind};
 use serde_json::{Value as Json, json};
 
 /// `{"error", "message"}` for what a graph reports. The causes of an error that its node did not
-/// mean for clients stay out of it.
+/// mean for clients stay out of it. Of an input that the graph does not take, `pointer` says what
+/// is wrong in it.
 pub(crate) fn shown(error: &Error) -> Json {
+    if let Error::InvalidInput(failure) = error {
+        let mut shown = told("InvalidUpdateError", &failure.message);
+        shown["pointer"] = json!(failure.pointer());
+        return shown;
+    }
     let root = error.root_cause();
     if let Some(failure) = root.failure() {
         if let Some(code) = &failure.code {

@@ -38,6 +38,8 @@ pub struct RunEnd {
     pub error: Option<Json>,
     /// Whether it stopped at a breakpoint rather than with a question.
     pub breakpoint: bool,
+    /// Whether it stopped with work left, at a breakpoint or with a question.
+    pub unfinished: bool,
     /// The last root values that it told, one JSON text, with `__interrupt__` when it ended with
     /// questions; if it told none and was not cancelled, those of its thread.
     pub values: Option<Bytes>,
@@ -119,8 +121,13 @@ impl Runtime {
     /// Waiting has no effect.
     pub async fn ended(&self, thread: &str, run: Uuid) -> Result<RunEnd, Error> {
         let mut follow = self.follow_run(thread, run, Start::Beginning).await?;
-        let mut end =
-            RunEnd { status: RunStatus::Pending, error: None, breakpoint: false, values: None };
+        let mut end = RunEnd {
+            status: RunStatus::Pending,
+            error: None,
+            breakpoint: false,
+            unfinished: false,
+            values: None,
+        };
         while let Some(entry) = follow.next().await? {
             match entry.kind {
                 Kind::Event(Mode::Values) if entry.ns.is_empty() => end.values = Some(entry.data),
@@ -152,6 +159,22 @@ impl Runtime {
 }
 
 impl RunEnd {
+    /// What the last entry of a run says; its values stand elsewhere in the log.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn of(data: &[u8]) -> Result<Self, Error> {
+        let mut end = Self {
+            status: RunStatus::Pending,
+            error: None,
+            breakpoint: false,
+            unfinished: false,
+            values: None,
+        };
+        end.take(data)?;
+        Ok(end)
+    }
+
     fn take(&mut self, data: &[u8]) -> Result<(), Error> {
         let damaged = |source| Error::Damaged { what: "log entry", source };
         let data: Json = serde_json::from_slice(data).map_err(|error| damaged(error.into()))?;
@@ -159,6 +182,7 @@ impl RunEnd {
         self.status = serde_json::from_value(status).map_err(|error| damaged(error.into()))?;
         self.error = data.get("error").cloned();
         self.breakpoint = data.get("breakpoint") == Some(&Json::Bool(true));
+        self.unfinished = data.get("unfinished") == Some(&Json::Bool(true));
         Ok(())
     }
 }

@@ -111,6 +111,10 @@ impl CancelAction {
     }
 }
 
+/// Stands among the names of a run's stream modes when what the nodes of mounted graphs say by
+/// themselves is told as well: messages, custom events and what tools do.
+pub const FROM_ANY_DEPTH: &str = "from-any-depth";
+
 /// What a run was asked to do. Stored with the run, never changed; shown as `kwargs`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -147,6 +151,11 @@ pub struct Kwargs {
 }
 
 impl Kwargs {
+    /// Whether mounted graphs have to tell what they do.
+    pub(crate) fn tells_of_subgraphs(&self) -> bool {
+        self.subgraphs || self.stream_mode.iter().any(|name| name == FROM_ANY_DEPTH)
+    }
+
     /// The streams of the graph that the log has to keep, so that every stream mode the client
     /// named can be told from it. Names that are no stream mode need nothing.
     pub fn recorded(&self) -> Modes {

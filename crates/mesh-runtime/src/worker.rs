@@ -157,6 +157,11 @@ impl Runtime {
         self.worker().map_or(0, |worker| worker.dropped.load(Ordering::Relaxed))
     }
 
+    /// Whether this process executes the run.
+    pub fn executes(&self, run: Uuid) -> bool {
+        self.worker().is_some_and(|worker| worker.state().runs.contains_key(&run))
+    }
+
     /// Makes a run; see [`create()`](crate::runs::create). A worker of this process that has room
     /// takes it at once; it is given back as it was made, pending.
     ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_graph::{App, Checkpointer, Untyped};
+use mesh_graph::{App, Untyped};
 use mesh_runtime::graphs::{InvalidRequest, Prepare, Served};
 use serde_json::{Map, Value as Json};
 
@@ -15,11 +15,9 @@ pub struct Assistant {
     context_schema: Option<Json>,
     config: Map<String, Json>,
     context: Json,
-    pub(crate) prepare: Prepare,
-    /// Without a checkpointer: runs that nobody named a thread for.
-    pub(crate) app: App<Untyped>,
-    /// The same graph on stored threads.
-    pub(crate) kept: Option<App<Untyped>>,
+    prepare: Prepare,
+    /// Without a checkpointer: the runtime has its own.
+    app: App<Untyped>,
 }
 
 impl Assistant {
@@ -35,7 +33,6 @@ impl Assistant {
             context: Json::Null,
             prepare: Arc::new(Ok),
             app,
-            kept: None,
         }
     }
 
@@ -80,21 +77,9 @@ impl Assistant {
         self
     }
 
-    /// Keeps the threads that clients name in `checkpointer`. Without it, a client that names a
-    /// thread is refused.
-    pub fn keep_threads(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
-        self.kept = Some(self.app.clone().checkpointer(checkpointer));
-        self
-    }
-
     /// The name, which is the last part of the socket's path.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Whether clients may name a thread.
-    pub fn keeps_threads(&self) -> bool {
-        self.kept.is_some()
     }
 
     /// The graph as the runtime serves it.
@@ -118,9 +103,6 @@ impl Assistant {
 
 impl std::fmt::Debug for Assistant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Assistant")
-            .field("name", &self.name)
-            .field("keeps_threads", &self.kept.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Assistant").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -31,7 +31,6 @@ mod routes;
 mod server;
 mod socket;
 mod studio;
-mod threads;
 
 pub use about::About;
 pub use access::Access;
@@ -40,7 +39,7 @@ pub use limits::{
     ACCEPT_RETRY, BODY_BYTES_MAX, BODY_WAIT, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT,
     FIRST_FRAME_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, JSON_DEPTH_MAX, LEAVE_WAIT, LOGIN_WAIT,
     Limits, MESSAGE_BYTES_MAX, OUT_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX,
-    RUNS_DETACHED_MAX, THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
+    THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
 pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, PAUSE_HOLD, QUICK_RUN, RETRY_MS};
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};

@@ -77,10 +77,6 @@ pub const LEAVE_WAIT: Duration = Duration::from_millis(750);
 /// How long a client may take to answer our close frame before the connection is dropped.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// Runs at once that go on without their client (`on_disconnect=continue`), unless configured.
-/// One more is refused when it asks to.
-pub const RUNS_DETACHED_MAX: usize = 64;
-
 /// Pause after an error of accepting that is not the client's, such as a lack of file
 /// descriptors; without it the loop would spin.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(200);
@@ -104,8 +100,6 @@ pub struct Limits {
     pub ping_every: Duration,
     /// See [`WRITE_TIMEOUT`].
     pub write_timeout: Duration,
-    /// See [`RUNS_DETACHED_MAX`].
-    pub runs_detached_max: usize,
     /// See [`PAUSE_HOLD`].
     pub pause_hold: Duration,
 }
@@ -119,7 +113,6 @@ impl Default for Limits {
             first_frame_wait: FIRST_FRAME_WAIT,
             ping_every: PING_EVERY,
             write_timeout: WRITE_TIMEOUT,
-            runs_detached_max: RUNS_DETACHED_MAX,
             pause_hold: PAUSE_HOLD,
         }
     }

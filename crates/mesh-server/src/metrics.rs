@@ -89,12 +89,6 @@ pub(crate) async fn gather(shared: &Shared) -> Result<Vec<Metric>, Error> {
             "Connections that are open, sockets included",
             taken(limits.connections_max, shared.places.available_permits()),
         ),
-        one(
-            "mesh_runs_detached",
-            Gauge,
-            "Runs of sockets that go on without their client",
-            taken(limits.runs_detached_max, shared.detached.available_permits()),
-        ),
     ];
     if let Some(runtime) = &shared.runtime {
         let OpenRuns { pending, running } = runtime.open_runs().await?;

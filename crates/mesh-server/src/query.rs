@@ -16,6 +16,8 @@ pub(crate) struct Query {
     pub(crate) thread: Option<String>,
     /// The run goes on when the client leaves.
     pub(crate) detach: bool,
+    /// The client comes back for the newest run of the thread, and has its frames up to this one.
+    pub(crate) after: Option<u64>,
 }
 
 impl Query {
@@ -55,14 +57,34 @@ impl Query {
                         ));
                     }
                 },
+                "last_event_id" => match value.parse() {
+                    Ok(last) => query.after = Some(last),
+                    Err(_) => {
+                        return refuse(format!(
+                            "last_event_id: `{value}`, expected the seq of a frame, or 0"
+                        ));
+                    }
+                },
                 other => {
                     return refuse(format!(
-                        "`{other}` is unknown; there is stream_mode, subgraphs, thread_id and \
-                         on_disconnect"
+                        "`{other}` is unknown; there is stream_mode, subgraphs, thread_id, \
+                         on_disconnect and last_event_id"
                     ));
                 }
             }
             seen.push(name);
+        }
+        if query.after.is_some() {
+            if query.thread.is_none() {
+                return refuse("last_event_id: needs thread_id".to_owned());
+            }
+            if query.subgraphs || query.detach {
+                return refuse(
+                    "last_event_id: what subgraphs and on_disconnect say was said when the run \
+                     was made"
+                        .to_owned(),
+                );
+            }
         }
         let only_said = |modes: Modes| modes.iter().all(from_any_depth);
         if query.subgraphs && query.modes.is_none_or(only_said) {

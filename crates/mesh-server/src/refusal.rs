@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use mesh_graph::{Error, Failure, FailureKind, checkpointer, error::TaskFailure, store};
+use mesh_graph::{Error, Failure, checkpointer, error::TaskFailure, store};
 use serde_json::{Value as Json, json};
 
 use crate::{InvalidRequest, THREAD_ID_CHARS_MAX};
@@ -92,10 +92,6 @@ pub(crate) enum Refusal {
          without spaces at either end"
     )]
     InvalidThreadId,
-    #[error("query parameter thread_id: this server keeps no threads")]
-    NoThreads,
-    #[error("thread {thread} belongs to assistant `{owner}`")]
-    ForeignThread { thread: String, owner: String },
     #[error("thread {thread} is busy with another run")]
     ThreadBusy { thread: String },
     #[error("the thread has no unfinished run to resume")]
@@ -120,8 +116,8 @@ pub(crate) enum Refusal {
     TooBig { max: usize },
     #[error("the WebSocket protocol was violated")]
     Protocol,
-    #[error("{max} runs go on without their client already; try again later")]
-    TooManyDetached { max: usize },
+    #[error("the run was cancelled")]
+    Cancelled,
     // ---- ours ----
     #[error("the server is stopping")]
     Stopping,
@@ -216,8 +212,6 @@ impl Refusal {
             Self::InvalidQuery(_) | Self::InvalidThreadId => {
                 ("invalid_query", S::BAD_REQUEST, 1008)
             }
-            Self::NoThreads => ("no_threads", S::BAD_REQUEST, 1008),
-            Self::ForeignThread { .. } => ("foreign_thread", S::CONFLICT, 1008),
             Self::ThreadBusy { .. } => ("thread_busy", S::CONFLICT, 1008),
             Self::NothingToResume | Self::ResumeWithoutThread => {
                 ("nothing_to_resume", S::CONFLICT, 1008)
@@ -233,7 +227,7 @@ impl Refusal {
                 ("too_big", S::PAYLOAD_TOO_LARGE, 1009)
             }
             Self::Protocol => ("protocol_error", S::BAD_REQUEST, 1002),
-            Self::TooManyDetached { .. } => ("too_many_runs", S::SERVICE_UNAVAILABLE, 1013),
+            Self::Cancelled => ("cancelled", S::CONFLICT, 1008),
             Self::Stopping => ("server_stopping", S::SERVICE_UNAVAILABLE, 1012),
             // The one code that says whose fault it was: a node looked closer at the request.
             Self::Coded { code, .. } if code == INVALID_REQUEST => {
@@ -461,14 +455,5 @@ pub(crate) fn of_run(error: &Error, thread: Option<&str>) -> Refusal {
 
 /// An input that passed [`crate::Assistant::prepare`] and that the graph still does not take.
 fn invalid_input(failure: &Failure) -> InvalidRequest {
-    let pointer = match &failure.kind {
-        FailureKind::UnknownKey { key }
-        | FailureKind::BadValue { key }
-        | FailureKind::Unserializable { key }
-        | FailureKind::Reducer { key } => {
-            format!("/{}", key.replace('~', "~0").replace('/', "~1"))
-        }
-        _ => String::new(),
-    };
-    InvalidRequest { pointer, message: failure.message.clone() }
+    InvalidRequest { pointer: failure.pointer(), message: failure.message.clone() }
 }

@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub(crate) use operation::{Operation, Tag};
+pub(crate) use runs::{Leaving, Making, new_run};
 
 /// All operations, by resource; each resource adds its own. Some are only there on a server that
 /// is for development.
@@ -73,9 +74,17 @@ impl FromRequestParts<Arc<Shared>> for Kept {
         if let Some(Keyed(runtime)) = parts.extensions.get() {
             return Ok(Self(runtime.clone()));
         }
-        shared.runtime.clone().map(Self).ok_or_else(|| {
-            let detail = "this server keeps nothing: it was started without a data directory";
-            Refusal::told(StatusCode::NOT_IMPLEMENTED, "nothing_kept", detail)
-        })
+        kept(shared).map(Self)
     }
+}
+
+/// Threads, runs and all else that is kept.
+///
+/// # Errors
+/// This server keeps nothing.
+pub(crate) fn kept(shared: &Shared) -> Result<Runtime, Refusal> {
+    shared.runtime.clone().ok_or_else(|| {
+        let detail = "this server keeps nothing";
+        Refusal::told(StatusCode::NOT_IMPLEMENTED, "nothing_kept", detail)
+    })
 }

@@ -20,7 +20,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use mesh_graph::{Checkpointer, env::Env};
+use mesh_graph::env::Env;
 use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions, graphs, outbox::Courier};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -38,7 +38,6 @@ use crate::{
     patient::Patient,
     protocol::Watchers,
     routes::{self, Connection},
-    threads::Threads,
 };
 
 /// Time after the drain in which cancelled runs end and sockets say goodbye. What is left then is
@@ -135,15 +134,12 @@ pub(crate) struct Shared {
     pub(crate) unsafe_settings: Vec<String>,
     pub(crate) copied_headers: CopiedHeaders,
     pub(crate) started: Instant,
-    pub(crate) threads: Arc<Threads>,
     /// Connections that pass on what the runs of a thread tell.
     pub(crate) watchers: Arc<Watchers>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Places for connections.
     pub(crate) places: Arc<Semaphore>,
-    /// Places for runs that may outlive their client.
-    pub(crate) detached: Arc<Semaphore>,
     /// Owns every connection and every socket.
     pub(crate) tasks: TaskTracker,
     /// Fires when nothing new may begin.
@@ -157,7 +153,6 @@ pub(crate) struct Shared {
 impl Shared {
     /// The state of a server that was just started.
     pub(crate) fn new(server: Server, stop: CancellationToken) -> Self {
-        let detached = Arc::new(Semaphore::new(server.limits.runs_detached_max));
         let places = Arc::new(Semaphore::new(server.limits.connections_max));
         Self {
             about: server.about,
@@ -173,11 +168,9 @@ impl Shared {
             unsafe_settings: server.unsafe_settings,
             copied_headers: server.copied_headers,
             started: Instant::now(),
-            threads: Arc::default(),
             watchers: Arc::default(),
             metrics: Metrics::default(),
             places,
-            detached,
             tasks: TaskTracker::new(),
             stop,
             cancel: CancellationToken::new(),
@@ -214,9 +207,6 @@ impl Server {
         if !(1..=Semaphore::MAX_PERMITS).contains(&limits.connections_max) {
             return bad("connections_max", "at least 1 and at most the permits of a semaphore");
         }
-        if limits.runs_detached_max > Semaphore::MAX_PERMITS {
-            return bad("runs_detached_max", "at most the permits of a semaphore");
-        }
         if limits.ping_every.is_zero() {
             return bad("ping_every", "more than 0 s");
         }
@@ -236,15 +226,7 @@ impl Server {
         })
     }
 
-    /// Keeps the threads of every assistant that has no checkpointer of its own here.
-    pub fn keep_threads(mut self, checkpointer: &Arc<dyn Checkpointer>) -> Self {
-        for assistant in self.assistants.values_mut().filter(|one| !one.keeps_threads()) {
-            *assistant = assistant.clone().keep_threads(Arc::clone(checkpointer));
-        }
-        self
-    }
-
-    /// Serves one more graph, without a socket of its own.
+    /// Serves one more graph, which `/info` does not list among the assistants.
     pub fn graph(mut self, id: impl Into<String>, graph: graphs::Served) -> Self {
         self.graphs.insert(id, graph);
         self

@@ -1,13 +1,13 @@
 //! The library: a mesh from parts, several in one process.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use genesis_mesh::{
     Assistant, GenesisMesh,
     mesh::{BuildError, ServeError, SetupError},
 };
-use mesh_graph::{Ctx, Graph, MemoryCheckpointer, NodeResult, START, State, View};
+use mesh_graph::{Ctx, Graph, NodeResult, START, State, View};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::{
@@ -128,12 +128,8 @@ async fn two_meshes_live_in_one_process() {
 }
 
 #[tokio::test]
-async fn with_a_checkpointer_clients_may_name_threads() {
-    let mesh = GenesisMesh::builder()
-        .assistant(assistant("m"))
-        .checkpointer(Arc::new(MemoryCheckpointer::default()))
-        .build()
-        .unwrap();
+async fn clients_may_name_threads() {
+    let mesh = GenesisMesh::builder().assistant(assistant("m")).build().unwrap();
     let running = Running::start(mesh).await;
     let query = "?thread_id=t&stream_mode=values";
     running.ask(query, json!({ "topic": "one" })).await;

@@ -35,7 +35,8 @@ use crate::{
     refusal::Refusal,
     server::Shared,
 };
-use leaving::Leaving;
+pub(crate) use create::new_run;
+pub(crate) use leaving::Leaving;
 
 pub(super) const TAG: Tag = Tag {
     name: "Runs",
@@ -258,7 +259,7 @@ impl Making {
     async fn make(self, thread: Option<Uuid>, body: RunCreate) -> Result<Made, Refusal> {
         let scope = self.caller.scope(Action::CreateRun)?;
         let on_disconnect = body.on_disconnect;
-        let new = create::new_run(&self, thread, body).await?;
+        let new = new_run(&self, thread, body).await?;
         let run = self.runtime.create_run(&scope, new).await?;
         Ok(Made {
             shared: self.shared,
@@ -366,7 +367,7 @@ async fn create_many(
     }
     let mut new = Vec::with_capacity(bodies.len());
     for body in bodies {
-        new.push(create::new_run(&making, None, body).await?);
+        new.push(new_run(&making, None, body).await?);
     }
     let runs = making.runtime.create_runs(&scope, new).await?;
     Ok(Json(runs.iter().map(shown).collect::<Vec<_>>()).into_response())

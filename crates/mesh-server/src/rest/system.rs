@@ -84,20 +84,20 @@ async fn ok(State(shared): State<Arc<Shared>>, params: Params) -> Result<Respons
 
 /// Who this is and what it serves.
 async fn info(State(shared): State<Arc<Shared>>) -> Response {
+    let kept = shared.runtime.is_some();
     let assistants = shared.assistants.values().map(|assistant| ServedGraph {
         name: assistant.name.clone(),
         description: assistant.description.clone(),
         socket: format!("/ws/{}", assistant.name),
-        keeps_threads: assistant.keeps_threads(),
+        keeps_threads: kept,
         input_schema: assistant.input_schema.clone(),
     });
     let limits = &shared.limits;
-    let limits: [(&str, Value); 13] = [
+    let limits: [(&str, Value); 12] = [
         ("message_bytes_max", limits.message_bytes_max.into()),
         ("body_bytes_max", BODY_BYTES_MAX.into()),
         ("json_depth_max", JSON_DEPTH_MAX.into()),
         ("connections_max", limits.connections_max.into()),
-        ("runs_detached_max", limits.runs_detached_max.into()),
         ("thread_id_chars_max", THREAD_ID_CHARS_MAX.into()),
         ("login_wait_s", LOGIN_WAIT.as_secs().into()),
         ("first_frame_wait_s", limits.first_frame_wait.as_secs_f64().into()),
@@ -109,7 +109,6 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
     ];
     let limits: BTreeMap<String, Value> =
         limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let kept = shared.runtime.is_some();
     uncached(Info {
         name: shared.about.name.clone(),
         description: shared.about.description.clone(),

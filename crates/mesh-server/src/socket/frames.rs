@@ -1,29 +1,37 @@
-//! Events as a client reads them.
+//! What a run told, as the plain socket shows it.
+//!
+//! Frames and their numbers follow from the entries of the run's log and from what the run was
+//! made to tell, so who reads the log again gets the same frames under the same numbers.
 
-use mesh_graph::{Event, INTERRUPT, Interrupt, Mode};
-use serde::Serialize;
-use serde_json::{Value as Json, json};
+use std::io::Write as _;
 
+use mesh_graph::{INTERRUPT, Mode, Modes};
+use mesh_runtime::{
+    Run, Stamp,
+    log::{Entry, Kind},
+    run::FROM_ANY_DEPTH,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+
+use super::Socket;
 use crate::query::Query;
 
-/// Turns events into frames, and counts them.
+/// Writes the frames of one run, and counts them.
 #[derive(Debug)]
 pub(super) struct Frames {
-    wrapped: bool,
+    is_wrapped: bool,
+    /// What the run was made to tell.
+    told: Modes,
     subgraphs: bool,
-    updates: bool,
+    from_any_depth: bool,
+    /// What of it this client wants.
+    only: Option<Modes>,
     seq: u64,
+    /// The last frame that the client has.
+    after: u64,
     /// Whether the run's questions were passed on.
     asked: bool,
-}
-
-#[derive(Serialize)]
-struct Wrapped<'a> {
-    event: Mode,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    ns: &'a [String],
-    data: &'a Json,
-    seq: u64,
 }
 
 /// Whether the stream shows what mounted graphs tell even when nobody asked for them: what a node
@@ -32,44 +40,128 @@ pub(crate) fn from_any_depth(mode: Mode) -> bool {
     matches!(mode, Mode::Messages | Mode::Custom | Mode::Tools)
 }
 
+/// Names of what a run has to tell for this client, as runs have them.
+pub(super) fn stream_mode(query: &Query) -> Vec<String> {
+    let modes = query.modes.unwrap_or_else(|| Modes::from_iter([Mode::Updates]));
+    let name = |mode: Mode| if mode == Mode::Messages { "messages-tuple" } else { mode.name() };
+    let mut names: Vec<String> = modes.iter().map(|mode| name(mode).to_owned()).collect();
+    if modes.iter().any(from_any_depth) {
+        names.push(FROM_ANY_DEPTH.to_owned());
+    }
+    names
+}
+
 impl Frames {
-    pub(super) fn new(query: &Query) -> Self {
+    /// For a run that this client made.
+    pub(super) fn new(run: &Run, query: &Query) -> Self {
+        Self { is_wrapped: query.modes.is_some(), only: None, ..Self::again(run, query, 0) }
+    }
+
+    /// For a run that this client comes back to, after the frame with this number.
+    pub(super) fn again(run: &Run, query: &Query, after: u64) -> Self {
+        let names = run.kwargs.stream_mode.iter().map(String::as_str);
+        let mode = |name| match name {
+            "messages-tuple" => Some(Mode::Messages),
+            name => name.parse().ok(),
+        };
         Self {
-            wrapped: query.modes.is_some(),
-            subgraphs: query.subgraphs,
-            updates: query.modes.is_none_or(|modes| modes.has(Mode::Updates)),
+            is_wrapped: true,
+            told: names.clone().filter_map(mode).collect(),
+            subgraphs: run.kwargs.subgraphs,
+            from_any_depth: names.clone().any(|name| name == FROM_ANY_DEPTH),
+            only: query.modes,
             seq: 0,
+            after,
             asked: false,
         }
     }
 
-    /// The text of the event's frame, or none for an event that was not asked for.
-    pub(super) fn render(&mut self, event: &Event) -> Option<String> {
-        if !from_any_depth(event.mode) && !event.ns.is_empty() && !self.subgraphs {
-            return None;
+    /// Feeds the socket the frames of an entry: mostly one, or none.
+    pub(super) fn feed(&mut self, entry: &Entry, socket: &mut Socket) {
+        let Kind::Event(mode) = entry.kind else { return };
+        let is_seen =
+            entry.ns.is_empty() || self.subgraphs || (self.from_any_depth && from_any_depth(mode));
+        if !is_seen {
+            return;
         }
-        let data = event.public_data();
-        self.asked |= event.mode == Mode::Updates && data.get(INTERRUPT).is_some();
-        Some(self.frame(event.mode, &event.ns, data))
+        if self.told.has(mode) {
+            self.asked |= mode == Mode::Updates && is_question(&entry.data);
+            self.frame(mode, &entry.ns, &entry.data, socket);
+        }
+        if self.told.has(Mode::Debug)
+            && let Some(data) = debug(mode, entry)
+        {
+            self.frame(Mode::Debug, &entry.ns, &data, socket);
+        }
     }
 
-    /// The frame of the questions that a run ended with, unless an event told them. A run that
-    /// was resumed without an answer has no event: nobody asked anew.
-    pub(super) fn questions(&mut self, interrupts: &[Interrupt]) -> Option<String> {
-        if self.asked || !self.updates || interrupts.is_empty() {
-            return None;
+    /// Feeds the frame of the questions that a run ended with, unless an event told them. A run
+    /// that was resumed without an answer has no event: nobody asked anew.
+    pub(super) fn feed_questions(&mut self, asked: &Map<String, Json>, socket: &mut Socket) {
+        let questions: Vec<&Json> = asked.values().filter_map(Json::as_array).flatten().collect();
+        if self.lacks_questions() && !questions.is_empty() {
+            let data = json!({ INTERRUPT: questions }).to_string();
+            self.frame(Mode::Updates, "", data.as_bytes(), socket);
         }
-        let questions: Vec<Json> = interrupts.iter().map(Interrupt::to_json).collect();
-        Some(self.frame(Mode::Updates, &[], json!({ INTERRUPT: questions })))
     }
 
-    fn frame(&mut self, event: Mode, ns: &[String], data: Json) -> String {
-        if !self.wrapped {
-            return data.to_string();
-        }
+    /// Whether questions would be told, and were not.
+    pub(super) fn lacks_questions(&self) -> bool {
+        self.told.has(Mode::Updates) && !self.asked
+    }
+
+    fn frame(&mut self, mode: Mode, ns: &str, data: &[u8], socket: &mut Socket) {
         self.seq += 1;
-        let frame = Wrapped { event, ns, data: &data, seq: self.seq };
-        // Only maps with keys that are no strings fail, and there are none.
-        serde_json::to_string(&frame).unwrap_or_default()
+        if self.seq <= self.after || self.only.is_some_and(|only| !only.has(mode)) {
+            return;
+        }
+        socket.feed_with(|out| {
+            if !self.is_wrapped {
+                return out.extend_from_slice(data);
+            }
+            out.reserve(data.len() + ns.len() + 64);
+            // Writing to memory does not fail.
+            let _ = write!(out, "{{\"event\":\"{}\"", mode.name());
+            if !ns.is_empty() {
+                out.extend_from_slice(b",\"ns\":");
+                let levels: Vec<&str> = ns.split('|').collect();
+                let _ = serde_json::to_writer(&mut *out, &levels);
+            }
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(data);
+            let _ = write!(out, ",\"seq\":{}}}", self.seq);
+        });
     }
+}
+
+/// Whether an update is that of the run as a whole that tells its questions.
+fn is_question(data: &[u8]) -> bool {
+    // A key begins the object, since there is no other.
+    data.strip_prefix(b"{\"").is_some_and(|rest| rest.starts_with(INTERRUPT.as_bytes()))
+}
+
+/// What `debug` makes of a task or a checkpoint.
+fn debug(mode: Mode, entry: &Entry) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Shape {
+        triggers: Option<serde::de::IgnoredAny>,
+    }
+    let kind = match mode {
+        Mode::Checkpoints => "checkpoint",
+        Mode::Tasks => {
+            let begins = serde_json::from_slice(&entry.data)
+                .is_ok_and(|shape: Shape| shape.triggers.is_some());
+            if begins { "task" } else { "task_result" }
+        }
+        _ => return None,
+    };
+    let mut data = Vec::with_capacity(entry.data.len() + 96);
+    let at = Stamp(entry.at_ms.saturating_mul(1000));
+    let at = serde_json::to_string(&at).unwrap_or_default();
+    let step = entry.step;
+    // Writing to memory does not fail.
+    let _ = write!(data, "{{\"step\":{step},\"timestamp\":{at},\"type\":\"{kind}\",\"payload\":");
+    data.extend_from_slice(&entry.data);
+    data.push(b'}');
+    Some(data)
 }

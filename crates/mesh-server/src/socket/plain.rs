@@ -1,38 +1,46 @@
 //! The plain socket: one request in, what its run tells out, a close code at the end.
 //!
-//! One task owns a socket and its run. While the run goes on, reading and writing are two futures
-//! of that task: a client that leaves is noticed although a write is waiting for it.
+//! A run is made as the REST doors make it, and what it tells is read from its log. So the socket
+//! holds nothing that a client could lose with it: one that was cut off comes back for the rest.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, Request, State},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use mesh_graph::{Mode, Run, RunHandle, Status, Untyped};
+use mesh_protocol::run::{IfNotExists, MultitaskStrategy, OnDisconnect, RunCreate};
+use mesh_runtime::{
+    Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, log::Kind, run::RunStatus,
+    runs::RunQuery,
+};
 use serde_json::Value as Json;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::{
     Heard, Left, NORMAL, Socket,
-    frames::{Frames, from_any_depth},
+    frames::{Frames, stream_mode},
 };
 use crate::{
-    Assistant, LEAVE_WAIT,
-    auth::{Action, Caller, SUBPROTOCOL, Scope},
-    extract::PathText,
+    InvalidRequest,
+    auth::{Action, Caller, SUBPROTOCOL},
+    extract::{PathText, parse},
     query::Query,
-    refusal::{self, Refusal},
-    routes::{id_of, text_of},
+    refusal::Refusal,
+    rest::{Leaving, Making, kept, new_run},
+    routes::id_of,
     server::Shared,
-    threads::Taken,
 };
+
+/// How often a socket of a stopping server looks whether its run is still executed here.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// Where the names that clients give their threads become ids.
+const THREAD_NAMES: Uuid = Uuid::from_u128(0x9d6b_6a0e_5c0f_4b53_8a1d_3f27_6c4e_b0a1);
 
 /// Opens the socket of an assistant. What is wrong with the address is told on the socket, since
 /// a browser shows its script nothing of a failed handshake; without a handshake it is told here.
@@ -43,32 +51,37 @@ pub(crate) async fn open(
     caller: Caller,
     mut request: Request,
 ) -> Response {
-    let id = id_of(&request);
-    let assistant = shared.assistants.get(&name).cloned().ok_or_else(|| {
-        Refusal::UnknownAssistant { name, known: shared.assistants.keys().cloned().collect() }
-    });
-    let unknown = assistant.as_ref().err().cloned();
-    let asked = assistant
-        .and_then(|assistant| Ok((assistant, Query::parse(query.as_deref().unwrap_or_default())?)));
-    let call = Call { id, caller, asked };
+    let call = Call {
+        id: id_of(&request),
+        caller: caller.clone(),
+        assistant: name.clone(),
+        query: Query::parse(query.as_deref().unwrap_or_default()),
+        headers: request.headers().clone(),
+    };
     let bytes_max = shared.limits.message_bytes_max;
     let server = Arc::clone(&shared);
     let session = move |socket| serve(server, call, socket);
-    match (super::open(&shared, &mut request, &[SUBPROTOCOL], bytes_max, session), unknown) {
-        (Ok(response), _) => response,
-        (Err(Refusal::UpgradeRequired), Some(unknown)) => unknown.into_response(),
-        (Err(refusal), _) => refusal.into_response(),
+    match super::open(&shared, &mut request, &[SUBPROTOCOL], bytes_max, session) {
+        Ok(response) => response,
+        Err(Refusal::UpgradeRequired) => {
+            let found = async { assistant(&kept(&shared)?, &caller, &name).await };
+            found.await.err().unwrap_or(Refusal::UpgradeRequired).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
     }
 }
 
 /// A socket that somebody opened.
 struct Call {
-    /// Id of the request, and of the run it starts.
+    /// Id of the request.
     id: Arc<str>,
     /// Who opened it; a stranger has to say so first.
     caller: Caller,
+    assistant: String,
     /// What the address asks for, or why that cannot be had.
-    asked: Result<(Assistant, Query), Refusal>,
+    query: Result<Query, Refusal>,
+    /// Of the handshake, without credentials.
+    headers: HeaderMap,
 }
 
 /// How a conversation ended.
@@ -96,64 +109,57 @@ impl From<Left> for End {
     }
 }
 
-/// Serves one socket to its end, and its run, too, if that goes on without the client.
-async fn serve(shared: Arc<Shared>, call: Call, socket: Socket) {
+/// Serves one socket to its end.
+async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
     let span = tracing::info_span!(
         "socket",
-        run_id = &*call.id,
+        request_id = &*call.id,
         peer = %socket.peer(),
-        assistant = tracing::field::Empty,
-        thread_id = tracing::field::Empty,
+        assistant = call.assistant,
+        run_id = tracing::field::Empty,
     );
-    if let Ok((assistant, query)) = &call.asked {
-        span.record("assistant", assistant.name());
-        span.record("thread_id", query.thread.as_deref());
+    async {
+        let mut reference = call.id.to_string();
+        let end = match begin(&shared, call, &mut socket).await {
+            Ok(going) => {
+                reference = going.run.id.to_string();
+                tracing::Span::current().record("run_id", &*reference);
+                // Of its own, so that sockets that only wait are small.
+                Box::pin(follow(&shared, going, &mut socket)).await
+            }
+            Err(end) => end,
+        };
+        match end {
+            End::Refused(refusal) => socket.refuse(&refusal, &reference).await,
+            End::Done | End::Gone => socket.close(NORMAL, "").await,
+        }
     }
-    converse(shared, call, socket).instrument(span).await;
+    .instrument(span)
+    .await;
 }
 
-async fn converse(shared: Arc<Shared>, call: Call, mut socket: Socket) {
-    let Call { id, caller, asked } = call;
-    let begun = begin(&shared, &id, caller, asked, &mut socket).await;
-    let (socket, end) = match begun {
-        Ok(going) => follow(&shared, &id, going, socket).await,
-        Err(end) => (Some(socket), end),
-    };
-    match (socket, end) {
-        (Some(socket), End::Refused(refusal)) => socket.refuse(&refusal, &id).await,
-        (Some(socket), End::Done | End::Gone) => socket.close(NORMAL, "").await,
-        (None, _) => {}
-    }
-}
-
-/// A run that was started.
+/// A run that is followed.
 struct Going {
-    run: RunHandle<Untyped>,
-    /// Cancels the run, also while its end is being waited for.
-    cancel: CancellationToken,
+    runtime: Runtime,
+    run: Run,
+    follow: Follow,
     frames: Frames,
-    thread: Option<Taken>,
-    /// The place of a run that goes on when the client leaves.
-    detach: Option<OwnedSemaphorePermit>,
+    /// Cancels the run unless it is let go.
+    leaving: Option<Leaving>,
 }
 
-/// Waits for the request and starts its run.
-async fn begin(
-    shared: &Shared,
-    id: &str,
-    caller: Caller,
-    asked: Result<(Assistant, Query), Refusal>,
-    socket: &mut Socket,
-) -> Result<Going, End> {
+/// Waits for the request and makes its run, or finds the one that the client comes back to.
+async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<Going, End> {
+    let Call { id: _, caller, assistant: name, query, headers } = call;
     let caller = socket.who(shared, caller).await?;
     let scope = caller.scope(Action::CreateRun)?;
-    let (assistant, query) = asked?;
-    // The threads of these sockets have no owner, and whoever knew a name would read them.
-    if query.thread.is_some() && scope != Scope::All {
-        return Err(Refusal::NotAuthorized.into());
-    }
-    if query.thread.is_some() && !assistant.keeps_threads() {
-        return Err(Refusal::NoThreads.into());
+    let query = query?;
+    let runtime = kept(shared)?;
+    let assistant = assistant(&runtime, &caller, &name).await?;
+    let thread = query.thread.as_deref().map(|name| thread_id(&caller, name));
+    if let (Some(thread), Some(after)) = (thread, query.after) {
+        let scope = caller.scope(Action::ReadThread)?;
+        return again(&runtime, &scope, &assistant, &query, thread, after).await.map_err(End::from);
     }
     let wait = shared.limits.first_frame_wait;
     let text = tokio::select! {
@@ -163,234 +169,235 @@ async fn begin(
             text.map_err(|_| Refusal::NoRequest { seconds: wait.as_secs() })??
         }
     };
-    let request: Json =
-        serde_json::from_str(&text).map_err(|error| Refusal::InvalidJson(error.to_string()))?;
+    let input = request(&text)?;
     drop(text);
-    let resumes = request.is_null();
-    let input = match (resumes, &query.thread) {
-        (true, None) => return Err(Refusal::ResumeWithoutThread.into()),
-        (true, Some(_)) => Json::Null,
-        (false, _) => prepare(&assistant, request, id)?,
-    };
-    let taken = match &query.thread {
-        Some(thread) => {
-            let busy = || Refusal::ThreadBusy { thread: thread.clone() };
-            let taken = shared.threads.take(thread).ok_or_else(busy)?;
-            check_owner(&assistant, thread, id).await?;
-            Some(taken)
-        }
-        None => None,
-    };
-    let detach = if query.detach {
-        let max = shared.limits.runs_detached_max;
-        let place = Arc::clone(&shared.detached).try_acquire_owned();
-        Some(place.map_err(|_| Refusal::TooManyDetached { max })?)
-    } else {
-        None
-    };
-    let app = match (&query.thread, &assistant.kept) {
-        (Some(_), Some(kept)) => kept,
-        _ => &assistant.app,
-    };
-    let mut run = if resumes { app.resume() } else { app.run_json(input) };
-    if let Some(thread) = &query.thread {
-        run = run.thread(thread);
+    if input.is_null() && thread.is_none() {
+        return Err(Refusal::ResumeWithoutThread.into());
     }
-    let cancel = CancellationToken::new();
-    run = run.run_id(id).cancel_on(cancel.clone()).metadata("assistant", assistant.name().into());
-    let run =
-        stream(run, &query).start().map_err(|error| failed(&error, query.thread.as_deref(), id))?;
-    tracing::info!(resumes, "a run starts");
-    Ok(Going { run, cancel, frames: Frames::new(&query), thread: taken, detach })
+    let body = RunCreate {
+        assistant_id: name,
+        input,
+        if_not_exists: IfNotExists::Create,
+        multitask_strategy: MultitaskStrategy::Reject,
+        stream_subgraphs: query.subgraphs,
+        stream_resumable: thread.is_some(),
+        on_disconnect: if query.detach { OnDisconnect::Continue } else { OnDisconnect::Cancel },
+        ..RunCreate::default()
+    };
+    let making = Making { shared: Arc::clone(shared), runtime: runtime.clone(), caller, headers };
+    let mut new = new_run(&making, thread, body).await.map_err(of_the_input)?;
+    new.stream_mode = stream_mode(&query);
+    let run = match runtime.create_run(&scope, new).await {
+        Ok(run) => run,
+        Err(Error::Busy { thread }) => {
+            let thread = query.thread.unwrap_or(thread);
+            return Err(Refusal::ThreadBusy { thread }.into());
+        }
+        Err(error) => return Err(Refusal::from(error).into()),
+    };
+    let leaving = (!query.detach).then(|| Leaving::new(shared, &runtime, &scope, &run));
+    let frames = Frames::new(&run, &query);
+    let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await;
+    Ok(Going { follow: follow.map_err(Refusal::from)?, runtime, run, frames, leaving })
 }
 
-/// Asks the assistant whether it takes the request. A panic of its rule is this run's error.
-fn prepare(assistant: &Assistant, request: Json, id: &str) -> Result<Json, Refusal> {
-    let rule = Arc::clone(&assistant.prepare);
-    match catch_unwind(AssertUnwindSafe(|| rule(request))) {
-        Ok(result) => result.map_err(Refusal::InvalidRequest),
-        Err(panic) => {
-            let panic = text_of(&*panic);
-            tracing::error!(reference = id, panic, "checking a request panicked");
-            Err(Refusal::Internal)
-        }
-    }
+/// The newest run of a thread, for a client that comes back to it. Leaving it once more cancels
+/// nothing: who made the run said what leaving means, and left.
+async fn again(
+    runtime: &Runtime,
+    scope: &Scope,
+    assistant: &Assistant,
+    query: &Query,
+    thread: Uuid,
+    after: u64,
+) -> Result<Going, Refusal> {
+    let newest = RunQuery { status: None, limit: 1, offset: 0 };
+    let runs = runtime.runs(scope, &thread.to_string(), &newest).await?;
+    let run = runs.into_iter().find(|run| run.assistant == assistant.id);
+    let run = run.ok_or_else(|| Refusal::from(Error::NoRun(Uuid::nil())))?;
+    let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await?;
+    let frames = Frames::again(&run, query, after);
+    Ok(Going { runtime: runtime.clone(), run, follow, frames, leaving: None })
 }
 
-/// Two graphs on one thread would read each other's state.
-async fn check_owner(assistant: &Assistant, thread: &str, id: &str) -> Result<(), Refusal> {
-    let Some(kept) = &assistant.kept else { return Ok(()) };
-    let snapshot = kept.state(thread).await.map_err(|error| failed(&error, Some(thread), id))?;
-    match snapshot.metadata.get("assistant").and_then(Json::as_str) {
-        Some(owner) if owner != assistant.name() => {
-            Err(Refusal::ForeignThread { thread: thread.to_owned(), owner: owner.to_owned() })
+/// The assistant by its id or the name of its graph, if this caller may run it.
+async fn assistant(runtime: &Runtime, caller: &Caller, name: &str) -> Result<Assistant, Refusal> {
+    match runtime.assistant(&Scope::All, name).await {
+        Ok(found) if caller.may_run(found.owner.as_deref()) => Ok(found),
+        Ok(_) | Err(Error::NoAssistant(_)) => {
+            let known = runtime.graphs().ids().map(str::to_owned).collect();
+            Err(Refusal::UnknownAssistant { name: name.to_owned(), known })
         }
-        _ => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Asks the run for what the client wants to hear. Messages and custom events come from any
-/// depth, so children have to tell theirs; what is not wanted of them is left out by [`Frames`].
-fn stream(run: Run<Untyped>, query: &Query) -> Run<Untyped> {
-    let modes = query.modes.unwrap_or_default();
-    let run = match query.modes {
-        None => run.stream([Mode::Updates]),
-        Some(modes) => run.stream(modes.iter()),
-    };
-    if query.subgraphs || modes.iter().any(from_any_depth) { run.subgraphs() } else { run }
+/// The thread that somebody calls by this name: an id means itself, and everybody has names of
+/// their own.
+fn thread_id(caller: &Caller, name: &str) -> Uuid {
+    Uuid::parse_str(name).unwrap_or_else(|_| {
+        let owner = caller.owner().unwrap_or_default();
+        Uuid::new_v5(&Uuid::new_v5(&THREAD_NAMES, owner.as_bytes()), name.as_bytes())
+    })
 }
 
-/// Passes on what the run tells until one of the two ends. Gives the socket back if there is
-/// somebody to say goodbye to.
-async fn follow(
-    shared: &Shared,
-    id: &str,
-    mut going: Going,
-    mut socket: Socket,
-) -> (Option<Socket>, End) {
-    let turn = tell(shared, &mut socket, &mut going).await;
-    let Going { run, cancel, mut frames, thread, detach } = going;
-    let thread_name = thread.as_ref().map(Taken::name);
-    let end = match turn {
-        Turn::Ended => match run.finish().await {
-            Ok(outcome) => {
-                for warning in &outcome.warnings {
-                    tracing::warn!(?warning, "the run ended with a warning");
-                }
-                tracing::info!(status = ?outcome.status, "the run ended");
-                if let Some(text) = frames.questions(&outcome.interrupts) {
-                    socket.feed_text(&text);
-                }
-                match outcome.status {
-                    Status::Done => End::Done,
-                    Status::Interrupted if thread.is_some() => End::Done,
-                    Status::Interrupted => End::Refused(Refusal::Unanswerable),
-                    Status::Cancelled | Status::Drained => End::Refused(Refusal::Stopping),
-                }
-            }
-            Err(error) => failed(&error, thread_name, id).into(),
+/// The request of a client as JSON.
+fn request(text: &str) -> Result<Json, Refusal> {
+    parse(text.as_bytes()).map_err(|refusal| match refusal {
+        // There may be much of it: say where.
+        Refusal::MalformedJson => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Err(error) => Refusal::InvalidJson(error.to_string()),
+            Ok(_) => Refusal::MalformedJson,
         },
-        Turn::Gone => {
-            // The run must not wait for the goodbye, nor the goodbye for the run.
-            let goodbye = socket.close(NORMAL, "");
-            if detach.is_some() {
-                tracing::info!("the client left; its run goes on");
-                let run = finish_alone(shared, run, &cancel, thread_name, id);
-                tokio::join!(goodbye, run);
-            } else {
-                tracing::info!("the client left; its run is cancelled");
-                tokio::join!(goodbye, end_run(run));
+        Refusal::Told { code: "invalid_request", detail, .. } => {
+            Refusal::InvalidJson(detail.into_owned())
+        }
+        other => other,
+    })
+}
+
+/// The request is the run's input, so pointers begin there.
+fn of_the_input(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Told { pointer: Some(pointer), detail, .. } if pointer.starts_with("/input") => {
+            let pointer = pointer["/input".len()..].to_owned();
+            Refusal::InvalidRequest(InvalidRequest { pointer, message: detail.into_owned() })
+        }
+        other => other,
+    }
+}
+
+/// Passes on what a run tells until one of the two ends.
+async fn follow(shared: &Shared, going: Going, socket: &mut Socket) -> End {
+    let Going { runtime, run, mut follow, mut frames, leaving } = going;
+    let turn = tell(shared, &runtime, &run, &mut follow, &mut frames, socket).await;
+    match turn {
+        Turn::Ended(end) => {
+            if let Some(leaving) = leaving {
+                leaving.let_go();
             }
-            return (None, End::Gone);
+            let asks = end.status == RunStatus::Success && end.unfinished && !end.breakpoint;
+            if asks && frames.lacks_questions() {
+                match runtime.thread(&Scope::All, &run.thread).await {
+                    Ok(thread) => {
+                        frames.feed_questions(&thread.interrupts.unwrap_or_default(), socket);
+                    }
+                    Err(error) => return Refusal::from(error).into(),
+                }
+            }
+            if asks && run.kwargs.temporary {
+                return Refusal::Unanswerable.into();
+            }
+            ended(&end)
         }
-        Turn::Refused(refusal) => {
-            end_run(run).await;
-            End::Refused(refusal)
-        }
-    };
-    (Some(socket), end)
+        // What `leaving` says becomes of the run.
+        Turn::Over(end) => end,
+    }
 }
 
 /// Why following a run stopped.
 enum Turn {
     /// The run has nothing more to tell.
-    Ended,
-    /// The client left.
-    Gone,
-    /// The client, or the server, did what ends a run.
-    Refused(Refusal),
+    Ended(RunEnd),
+    /// The client, or the server, did what ends it.
+    Over(End),
 }
 
-/// Passes on events, several per write when they come fast, until the run ends or the client says
+/// Passes on entries, several per write when they come fast, until the run ends or the client says
 /// something, which it must not, or leaves.
-async fn tell(shared: &Shared, socket: &mut Socket, going: &mut Going) -> Turn {
-    let mut cancel = std::pin::pin!(shared.cancel.cancelled());
+async fn tell(
+    shared: &Shared,
+    runtime: &Runtime,
+    run: &Run,
+    follow: &mut Follow,
+    frames: &mut Frames,
+    socket: &mut Socket,
+) -> Turn {
+    let mut stop = pin!(stopped(shared, runtime, run.id));
     loop {
-        let event = tokio::select! {
+        let first = tokio::select! {
             // The client first: when it left, nothing else matters.
             biased;
             heard = socket.next() => match heard {
                 Ok(Heard::Room) => continue,
-                Ok(Heard::Text(_)) => return Turn::Refused(Refusal::UnexpectedFrame),
-                Ok(Heard::Binary(_)) => return Turn::Refused(Refusal::BinaryFrame),
-                Err(Left::Wrong(refusal)) => return Turn::Refused(refusal),
-                Err(Left::Gone) => return Turn::Gone,
+                Ok(Heard::Text(_)) => return Turn::Over(Refusal::UnexpectedFrame.into()),
+                Ok(Heard::Binary(_)) => return Turn::Over(Refusal::BinaryFrame.into()),
+                Err(left) => return Turn::Over(left.into()),
             },
-            () = &mut cancel => return Turn::Refused(Refusal::Stopping),
-            event = going.run.next(), if socket.has_room() => event,
+            entry = follow.next(), if socket.has_room() => entry,
+            () = &mut stop => return Turn::Over(Refusal::Stopping.into()),
         };
-        let mut next = event;
+        let mut next = first;
         loop {
-            let Some(event) = next else { return Turn::Ended };
-            if let Some(text) = going.frames.render(&event) {
-                socket.feed_text(&text);
+            let entry = match next {
+                Ok(Some(entry)) => entry,
+                // Its thread went away with it.
+                Ok(None) => return Turn::Over(Refusal::Cancelled.into()),
+                Err(error) => return Turn::Over(Refusal::from(error).into()),
+            };
+            if entry.kind == Kind::Ended {
+                return match RunEnd::of(&entry.data) {
+                    Ok(end) => Turn::Ended(end),
+                    Err(error) => Turn::Over(Refusal::from(error).into()),
+                };
             }
+            frames.feed(&entry, socket);
             if !socket.has_room() {
                 break;
             }
-            let Some(ready) = going.run.next().now_or_never() else { break };
+            let Some(ready) = follow.next().now_or_never() else { break };
             next = ready;
         }
     }
 }
 
-/// Ends a run. Nodes have their grace; then they are dropped, and with them their requests.
-async fn end_run(run: RunHandle<Untyped>) {
-    run.cancel();
-    match timeout(LEAVE_WAIT, run.finish()).await {
-        Ok(Ok(outcome)) => tracing::info!(status = ?outcome.status, "the run ended"),
-        Ok(Err(error)) => tracing::info!(error = %Chain(&error), "the run failed while ending"),
-        Err(_) => tracing::info!("the run was dropped"),
+/// Waits until the server stops and nobody here executes the run any more: it ended, or whoever
+/// serves its thread next goes on with it.
+async fn stopped(shared: &Shared, runtime: &Runtime, run: Uuid) {
+    shared.stop.cancelled().await;
+    while runtime.executes(run) {
+        tokio::select! {
+            () = shared.cancel.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    // What it told last is on its way.
+    tokio::time::sleep(LOOK_EVERY).await;
+}
+
+/// How the client learns how the run ended.
+fn ended(end: &RunEnd) -> End {
+    match end.status {
+        RunStatus::Success => End::Done,
+        RunStatus::Interrupted => Refusal::Cancelled.into(),
+        RunStatus::Error | RunStatus::Timeout | RunStatus::Pending | RunStatus::Running => {
+            let member = |name| end.error.as_ref().and_then(|error| error.get(name)?.as_str());
+            let message = member("message").unwrap_or("the run failed").to_owned();
+            let name = member("error").unwrap_or_default();
+            let pointer = member("pointer").map(str::to_owned);
+            failed(name, message, pointer).into()
+        }
     }
 }
 
-/// Waits for a run whose client left.
-async fn finish_alone(
-    shared: &Shared,
-    run: RunHandle<Untyped>,
-    cancel: &CancellationToken,
-    thread: Option<&str>,
-    id: &str,
-) {
-    let mut finish = std::pin::pin!(run.finish());
-    let finished = tokio::select! {
-        finished = finish.as_mut() => Some(finished),
-        () = shared.cancel.cancelled() => {
-            cancel.cancel();
-            timeout(LEAVE_WAIT, finish).await.ok()
+/// The refusal for a failed run: names that the runtime gives become codes, and a node's own name
+/// for its error is one.
+fn failed(name: &str, message: String, pointer: Option<String>) -> Refusal {
+    let code = match name {
+        "InvalidUpdateError" if let Some(pointer) = pointer => {
+            return Refusal::InvalidRequest(InvalidRequest { pointer, message });
         }
+        "EmptyInputError" => return Refusal::NothingToResume,
+        "InternalError" => return Refusal::Internal,
+        "NodeError" | "CancelledError" | "NodeTimeoutError" | "InvalidUpdateError" => {
+            let message = format!("{message}; the server's log has the cause under the reference");
+            return Refusal::Coded { code: "node_failed".to_owned(), message };
+        }
+        "GraphRecursionError" => "recursion_limit",
+        "TimeoutError" => "run_timeout",
+        "WorkerLost" => "worker_lost",
+        "" => "run_failed",
+        own => own,
     };
-    match finished {
-        Some(Ok(outcome)) => tracing::info!(status = ?outcome.status, "the run ended"),
-        // Logged; nobody is there to be told.
-        Some(Err(error)) => drop(failed(&error, thread, id)),
-        None => tracing::info!("the run was dropped"),
-    }
-}
-
-/// Logs why a run failed, and says what its client may know of it.
-fn failed(error: &mesh_graph::Error, thread: Option<&str>, id: &str) -> Refusal {
-    let refusal = refusal::of_run(error, thread);
-    let code = refusal.code();
-    if refusal.is_ours() {
-        tracing::error!(reference = id, code, error = %Chain(error), "the run failed");
-    } else {
-        tracing::info!(code, error = %Chain(error), "the run was refused");
-    }
-    refusal
-}
-
-/// An error with its causes, on one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
+    Refusal::Coded { code: code.to_owned(), message }
 }

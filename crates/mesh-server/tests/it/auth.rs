@@ -174,11 +174,30 @@ async fn a_socket_without_a_good_credential_runs_nothing() {
 }
 
 #[tokio::test]
-async fn named_threads_of_plain_sockets_are_not_for_whoever_knows_a_name() {
+async fn everybody_names_threads_of_their_own() {
     let mesh = guarded().await;
-    let bearer = format!("Bearer {}", token("johndoe", &["*"]));
-    let client = mesh.try_open("/ws/kept?thread_id=t", &[("authorization", &bearer)]).await;
-    assert_eq!(says(client.ok().unwrap()).await, (1008, "not_authorized".to_owned()));
+    let path = "/ws/echo?stream_mode=values&thread_id=t";
+    for (who, expected) in [("johndoe", json!(["x"])), ("janedoe", json!(["x"]))] {
+        let bearer = format!("Bearer {}", token(who, &["me"]));
+        let mut client = mesh.try_open(path, &[("authorization", &bearer)]).await.ok().unwrap();
+        client.send(r#"{"topic": "x"}"#).await;
+        let said = client.rest().await;
+        assert_eq!(said.frames.last().unwrap()["data"]["log"], expected, "{who}");
+    }
+    // An id means the thread itself, which looks to others as if it were not there.
+    let path = "/ws/echo?thread_id=11111111-2222-4333-8444-555555555555";
+    let bearer = format!("Bearer {}", token("johndoe", &["me"]));
+    let mut client = mesh.try_open(path, &[("authorization", &bearer)]).await.ok().unwrap();
+    client.send("{}").await;
+    assert_eq!(says(client).await.0, 1000);
+    let bearer = format!("Bearer {}", token("janedoe", &["me"]));
+    for path in [path.to_owned(), format!("{path}&last_event_id=0")] {
+        let mut client = mesh.try_open(&path, &[("authorization", &bearer)]).await.ok().unwrap();
+        if !path.contains("last") {
+            client.send("{}").await;
+        }
+        assert_eq!(says(client).await, (1008, "thread_not_found".to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn info_says_who_this_is_what_it_serves_and_its_limits() {
         .unwrap();
     assert_eq!(echo["socket"], "/ws/echo");
     assert_eq!(echo["description"], "Says it again");
-    assert_eq!(echo["keeps_threads"], false);
+    assert_eq!(echo["keeps_threads"], true);
     assert!(echo["input_schema"]["properties"]["topic"].is_object(), "{echo}");
 }
 

@@ -1,19 +1,13 @@
 //! A server on a free port, graphs to serve, and clients for it.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use mesh_graph::{
-    App, Ctx, Graph, MemoryCheckpointer, NodeError, NodeResult, START, State, Untyped, View,
+    App, Ctx, Graph, NodeError, NodeResult, START, State, Untyped, View, env::SystemEnv,
 };
 use mesh_server::{About, Access, Assistant, InvalidRequest, Limits, Server};
+use mesh_store::Sqlite;
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,18 +39,11 @@ pub(crate) struct Probe {
     pub(crate) ended: Semaphore,
     /// Nodes that wait go on with a permit each.
     pub(crate) go: Semaphore,
-    /// Custom events that were accepted.
-    pub(crate) emitted: AtomicUsize,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self {
-            started: Semaphore::new(0),
-            ended: Semaphore::new(0),
-            go: Semaphore::new(0),
-            emitted: AtomicUsize::new(0),
-        }
+        Self { started: Semaphore::new(0), ended: Semaphore::new(0), go: Semaphore::new(0) }
     }
 }
 
@@ -137,7 +124,6 @@ async fn talk(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
             break;
         }
         ctx.emit(&json!({ "n": n, "padding": padding })).await?;
-        ctx.deps().emitted.fetch_add(1, Ordering::SeqCst);
     }
     Ok(S::update().push_log("told"))
 }
@@ -157,9 +143,8 @@ fn one(name: &str, build: impl FnOnce(&mut Graph<S, Deps>), probe: &Deps) -> App
     graph.compile().unwrap().app(Arc::clone(probe)).untyped()
 }
 
-/// Every assistant that the tests talk to. `kept` and the two after it keep threads.
+/// Every assistant that the tests talk to.
 fn assistants(probe: &Deps) -> Vec<Assistant> {
-    let checkpointer = Arc::new(MemoryCheckpointer::default());
     let single = |name: &'static str| {
         move |graph: &mut Graph<S, Deps>| {
             graph.edge(START, name);
@@ -274,13 +259,11 @@ fn assistants(probe: &Deps) -> Vec<Assistant> {
         Assistant::new("panicking", panicking),
         Assistant::new("talking", talking),
         Assistant::new("endless", endless),
-        Assistant::new("asking", asking.clone()),
+        Assistant::new("asking", asking),
         Assistant::new("nested", nested),
         Assistant::new("strict", echo_app.clone()).prepare(strict),
         Assistant::new("rule-panics", echo_app.clone()).prepare(|_| panic!("a secret")),
-        Assistant::new("kept", echo_app).keep_threads(Arc::clone(&checkpointer) as _),
-        Assistant::new("kept-two", two).keep_threads(Arc::clone(&checkpointer) as _),
-        Assistant::new("kept-asking", asking).keep_threads(checkpointer),
+        Assistant::new("two", two),
     ]
 }
 
@@ -326,7 +309,18 @@ impl Mesh {
             version: "1.2.3".to_owned(),
         };
         let server = make(Server::new(about, assistants(&probe), limits, access).unwrap());
+        let database = Sqlite::in_memory().unwrap();
+        let server = server.keep_in(database.ledger(), Arc::new(SystemEnv));
+        server.start().await.unwrap();
         Self::of(server, probe).await
+    }
+
+    /// A server that keeps nothing.
+    pub(crate) async fn bare() -> Self {
+        let about =
+            About { name: String::new(), description: String::new(), version: String::new() };
+        let server = Server::new(about, [], Limits::default(), Access::default()).unwrap();
+        Self::of(server, Deps::default()).await
     }
 
     /// Serves on a free port.

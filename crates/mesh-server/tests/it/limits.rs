@@ -78,6 +78,5 @@ fn a_limit_that_lets_nothing_happen_is_refused_by_name() {
     assert!(refused(|l| l.message_bytes_max = 0).contains("message_bytes_max"));
     assert!(refused(|l| l.connections_max = 0).contains("connections_max"));
     assert!(refused(|l| l.connections_max = usize::MAX).contains("connections_max"));
-    assert!(refused(|l| l.runs_detached_max = usize::MAX).contains("runs_detached_max"));
     assert!(refused(|l| l.ping_every = std::time::Duration::ZERO).contains("ping_every"));
 }

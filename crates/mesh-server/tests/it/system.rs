@@ -56,7 +56,7 @@ async fn metrics_count_what_happened_in_both_forms() {
     assert!(text.body.contains("mesh_info{version=\"1.2.3\"} 1\n"), "{}", text.body);
     assert_eq!(kept.get("/metrics?format=xml").await.status, 422);
     // A server that keeps nothing has no numbers of runs.
-    let bare = Mesh::start().await.http("GET", "/metrics", "").await;
+    let bare = Mesh::bare().await.http("GET", "/metrics", "").await;
     assert!(!bare.body.contains("mesh_runs{"), "{}", bare.body);
 }
 

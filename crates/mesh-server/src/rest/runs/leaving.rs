@@ -8,7 +8,7 @@ use crate::server::Shared;
 
 /// Cancels a run when this is dropped before it was let go: the connection that it belongs to was
 /// closed by its client. A server that stops closes connections, too, and cancels nothing by that.
-pub(in crate::rest) struct Leaving {
+pub(crate) struct Leaving {
     inner: Option<Inner>,
 }
 
@@ -20,7 +20,7 @@ struct Inner {
 }
 
 impl Leaving {
-    pub(super) fn new(shared: &Arc<Shared>, runtime: &Runtime, scope: &Scope, run: &Run) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, runtime: &Runtime, scope: &Scope, run: &Run) -> Self {
         let selection = Selection::Runs { thread: Some(run.thread.clone()), ids: vec![run.id] };
         Self {
             inner: Some(Inner {
@@ -33,7 +33,7 @@ impl Leaving {
     }
 
     /// The run has ended, or may go on without its client.
-    pub(super) fn let_go(mut self) {
+    pub(crate) fn let_go(mut self) {
         self.inner = None;
     }
 }

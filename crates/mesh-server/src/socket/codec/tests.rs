@@ -12,11 +12,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         0..=125 => frame.push(0x80 | payload.len() as u8),
         126..=0xffff => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(0xff);
             frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }
@@ -137,10 +137,10 @@ fn what_breaks_the_protocol_is_found_in_the_header() {
 fn a_message_that_is_too_big_is_refused_before_it_comes() {
     let announced = [0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1, 1, 2, 3, 4];
     assert_eq!(check(&announced), (vec![], Some(Fault::TooBig)));
-    let in_parts =
-        [frame(0x02, &[7; 1 << 19]), frame(0x00, &[7; 1 << 19]), frame(0x80, &[7])].concat();
+    let half = vec![7; 1 << 19];
+    let in_parts = [frame(0x02, &half), frame(0x00, &half), frame(0x80, &[7])].concat();
     assert_eq!(read(&in_parts, 5000), (vec![], Some(Fault::TooBig)));
-    let fits = [frame(0x02, &[7; 1 << 19]), frame(0x80, &[7; 1 << 19])].concat();
+    let fits = [frame(0x02, &half), frame(0x80, &half)].concat();
     assert_eq!(read(&fits, 5000), (vec![Arrived::Binary(vec![7; 1 << 20])], None));
 }
 
