@@ -276,16 +276,24 @@ impl RunRows for Rows<'_> {
     }
 
     fn due_runs(&mut self, at: Stamp, limit: usize) -> Result<Vec<Run>, Error> {
+        // SQLite takes an index of open runs only for a query that says the same of the status. The
+        // index has all that decides, so that rows are read of those alone that are given back.
         self.list(
-            "WHERE r.status = 'pending' AND coalesce(r.not_before, 0) <= ?1 AND NOT EXISTS (
-                 SELECT 1 FROM runs o
-                 WHERE o.thread = r.thread AND o.status = 'running'
-             ) AND NOT EXISTS (
-                 SELECT 1 FROM runs o
-                 WHERE o.thread = r.thread AND o.status = 'pending'
-                     AND (o.created_at, o.id) < (r.created_at, r.id)
-                     AND coalesce(o.not_before, 0) <= ?1
-             ) ORDER BY r.created_at, r.id LIMIT ?2",
+            "WHERE r.id IN (
+                 SELECT p.id FROM runs p
+                 WHERE p.status = 'pending' AND p.status IN ('pending', 'running')
+                     AND coalesce(p.not_before, 0) <= ?1 AND NOT EXISTS (
+                         SELECT 1 FROM runs o
+                         WHERE o.thread = p.thread AND o.status = 'running'
+                     ) AND NOT EXISTS (
+                         SELECT 1 FROM runs o
+                         WHERE o.thread = p.thread
+                             AND o.status = 'pending' AND o.status IN ('pending', 'running')
+                             AND (o.created_at, o.id) < (p.created_at, p.id)
+                             AND coalesce(o.not_before, 0) <= ?1
+                     )
+                 ORDER BY p.created_at, p.id LIMIT ?2
+             ) ORDER BY r.created_at, r.id",
             (at.0, limit as i64),
         )
     }

@@ -1,6 +1,13 @@
 //! What cannot be seen through the storage traits: groups, bounds and a full disk.
 
-use std::{panic::AssertUnwindSafe, sync::mpsc::sync_channel, task::Poll};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::sync_channel,
+    },
+    task::Poll,
+};
 
 use futures::{FutureExt, future::join_all};
 use mesh_graph::{
@@ -10,7 +17,15 @@ use mesh_graph::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use mesh_runtime::{
+    Stamp,
+    cron::CronRows,
+    outbox::OutboxRows,
+    run::RunStatus,
+    runs::{Now, RunRows},
+};
+
+use super::{ledger::Rows, *};
 
 async fn open() -> (Sqlite, TempDir) {
     open_with(Synchronous::Full).await
@@ -323,4 +338,62 @@ async fn a_search_below_a_prefix_reads_no_other_items() {
         .unwrap();
     assert!(plan.iter().all(|line| !line.contains("SCAN")), "{plan:#?}");
     assert!(plan.iter().any(|line| line.contains("namespace>? AND namespace<?")), "{plan:#?}");
+}
+
+/// What a server asks again and again.
+fn look_for_work(rows: &mut Rows<'_>) {
+    let now = Now { at: Stamp(1000), ms: 1000 };
+    assert!(rows.due_runs(now.at, 32).unwrap().is_empty());
+    assert_eq!(rows.next_due(now.at).unwrap(), Some(Stamp(5000)));
+    assert!(rows.overdue_runs(now, 100).unwrap().is_empty());
+    assert!(rows.open_ids(Some(RunStatus::Running), None, now.at, 100).unwrap().is_empty());
+    assert_eq!(rows.count_open_runs().unwrap().pending, 20);
+    assert!(rows.due_letters(now.at, 16).unwrap().is_empty());
+    assert_eq!(rows.next_letter().unwrap(), None);
+    assert!(rows.due_crons(now.at, 16).unwrap().is_empty());
+}
+
+#[test]
+fn looking_for_work_does_not_take_longer_the_more_was_done() {
+    let mut looks = Vec::new();
+    for done in [500, 5000] {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::configure(&connection, Some(Synchronous::Normal)).unwrap();
+        schema::make(&mut connection, Path::new("test")).unwrap();
+        let all = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)";
+        let thread = format!(
+            "{all} INSERT INTO threads (id, created_at, updated_at, state_updated_at, status, \
+                 metadata_json, config_json) SELECT 't' || n, 1, 1, 1, 'idle', '{{}}', '{{}}' FROM n"
+        );
+        connection.execute(&thread, [done + 20]).unwrap();
+        // The last ones are not due yet.
+        let run = format!(
+            "{all} INSERT INTO runs (id, thread, assistant, graph, status, multitask, \
+                 created_at, updated_at, not_before, metadata_json, doc) \
+                 SELECT cast(printf('%016d', n) AS BLOB), n, x'', 'g', \
+                 iif(n > ?2, 'pending', 'success'), 'enqueue', n, 1, iif(n > ?2, 5000, NULL), \
+                 '{{}}', '{{}}' FROM n"
+        );
+        connection.execute(&run, (done + 20, done)).unwrap();
+        let letter = format!(
+            "{all} INSERT INTO outbox (id, run, target, body, next_at, created_at, state) \
+                 SELECT cast(printf('%016d', n) AS BLOB), x'', '', x'', 1, 1, 'delivered' FROM n"
+        );
+        connection.execute(&letter, [done]).unwrap();
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        connection
+            .progress_handler(
+                10,
+                Some(move || {
+                    counted.fetch_add(10, Ordering::Relaxed);
+                    false
+                }),
+            )
+            .unwrap();
+        look_for_work(&mut Rows::new(&connection));
+        looks.push(steps.load(Ordering::Relaxed));
+    }
+    // Ten times as much was done.
+    assert!(looks[0] > 0 && looks[1] < 2 * looks[0], "{looks:?}");
 }
