@@ -286,8 +286,11 @@ def main() -> int:
         code = server.stop()
         if code != 0:
             wrong.append(f"the server stopped with status {code}")
+        accepted = folder / "accepted.txt"
+        accepted.write_text("".join(f"{follower.run_id}\n" for follower in followers))
         doctor = subprocess.run(
-            [str(server.binary), "doctor", "--data-dir", str(folder / "data")],
+            [str(server.binary), "doctor", "--data-dir", str(folder / "data")]
+            + ["--accepted", str(accepted)],
             capture_output=True, text=True, check=False,
         )
         if doctor.returncode != 0:

@@ -76,12 +76,14 @@ Examples:
     Config(ConfigCommand),
     /// Look for damage in the data directory of a mesh that is not running
     ///
-    /// Prints what is broken, a line each, and exits with 1 if anything is. Changes nothing.
+    /// Prints what is broken, a line each, and exits with 1 if anything is: rules about threads and
+    /// runs, and secrets that are stored. Changes nothing.
     #[command(after_long_help = "\
 Examples:
   genesis-mesh doctor
-  genesis-mesh doctor --data-dir /srv/mesh")]
-    Doctor,
+  genesis-mesh doctor --data-dir /srv/mesh
+  genesis-mesh doctor --accepted runs.txt")]
+    Doctor(Doctor),
     /// Write blog posts from sources
     #[command(subcommand)]
     Blog(BlogCommand),
@@ -90,6 +92,15 @@ Examples:
     /// Works while the server runs. Once there is a key, the server asks everybody for one.
     #[command(subcommand)]
     Keys(KeysCommand),
+}
+
+/// `doctor`.
+#[derive(Debug, Clone, Default, Args)]
+#[non_exhaustive]
+pub struct Doctor {
+    /// File with the ids of runs that were accepted, one on each line: all have to be there
+    #[arg(long, value_name = "FILE")]
+    pub accepted: Option<PathBuf>,
 }
 
 /// A command about API keys.
@@ -273,7 +284,7 @@ impl Cli {
         let deaf = match cli.command {
             Some(Command::Blog(_)) => Some("blog"),
             Some(Command::Keys(_)) => Some("keys"),
-            Some(Command::Doctor) => Some("doctor"),
+            Some(Command::Doctor(_)) => Some("doctor"),
             Some(Command::Config(_) | Command::Serve(_)) | None => None,
         };
         if let Some(deaf) = deaf {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use genesis_mesh::blog;
-use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow, Serve};
+use genesis_mesh::cli::{BlogCommand, Cli, Command, ConfigCommand, ConfigShow, Doctor, Serve};
 use genesis_mesh::doctor;
 use genesis_mesh::keys;
 use genesis_mesh::serve::{self, ServeFailure};
@@ -106,7 +106,7 @@ fn run() -> Result<(), Failure> {
     }
     match cli.command {
         Some(Command::Config(ConfigCommand::Show(options))) => show(&settings, &options),
-        Some(Command::Doctor) => examine(&settings),
+        Some(Command::Doctor(options)) => examine(&settings, &options),
         Some(Command::Blog(BlogCommand::New(options))) => {
             runtime()?.block_on(blog::new(&settings, &options)).map_err(|error| {
                 let usage = error.is_usage();
@@ -156,8 +156,9 @@ fn print_out(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints on stdout what is broken in the data directory.
-fn examine(settings: &Settings) -> Result<(), Failure> {
-    let examined = runtime()?.block_on(doctor::examine(&settings.data_dir));
+fn examine(settings: &Settings, options: &Doctor) -> Result<(), Failure> {
+    let accepted = options.accepted.as_deref();
+    let examined = runtime()?.block_on(doctor::examine(settings, accepted));
     let violations = examined.map_err(|error| Failure::Run(error.into()))?;
     let mut lines: Vec<String> = violations.iter().map(|broken| format!("{broken}\n")).collect();
     if lines.is_empty() {

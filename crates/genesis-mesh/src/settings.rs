@@ -125,6 +125,16 @@ pub struct Auth {
 }
 
 impl Settings {
+    /// The secrets among the settings, by name.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretString)> {
+        let secrets = [
+            ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("openai.api_key", &self.openai.api_key),
+            ("webhooks.secret", &self.webhooks.secret),
+        ];
+        secrets.into_iter().filter_map(|(name, secret)| Some((name, secret.as_ref()?)))
+    }
+
     /// The switches that were set against good advice, by name.
     pub fn unsafe_settings(&self) -> Vec<&'static str> {
         let switches = [

@@ -2,11 +2,11 @@
 //!
 //! This looks and reports; it changes nothing.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use uuid::Uuid;
 
-use crate::{Error, Stamp, Tx, run::RunStatus, thread::ThreadStatus};
+use crate::{Error, Stamp, Tx, outbox::LETTERS_KEPT, run::RunStatus, thread::ThreadStatus};
 
 /// Threads that are looked at together.
 const BATCH: usize = 100;
@@ -16,15 +16,15 @@ const BATCH: usize = 100;
 pub struct Violation {
     /// Which rule, such as `I5`.
     pub rule: &'static str,
-    /// The thread it is about.
-    pub thread: String,
+    /// What it is about, such as `thread t`.
+    pub about: String,
     /// What was found.
     pub found: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: thread {}: {}", self.rule, self.thread, self.found)
+        write!(f, "{}: {}: {}", self.rule, self.about, self.found)
     }
 }
 
@@ -60,6 +60,9 @@ pub struct RunFacts {
     pub lease: (bool, bool),
     /// When it ended.
     pub ended_at: Option<Stamp>,
+    /// Whether somebody has to be told how it ends, and whether there is a letter about it,
+    /// delivered or not.
+    pub letter: (bool, bool),
 }
 
 /// What a log says about a run.
@@ -82,19 +85,25 @@ pub trait FactRows {
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Storage`].
     fn facts(&mut self, after: &str, limit: usize) -> Result<Vec<ThreadFacts>, Error>;
+
+    /// Shows every stored text and every stored run of bytes, with the name of its place.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn stored(&mut self, show: &mut dyn FnMut(&str, &[u8])) -> Result<(), Error>;
 }
 
-/// Holds all rules against all rows.
+/// Holds against all rows the rules that are about threads, as they have to be at `now`.
 ///
 /// # Errors
 /// [`Error::Damaged`]; [`Error::Storage`].
-pub fn check(tx: &mut dyn Tx) -> Result<Vec<Violation>, Error> {
+pub fn check(tx: &mut dyn Tx, now: Stamp) -> Result<Vec<Violation>, Error> {
     let mut violations = Vec::new();
     let mut after = String::new();
     loop {
         let threads = tx.facts(&after, BATCH)?;
         for thread in &threads {
-            check_thread(thread, &mut violations);
+            check_thread(thread, now, &mut violations);
         }
         match threads.into_iter().next_back() {
             Some(last) => after = last.thread,
@@ -103,9 +112,45 @@ pub fn check(tx: &mut dyn Tx) -> Result<Vec<Violation>, Error> {
     }
 }
 
-fn check_thread(facts: &ThreadFacts, violations: &mut Vec<Violation>) {
+/// Looks for runs of which somebody else knows that they were accepted.
+///
+/// # Errors
+/// [`Error::Damaged`]; [`Error::Storage`].
+pub fn check_accepted(tx: &mut dyn Tx, runs: &[Uuid]) -> Result<Vec<Violation>, Error> {
+    let mut violations = Vec::new();
+    for id in runs {
+        if tx.run(*id)?.is_none() {
+            let found = "it was accepted, and it is not there".to_owned();
+            violations.push(Violation { rule: "I9", about: format!("run {id}"), found });
+        }
+    }
+    Ok(violations)
+}
+
+/// Looks for secrets in all that is stored: `secrets` names those that it finds in some bytes.
+/// Each is told once for every place that it is in.
+///
+/// # Errors
+/// [`Error::Storage`].
+pub fn check_secrets(
+    tx: &mut dyn Tx,
+    mut secrets: impl FnMut(&[u8]) -> Vec<String>,
+) -> Result<Vec<Violation>, Error> {
+    let mut found = BTreeSet::new();
+    tx.stored(&mut |place, bytes| {
+        found.extend(secrets(bytes).into_iter().map(|secret| (place.to_owned(), secret)));
+    })?;
+    let violation = |(place, secret)| Violation {
+        rule: "I14",
+        about: place,
+        found: format!("{secret} is stored"),
+    };
+    Ok(found.into_iter().map(violation).collect())
+}
+
+fn check_thread(facts: &ThreadFacts, now: Stamp, violations: &mut Vec<Violation>) {
     let mut found = |rule, found: String| {
-        violations.push(Violation { rule, thread: facts.thread.clone(), found });
+        violations.push(Violation { rule, about: format!("thread {}", facts.thread), found });
     };
     let with = |status| facts.runs.iter().filter(move |run| run.status == status);
     let running = with(RunStatus::Running).count();
@@ -146,6 +191,19 @@ fn check_thread(facts: &ThreadFacts, violations: &mut Vec<Violation>) {
         }
         if run.status.is_final() != run.ended_at.is_some() {
             found("I6", format!("run {id} is {status}, and its end has the wrong time"));
+        }
+        // Letters are forgotten some time after they have arrived.
+        let kept_ms = i64::try_from(LETTERS_KEPT.as_millis()).unwrap_or(i64::MAX);
+        let is_recent = run.ended_at.is_some_and(|ended| ended.plus_ms(kept_ms) > now);
+        match run.letter {
+            (true, false) if run.status.is_final() && is_recent => {
+                found("I10", format!("run {id} is {status}, and nobody is told"));
+            }
+            (false, true) => found("I10", format!("run {id} has a letter to nobody")),
+            (true, true) if !run.status.is_final() => {
+                found("I10", format!("run {id} is {status}, and its end is told"));
+            }
+            _ => {}
         }
         if let Some(told) = told.filter(|told| told.epoch_max > run.epoch) {
             let (own, other) = (run.epoch, told.epoch_max);

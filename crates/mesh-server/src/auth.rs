@@ -37,7 +37,7 @@ pub(crate) use credential::{SUBPROTOCOL, of_message, subprotocols};
 pub use key_set::{
     KEY_SET_BYTES_MAX, KEYS_FETCHED_EVERY, KEYS_FRESH_FOR, KEYS_KEPT_FOR, KeySource,
 };
-pub use keys::{KEY_RANDOM_BYTES, NewKey};
+pub use keys::{KEY_RANDOM_BYTES, NewKey, keys_in};
 pub use tokens::{BadRules, CLOCK_SKEW_S, JWT_SECRET_BYTES_MIN, TokenKeys, TokenRules};
 
 use credential::{Credential, Malformed};

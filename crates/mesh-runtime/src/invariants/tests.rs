@@ -7,6 +7,7 @@ fn sound() -> ThreadFacts {
         epoch: 1,
         lease: (status == RunStatus::Running, status == RunStatus::Running),
         ended_at: status.is_final().then_some(Stamp(1)),
+        letter: (true, status.is_final()),
     };
     let told =
         |id, ends| ToldFacts { run: Uuid::from_u128(id), epoch_max: 1, ends, is_ended: ends > 0 };
@@ -30,7 +31,7 @@ fn check_broken(rules: &[&str], breaking: impl FnOnce(&mut ThreadFacts)) {
     let mut facts = sound();
     breaking(&mut facts);
     let mut violations = Vec::new();
-    check_thread(&facts, &mut violations);
+    check_thread(&facts, Stamp(2), &mut violations);
     let broken: Vec<&str> = violations.iter().map(|violation| violation.rule).collect();
     assert_eq!(broken, rules, "{violations:?}");
 }
@@ -66,4 +67,19 @@ fn every_rule_is_held_against_the_rows() {
     check_broken(&["I7"], |facts| facts.status = ThreadStatus::Idle);
     check_broken(&["I7"], |facts| facts.runs.truncate(1));
     check_broken(&["I8"], |facts| facts.told[1].epoch_max = 2);
+    check_broken(&["I10"], |facts| facts.runs[0].letter = (true, false));
+    check_broken(&["I10"], |facts| facts.runs[0].letter = (false, true));
+    check_broken(&["I10"], |facts| facts.runs[1].letter = (true, true));
+}
+
+#[test]
+fn a_letter_may_be_forgotten_when_its_time_is_over() {
+    let mut facts = sound();
+    facts.runs[0].letter = (true, false);
+    let kept_ms = i64::try_from(LETTERS_KEPT.as_millis()).unwrap();
+    for (now, expected) in [(Stamp(0).plus_ms(kept_ms), 1), (Stamp(1).plus_ms(kept_ms), 0)] {
+        let mut violations = Vec::new();
+        check_thread(&facts, now, &mut violations);
+        assert_eq!(violations.len(), expected, "{violations:?}");
+    }
 }

@@ -86,6 +86,18 @@ fn id_of(key: &str) -> Option<&str> {
     (is_hex(id, ID_BYTES) && is_hex(secret, SECRET_BYTES)).then_some(id)
 }
 
+/// The keys in some bytes, wherever they stand: the id of each, and the hash that is kept of it if
+/// it is a key of ours.
+pub fn keys_in(bytes: &[u8]) -> impl Iterator<Item = (&str, [u8; 32])> {
+    const KEY_BYTES: usize = PREFIX.len() + 2 * ID_BYTES + 1 + 2 * SECRET_BYTES;
+    bytes.windows(KEY_BYTES).filter(|window| window.starts_with(PREFIX.as_bytes())).filter_map(
+        |window| {
+            let key = std::str::from_utf8(window).ok()?;
+            Some((id_of(key)?, hash(key)))
+        },
+    )
+}
+
 /// Checks keys against those that are kept.
 #[derive(Debug)]
 pub(super) struct Keys {

@@ -7,7 +7,7 @@ use mesh_runtime::{
     run::RunStatus,
     thread::ThreadStatus,
 };
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, types::ValueRef};
 use uuid::Uuid;
 
 use super::{
@@ -43,6 +43,40 @@ impl FactRows for Rows<'_> {
         });
         facts.collect()
     }
+
+    fn stored(&mut self, show: &mut dyn FnMut(&str, &[u8])) -> Result<(), Error> {
+        let tables: Vec<String> = all(
+            self.connection,
+            "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+            [],
+            |row| row.get(0),
+        )?;
+        for table in tables {
+            show_table(self.connection, &table, show).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows all texts and bytes of a table, whatever columns it has.
+fn show_table(
+    connection: &Connection,
+    table: &str,
+    show: &mut dyn FnMut(&str, &[u8]),
+) -> Result<(), rusqlite::Error> {
+    let quoted = table.replace('"', "\"\"");
+    let mut query = connection.prepare(&format!("SELECT * FROM \"{quoted}\""))?;
+    let columns: Vec<String> =
+        query.column_names().into_iter().map(|column| format!("{table}.{column}")).collect();
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        for (index, column) in columns.iter().enumerate() {
+            if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(index)? {
+                show(column, bytes);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn entries(connection: &Connection, thread: i64) -> Result<(u64, Option<(u64, u64)>), Error> {
@@ -57,7 +91,8 @@ fn entries(connection: &Connection, thread: i64) -> Result<(u64, Option<(u64, u6
 fn runs(connection: &Connection, thread: i64) -> Result<Vec<RunFacts>, Error> {
     let rows = all(
         connection,
-        "SELECT id, status, epoch, lease_owner IS NOT NULL, lease_until_ms IS NOT NULL, ended_at
+        "SELECT id, status, epoch, lease_owner IS NOT NULL, lease_until_ms IS NOT NULL, ended_at,
+             doc ->> 'webhook' IS NOT NULL, EXISTS (SELECT 1 FROM outbox WHERE id = runs.id)
          FROM runs WHERE thread = ?",
         [thread],
         |row| {
@@ -67,6 +102,7 @@ fn runs(connection: &Connection, thread: i64) -> Result<Vec<RunFacts>, Error> {
                 epoch: row.get::<_, i64>(2)?.cast_unsigned(),
                 lease: (row.get(3)?, row.get(4)?),
                 ended_at: row.get::<_, Option<i64>>(5)?.map(Stamp),
+                letter: (row.get(6)?, row.get(7)?),
             };
             Ok((facts, row.get::<_, String>(1)?))
         },

@@ -120,9 +120,14 @@ impl World {
         self.ledger.read(|tx| tx.head("t")).await.unwrap().unwrap().status
     }
 
+    /// The rows behind the ledger's back.
+    pub(crate) fn file(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.directory.path().join("runs.db")).unwrap()
+    }
+
     /// What waits to be sent: of which run, where to, and what.
     pub(crate) fn letters(&self) -> Vec<(Uuid, String, Vec<u8>)> {
-        let file = rusqlite::Connection::open(self.directory.path().join("runs.db")).unwrap();
+        let file = self.file();
         let mut query = file.prepare("SELECT run, target, body FROM outbox").unwrap();
         let read =
             |row: &rusqlite::Row<'_>| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?));
@@ -131,7 +136,8 @@ impl World {
 
     /// Holds all rules against what is stored.
     pub(crate) async fn check(&self) {
-        let violations = self.ledger.read(invariants::check).await.unwrap();
+        let now = Stamp(self.ms * 1000);
+        let violations = self.ledger.read(move |tx| invariants::check(tx, now)).await.unwrap();
         assert!(violations.is_empty(), "{violations:?} after {} changes", self.changes);
     }
 

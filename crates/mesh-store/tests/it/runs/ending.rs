@@ -373,3 +373,54 @@ async fn the_webhook_of_a_run_is_written_to_in_the_transaction_of_its_end() {
     assert_eq!(body["run_started_at"], json!(run.started_at));
     assert!(body.get("error").is_none());
 }
+
+#[tokio::test]
+async fn a_run_that_ended_without_its_letter_breaks_a_rule() {
+    let mut world = World::new().await;
+    let new = NewRun { webhook: Some("https://example.org/told".to_owned()), ..on("t") };
+    let run = world.try_create(new, Some(offer())).await.unwrap().run;
+    world.finish(&run, done()).await.unwrap();
+    world.check().await;
+    world.file().execute("DELETE FROM outbox", []).unwrap();
+    let now = world.now().at;
+    let broken = world.ledger.read(move |tx| invariants::check(tx, now)).await.unwrap();
+    let rules: Vec<_> = broken.iter().map(|broken| broken.rule).collect();
+    assert_eq!(rules, ["I10"], "{broken:?}");
+}
+
+#[tokio::test]
+async fn an_accepted_run_that_is_not_there_breaks_a_rule() {
+    let mut world = World::new().await;
+    let run = world.create().await;
+    let missing = world.id();
+    let accepted = [run.id, missing];
+    let found = world.ledger.read(move |tx| invariants::check_accepted(tx, &accepted));
+    let broken: Vec<_> = found.await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(broken, [format!("I9: run {missing}: it was accepted, and it is not there")]);
+}
+
+#[tokio::test]
+async fn a_secret_is_found_wherever_it_is_stored() {
+    let mut world = World::new().await;
+    let secret = "sesame-0123456789";
+    let mut new = on("t");
+    new.metadata.insert("note".to_owned(), json!(format!("open {secret}!")));
+    new.input = json!({ "deep": [secret] });
+    let run = world.try_create(new, Some(offer())).await.unwrap().run;
+    let values = Bytes::from(json!({ "said": secret }).to_string());
+    world.finish(&run, Cause::Done(State { values, ..state(false) })).await.unwrap();
+    let looks = move |bytes: &[u8]| {
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        found.then(|| "the word".to_owned()).into_iter().collect()
+    };
+    let found = world.ledger.read(move |tx| invariants::check_secrets(tx, looks)).await.unwrap();
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let places = ["runs.doc", "runs.metadata_json", "thread_values.values_json"];
+    for place in places {
+        let expected = format!("I14: {place}: the word is stored");
+        assert!(found.contains(&expected), "{found:?}");
+    }
+    let other = |_: &[u8]| Vec::new();
+    let found = world.ledger.read(move |tx| invariants::check_secrets(tx, other)).await.unwrap();
+    assert_eq!(found, []);
+}
