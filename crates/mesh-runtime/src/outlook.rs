@@ -1,5 +1,7 @@
 //! What a reader has to know of a thread before it follows its log.
 
+use uuid::Uuid;
+
 use crate::{Error, Runtime, Scope, Thread, Tx};
 
 /// How a thread and its log are, read together.
@@ -52,6 +54,20 @@ impl Runtime {
                 let settled = begun(tx, &id)?.map_or(last, |first| first.saturating_sub(1));
                 let log = format!("{}-{}", tx.incarnation()?, thread.created_at.0);
                 Ok(Outlook { oldest: tx.oldest_seq(&id)?, last, settled, log, thread })
+            })
+            .await
+    }
+
+    /// A number before the first entry of a run: where whoever follows its thread gets all of it.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub async fn before_run(&self, thread: &str, run: Uuid) -> Result<u64, Error> {
+        let thread = thread.to_owned();
+        self.ledger()
+            .look(move |tx| match tx.run_entries(&thread, run, 0, 1)?.first() {
+                Some(first) => Ok(first.seq.saturating_sub(1)),
+                None => tx.last_seq(&thread),
             })
             .await
     }

@@ -1,0 +1,292 @@
+//! Frames as bytes, and one encoding of an event for all that follow its thread.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use axum::body::Bytes;
+use mesh_protocol::socket::{self as wire, Frame};
+use mesh_runtime::log::{Entry, Kind};
+use serde::Serialize;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::reading::{Patch, Told};
+use crate::{JSON_DEPTH_MAX, refusal::Refusal, socket::Encoded};
+
+/// Events of one thread whose encodings are remembered for its other followers.
+const SHARED_EVENTS: usize = 128;
+
+/// Bytes of them.
+const SHARED_BYTES: usize = 512 << 10;
+
+/// How frames are written on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// JSON in text frames.
+    Json,
+    /// MessagePack in binary frames.
+    MsgPack,
+}
+
+impl Encoding {
+    /// That of a subprotocol. JSON if none was agreed to.
+    pub(super) fn of(protocol: Option<&str>) -> Self {
+        if protocol == Some(wire::SUBPROTOCOL_MSGPACK) { Self::MsgPack } else { Self::Json }
+    }
+
+    /// The subprotocol's name.
+    pub(super) fn protocol(self) -> &'static str {
+        match self {
+            Self::Json => wire::SUBPROTOCOL,
+            Self::MsgPack => wire::SUBPROTOCOL_MSGPACK,
+        }
+    }
+
+    /// A frame of any kind.
+    pub(super) fn frame(self, frame: &Frame) -> Encoded {
+        match self {
+            // Only maps with keys that are no strings fail, and there are none.
+            Self::Json => Encoded::text(&serde_json::to_vec(frame).unwrap_or_default()),
+            Self::MsgPack => Encoded::binary(&packed(frame)),
+        }
+    }
+
+    /// An event.
+    pub(super) fn event(self, thread: &str, told: &Told) -> Encoded {
+        let Told { entry, from, patch } = told;
+        match self {
+            Self::Json => {
+                let mut text = Vec::with_capacity(entry.data.len() + 256);
+                write_event(&mut text, thread, entry, *from, patch.as_ref());
+                Encoded::text(&text)
+            }
+            Self::MsgPack => Encoded::binary(&packed(&event(thread, entry, *from, patch.as_ref()))),
+        }
+    }
+}
+
+/// What a client sent in MessagePack, as JSON.
+pub(super) fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut from = rmp_serde::Deserializer::from_read_ref(bytes);
+    from.set_max_depth(JSON_DEPTH_MAX + 2);
+    let json: Result<Json, _> = serde::Deserialize::deserialize(&mut from);
+    let ends = from.position() == bytes.len() as u64;
+    json.ok()
+        .filter(|_| ends)
+        .and_then(|json| serde_json::to_vec(&json).ok())
+        .ok_or(Refusal::NotMessagePack)
+}
+
+fn packed(frame: &impl Serialize) -> Vec<u8> {
+    // Fails for nothing that a frame is made of.
+    rmp_serde::to_vec_named(frame).unwrap_or_default()
+}
+
+/// An event as a type of the wire.
+fn event(thread: &str, entry: &Entry, from: Option<u64>, patch: Option<&Patch>) -> Frame {
+    let json = |text: &[u8]| serde_json::from_slice::<Json>(text).unwrap_or_default();
+    Frame::Event(wire::Event {
+        thread_id: thread.to_owned(),
+        seq: entry.seq,
+        from,
+        run_id: Some(entry.run).filter(|run| !run.is_nil()),
+        kind: entry.kind.name().to_owned(),
+        ns: (!entry.ns.is_empty()).then(|| entry.ns.split('|').map(str::to_owned).collect()),
+        step: entry.step,
+        node: entry.node.as_deref().map(str::to_owned),
+        at_ms: entry.at_ms,
+        data: patch.is_none().then(|| json(&entry.data)),
+        patch: patch.map(|patch| json(&patch.text)),
+        base: patch.map(|patch| patch.base),
+    })
+}
+
+/// Writes an event as JSON: what [`event`] gives, without reading the data.
+fn write_event(
+    out: &mut Vec<u8>,
+    thread: &str,
+    entry: &Entry,
+    from: Option<u64>,
+    patch: Option<&Patch>,
+) {
+    use std::io::Write as _;
+    // Writing into memory cannot fail.
+    let text = |out: &mut Vec<u8>, text: &str| drop(serde_json::to_writer(out, text));
+    out.extend_from_slice(b"{\"type\":\"event\",\"thread_id\":");
+    text(out, thread);
+    let _ = write!(out, ",\"seq\":{}", entry.seq);
+    if let Some(from) = from {
+        let _ = write!(out, ",\"from\":{from}");
+    }
+    if !entry.run.is_nil() {
+        let _ = write!(out, ",\"run_id\":\"{}\"", entry.run);
+    }
+    out.extend_from_slice(b",\"kind\":");
+    text(out, entry.kind.name());
+    if !entry.ns.is_empty() {
+        out.extend_from_slice(b",\"ns\":[");
+        for (index, level) in entry.ns.split('|').enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            text(out, level);
+        }
+        out.push(b']');
+    }
+    let _ = write!(out, ",\"step\":{}", entry.step);
+    if let Some(node) = &entry.node {
+        out.extend_from_slice(b",\"node\":");
+        text(out, node);
+    }
+    let _ = write!(out, ",\"at_ms\":{}", entry.at_ms);
+    match patch {
+        None => {
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(&entry.data);
+        }
+        Some(Patch { text, base }) => {
+            out.extend_from_slice(b",\"patch\":");
+            out.extend_from_slice(text);
+            let _ = write!(out, ",\"base\":{base}");
+        }
+    }
+    out.push(b'}');
+}
+
+/// Encodings that followers of the same thread share.
+#[derive(Debug, Default)]
+pub(crate) struct Encodings(Mutex<HashMap<Uuid, Weak<OfThread>>>);
+
+/// Encodings of a thread's last events, as long as somebody follows it.
+#[derive(Debug, Default)]
+pub(super) struct OfThread(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    events: VecDeque<(Key, Encoded)>,
+    bytes: usize,
+}
+
+/// Which event, and how it is encoded. The log of a thread that is made again has the same
+/// numbers, but other runs and times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    seq: u64,
+    run: Uuid,
+    at_ms: i64,
+    encoding: Encoding,
+}
+
+impl Encodings {
+    /// Those of a thread.
+    pub(super) fn of(&self, thread: Uuid) -> Arc<OfThread> {
+        let mut all = locked(&self.0);
+        if let Some(known) = all.get(&thread).and_then(Weak::upgrade) {
+            return known;
+        }
+        // As often as something is added, so that it costs little.
+        if all.len().is_power_of_two() {
+            all.retain(|_, known| known.strong_count() > 0);
+        }
+        let new = Arc::new(OfThread::default());
+        all.insert(thread, Arc::downgrade(&new));
+        new
+    }
+}
+
+impl OfThread {
+    /// An event that all followers get alike, encoded once.
+    pub(super) fn event(self: &Arc<Self>, encoding: Encoding, thread: &str, told: &Told) -> Encoded {
+        let Entry { seq, run, at_ms, .. } = told.entry;
+        let is_shared = told.from.is_none() && told.patch.is_none();
+        if !is_shared || Arc::strong_count(self) == 1 {
+            return encoding.event(thread, told);
+        }
+        let key = Key { seq, run, at_ms, encoding };
+        let mut recent = locked(&self.0);
+        if let Some((_, known)) = recent.events.iter().rev().find(|(known, _)| *known == key) {
+            return known.clone();
+        }
+        let new = encoding.event(thread, told);
+        recent.bytes += new.len();
+        recent.events.push_back((key, new.clone()));
+        while recent.events.len() > SHARED_EVENTS || recent.bytes > SHARED_BYTES {
+            let Some((_, oldest)) = recent.events.pop_front() else { break };
+            recent.bytes -= oldest.len();
+        }
+        new
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mesh_graph::Mode;
+    use mesh_runtime::log::{Entry, Kind};
+    use serde_json::{Value as Json, json};
+    use uuid::Uuid;
+
+    use super::{Encoding, Encodings, SHARED_EVENTS, event, unpacked, write_event};
+    use crate::native::reading::{Patch, Told};
+
+    fn entry(seq: u64) -> Entry {
+        let data = json!({ "text": "a \"b\" \u{1F600}" });
+        Entry {
+            seq,
+            ns: Arc::from("outer:1|in \"ner:2"),
+            node: Some(Arc::from("no\\de")),
+            step: -1,
+            ..Entry::of_run(Uuid::from_u128(9), Kind::Event(Mode::Custom), 77, &data)
+        }
+    }
+
+    #[test]
+    fn an_event_is_written_as_its_type_has_it() {
+        let patch = Patch { text: "[]".into(), base: 4 };
+        let by_hand = Entry { ns: Arc::from(""), node: None, run: Uuid::nil(), ..entry(1) };
+        for (entry, from, patch) in
+            [(entry(5), None, None), (entry(5), Some(3), Some(&patch)), (by_hand, None, None)]
+        {
+            let mut out = Vec::new();
+            write_event(&mut out, "t\"1", &entry, from, patch);
+            let written: Json = serde_json::from_slice(&out).unwrap();
+            let typed = serde_json::to_value(event("t\"1", &entry, from, patch)).unwrap();
+            assert_eq!(written, typed);
+        }
+    }
+
+    #[test]
+    fn followers_of_a_thread_share_what_was_encoded_for_one_of_them() {
+        let encodings = Encodings::default();
+        let thread = Uuid::from_u128(1);
+        let (one, other) = (encodings.of(thread), encodings.of(thread));
+        let told = |seq| Told { entry: entry(seq), from: None, patch: None };
+        let first = one.event(Encoding::Json, "t", &told(1));
+        assert!(first.is_same(&other.event(Encoding::Json, "t", &told(1))));
+        assert!(!first.is_same(&other.event(Encoding::MsgPack, "t", &told(1))));
+        for seq in 2..=SHARED_EVENTS as u64 + 1 {
+            one.event(Encoding::Json, "t", &told(seq));
+        }
+        assert!(!first.is_same(&other.event(Encoding::Json, "t", &told(1))));
+        drop((one, other));
+        assert_eq!(Arc::strong_count(&encodings.of(thread)), 1);
+    }
+
+    #[test]
+    fn what_is_no_message_pack_is_refused() {
+        let call = json!({ "op": "ping", "id": 1 });
+        let packed = rmp_serde::to_vec_named(&call).unwrap();
+        let json: Json = serde_json::from_slice(&unpacked(&packed).unwrap()).unwrap();
+        assert_eq!(json, call);
+        for wrong in [&packed[..3], &[packed.clone(), vec![1]].concat(), b"{}", &[0x91; 2000]] {
+            assert!(unpacked(wrong).is_err());
+        }
+    }
+}
