@@ -264,7 +264,7 @@ pub struct RunConfig {
 
 /// A run that is asked for. What is null is as good as left out; members that are not listed here
 /// do nothing.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RunCreate {
     /// The assistant by its id, or a graph by its name.
     pub assistant_id: String,

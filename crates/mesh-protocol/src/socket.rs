@@ -389,7 +389,7 @@ pub struct Hello {
 pub struct SocketLimits {
     /// Subscriptions at once.
     pub subscriptions: usize,
-    /// Calls that are being carried out or wait for it; beyond it no more are read.
+    /// Calls that are being carried out or wait for it; those beyond are refused.
     pub calls: usize,
     /// Bytes of a message to the server.
     pub message_bytes: usize,

@@ -241,6 +241,11 @@ impl Follow {
         }
     }
 
+    /// Whether entries were read ahead.
+    pub fn is_ahead(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Lets go of what was read ahead, for a reader that takes nothing for now: it is read again
     /// when it is wanted.
     pub fn let_go(&mut self) {

@@ -97,7 +97,8 @@ impl Watchers {
 
 impl Listener for Watchers {
     fn added(&self, thread: &str, entries: &[Entry]) {
-        let of_runs = |entry: &Entry| matches!(entry.kind, Kind::Begun | Kind::Ended | Kind::Updated);
+        let of_runs =
+            |entry: &Entry| matches!(entry.kind, Kind::Begun | Kind::Ended | Kind::Updated);
         if entries.iter().any(of_runs) {
             self.touched(thread);
         }

@@ -167,15 +167,23 @@ fn not_of_type<T: DeserializeOwned>(text: &str) -> Refusal {
     let mut json = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut json) {
         Ok(_) => Refusal::MalformedJson,
-        Err(error) => {
-            let pointer = pointer(error.path());
-            // Without the line and column that serde_json adds: the pointer says it better.
-            let text = error.into_inner().to_string();
-            let text = text.split(" at line ").next().unwrap_or_default();
-            let at = if pointer.is_empty() { "the request" } else { &*pointer };
-            Refusal::invalid(Some(pointer.clone()), format!("{at}: {text}"))
-        }
+        Err(error) => wrong(&error),
     }
+}
+
+/// Reads a value out of JSON that [`parse`] has read.
+pub(crate) fn typed<T: DeserializeOwned>(json: serde_json::Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(json).map_err(|error| wrong(&error))
+}
+
+/// What is wrong with a value, and where.
+fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
+    let pointer = pointer(error.path());
+    // Without the line and column that serde_json adds: the pointer says it better.
+    let text = error.inner().to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    let at = if pointer.is_empty() { "the request" } else { &*pointer };
+    Refusal::invalid(Some(pointer.clone()), format!("{at}: {text}"))
 }
 
 /// A path as a JSON Pointer.

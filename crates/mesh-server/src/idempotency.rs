@@ -59,14 +59,14 @@ pub(crate) struct Handled(Mutex<HashSet<Key>>);
 
 impl Handled {
     /// None if a request with this key is being handled.
-    fn begin(&self, key: &Key) -> Option<Handling<'_>> {
+    pub(crate) fn begin(&self, key: &Key) -> Option<Handling<'_>> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         keys.insert(key.clone()).then(|| Handling { all: self, key: key.clone() })
     }
 }
 
 /// A request that is being handled, until this is dropped.
-struct Handling<'a> {
+pub(crate) struct Handling<'a> {
     all: &'a Handled,
     key: Key,
 }

@@ -20,6 +20,7 @@ mod idempotency;
 mod layout;
 mod limits;
 mod metrics;
+mod native;
 mod openapi;
 mod page;
 mod patient;

@@ -118,6 +118,20 @@ pub(crate) enum Refusal {
     Protocol,
     #[error("the run was cancelled")]
     Cancelled,
+    #[error("{detail}")]
+    NoQuestion { pointer: String, detail: String },
+    #[error("{max} calls of this connection are not answered yet; wait for some of them")]
+    TooManyCalls { max: usize },
+    #[error("{max} threads are followed on this connection; unsubscribe from some of them")]
+    TooManySubscriptions { max: usize },
+    #[error("/thread_id: the thread is not followed on this connection")]
+    NotSubscribed,
+    #[error("/op: there is no such call; expected one of {known}")]
+    UnknownCall { known: String },
+    #[error("a binary frame was not one map of MessagePack")]
+    NotMessagePack,
+    #[error("a text frame came where binary frames of MessagePack were agreed on")]
+    TextFrame,
     // ---- ours ----
     #[error("the server is stopping")]
     Stopping,
@@ -166,6 +180,21 @@ impl Refusal {
             code: INVALID_REQUEST,
             detail: detail.into(),
             pointer,
+        }
+    }
+
+    /// The same about a value that stands further inside of the request.
+    pub(crate) fn within(self, at: &str) -> Self {
+        match self {
+            Self::Told { status, code, detail, pointer: Some(pointer) } => {
+                let inner = format!("{at}{pointer}");
+                let detail = match detail.strip_prefix(&*pointer) {
+                    Some(rest) if !pointer.is_empty() => format!("{inner}{rest}").into(),
+                    _ => detail,
+                };
+                Self::Told { status, code, detail, pointer: Some(inner) }
+            }
+            other => other,
         }
     }
 
@@ -222,6 +251,15 @@ impl Refusal {
             Self::InvalidRequest(_) => (INVALID_REQUEST, S::UNPROCESSABLE_ENTITY, 1008),
             Self::UnexpectedFrame => ("unexpected_frame", S::BAD_REQUEST, 1008),
             Self::BinaryFrame => ("binary_frame", S::BAD_REQUEST, 1003),
+            Self::NoQuestion { .. } => ("no_question", S::CONFLICT, 1008),
+            Self::TooManyCalls { .. } => ("too_many_calls", S::TOO_MANY_REQUESTS, 1008),
+            Self::TooManySubscriptions { .. } => {
+                ("too_many_subscriptions", S::TOO_MANY_REQUESTS, 1008)
+            }
+            Self::NotSubscribed => ("not_subscribed", S::CONFLICT, 1008),
+            Self::UnknownCall { .. } => ("unknown_op", S::UNPROCESSABLE_ENTITY, 1008),
+            Self::NotMessagePack => ("invalid_message_pack", S::BAD_REQUEST, 1007),
+            Self::TextFrame => ("text_frame", S::BAD_REQUEST, 1003),
             Self::InvalidUtf8 => ("invalid_utf8", S::BAD_REQUEST, 1007),
             Self::BodyTooBig { .. } | Self::TooBig { .. } => {
                 ("too_big", S::PAYLOAD_TOO_LARGE, 1009)
@@ -257,8 +295,12 @@ impl Refusal {
         self.close_code() == INTERNAL
     }
 
-    fn pointer(&self) -> Option<&str> {
+    /// JSON Pointer to what is wrong.
+    pub(crate) fn pointer(&self) -> Option<&str> {
         match self {
+            Self::UnknownCall { .. } => Some("/op"),
+            Self::NotSubscribed => Some("/thread_id"),
+            Self::NoQuestion { pointer, .. } => Some(pointer),
             Self::InvalidRequest(invalid) => Some(&invalid.pointer),
             Self::Told { pointer, .. } => pointer.as_deref(),
             _ => None,

@@ -30,6 +30,8 @@ use crate::{
 
 pub(crate) use operation::{Operation, Tag};
 pub(crate) use runs::{Leaving, Making, new_run};
+pub(crate) use states::refusal as state_refusal;
+pub(crate) use threads::wire as wire_thread;
 
 /// All operations, by resource; each resource adds its own. Some are only there on a server that
 /// is for development.

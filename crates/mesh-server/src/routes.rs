@@ -20,7 +20,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, page, protocol,
+    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, native, page, protocol,
     refusal::Refusal, rest, server::Shared, socket, studio,
 };
 
@@ -67,6 +67,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/docs", get(async || page::DOCS))
         .route("/docs/style.css", get(async || page::DOCS_STYLE))
         .route("/docs/script.js", get(async || page::DOCS_SCRIPT))
+        .route("/ws", get(native::open))
         .route("/ws/{assistant}", get(socket::open_plain))
         .route("/threads/{thread_id}/stream/events", get(protocol::socket::open))
         .merge(rest::routes(&shared))

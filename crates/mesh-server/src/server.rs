@@ -35,6 +35,7 @@ use crate::{
     auth::Auth,
     idempotency::Handled,
     metrics::Metrics,
+    native::Encodings,
     patient::Patient,
     protocol::Watchers,
     routes::{self, Connection},
@@ -136,6 +137,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Connections that pass on what the runs of a thread tell.
     pub(crate) watchers: Arc<Watchers>,
+    /// Frames of native sockets that are shared.
+    pub(crate) encodings: Encodings,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Places for connections.
@@ -169,6 +172,7 @@ impl Shared {
             copied_headers: server.copied_headers,
             started: Instant::now(),
             watchers: Arc::default(),
+            encodings: Encodings::default(),
             metrics: Metrics::default(),
             places,
             tasks: TaskTracker::new(),

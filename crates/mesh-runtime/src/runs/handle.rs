@@ -68,7 +68,9 @@ impl Runtime {
                 Ok((runs, told))
             })
             .await?;
-        runs.iter().for_each(|run| self.watchers().touched(&run.thread));
+        for run in &runs {
+            self.watchers().touched(&run.thread);
+        }
         self.tell(&told);
         Ok(runs)
     }

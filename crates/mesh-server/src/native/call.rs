@@ -34,9 +34,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Call, NoCall> {
         _ => None,
     };
     let Some(id) = id else {
-        let detail = format!(
-            "/id: expected a whole number, or a text of 1 to {ID_CHARS_MAX} characters"
-        );
+        let detail =
+            format!("/id: expected a whole number, or a text of 1 to {ID_CHARS_MAX} characters");
         return Err(ends(Refusal::invalid(Some("/id".to_owned()), detail)));
     };
     let op = members.remove("op");

@@ -5,9 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use axum::body::Bytes;
 use mesh_protocol::socket::{self as wire, Frame};
-use mesh_runtime::log::{Entry, Kind};
+use mesh_runtime::log::Entry;
 use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -69,7 +68,7 @@ impl Encoding {
 
 /// What a client sent in MessagePack, as JSON.
 pub(super) fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut from = rmp_serde::Deserializer::from_read_ref(bytes);
+    let mut from = rmp_serde::Deserializer::new(std::io::Cursor::new(bytes));
     from.set_max_depth(JSON_DEPTH_MAX + 2);
     let json: Result<Json, _> = serde::Deserialize::deserialize(&mut from);
     let ends = from.position() == bytes.len() as u64;
@@ -198,7 +197,12 @@ impl Encodings {
 
 impl OfThread {
     /// An event that all followers get alike, encoded once.
-    pub(super) fn event(self: &Arc<Self>, encoding: Encoding, thread: &str, told: &Told) -> Encoded {
+    pub(super) fn event(
+        self: &Arc<Self>,
+        encoding: Encoding,
+        thread: &str,
+        told: &Told,
+    ) -> Encoded {
         let Entry { seq, run, at_ms, .. } = told.entry;
         let is_shared = told.from.is_none() && told.patch.is_none();
         if !is_shared || Arc::strong_count(self) == 1 {

@@ -2,7 +2,7 @@
 
 use mesh_graph::Mode;
 use mesh_protocol::socket::Follow;
-use mesh_runtime::log::{Entry, Kind};
+use mesh_runtime::log::Entry;
 use uuid::Uuid;
 
 use crate::refusal::Refusal;
@@ -54,11 +54,8 @@ impl Filter {
         if self.run.is_some_and(|run| run != entry.run) {
             return false;
         }
-        if matches!(entry.kind, Kind::Begun | Kind::Ended | Kind::Updated) {
-            return true;
-        }
-        let mode = stream(entry.kind);
-        if self.modes.as_ref().is_some_and(|modes| !modes.contains(&mode)) {
+        let Some(mode) = entry.kind.mode() else { return true };
+        if self.modes.as_ref().is_some_and(|modes| !modes.contains(&mode.name())) {
             return false;
         }
         match (&self.places, self.depth) {
@@ -66,15 +63,6 @@ impl Filter {
             (None, Some(depth)) => lies_in("", &entry.ns, Some(depth)),
             (Some(places), depth) => places.iter().any(|place| lies_in(place, &entry.ns, depth)),
         }
-    }
-}
-
-/// Name of the stream that an event of the graph belongs to.
-fn stream(kind: Kind) -> &'static str {
-    match kind.name() {
-        // A message that a node returned rather than sent piece by piece.
-        "returned" => Mode::Messages.name(),
-        name => name,
     }
 }
 
@@ -131,8 +119,10 @@ mod tests {
 
     #[test]
     fn one_place_too_many_is_refused() {
-        let follow =
-            Follow { namespaces: Some(vec![String::new(); NAMESPACES_MAX + 1]), ..Follow::default() };
+        let follow = Follow {
+            namespaces: Some(vec![String::new(); NAMESPACES_MAX + 1]),
+            ..Follow::default()
+        };
         assert!(Filter::new(&follow, "/follow").is_err());
     }
 }

@@ -186,7 +186,7 @@ fn at(named: Option<CheckpointRef>, id: Option<String>) -> At {
 }
 
 /// What is told of a state that could not be read or changed.
-pub(super) fn refusal(error: Error) -> Refusal {
+pub(crate) fn refusal(error: Error) -> Refusal {
     let error = match error {
         Error::Graph(error) => *error,
         error => return error.into(),

@@ -436,7 +436,7 @@ fn status_kept(status: ThreadStatus) -> kept::ThreadStatus {
 }
 
 /// A thread as the wire has it, without how long it is kept.
-pub(super) fn wire(thread: kept::Thread) -> Thread {
+pub(crate) fn wire(thread: kept::Thread) -> Thread {
     // Something has happened on it: from then on it has both members.
     let had_state = thread.interrupts.is_some() || thread.error.is_some();
     Thread {

@@ -35,6 +35,17 @@ impl Encoded {
         Self::new(Opcode::Binary, payload)
     }
 
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether this is the other one, rather than one like it.
+    #[cfg(test)]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0.as_ptr(), other.0.as_ptr())
+    }
+
     fn new(opcode: Opcode, payload: &[u8]) -> Self {
         let mut frame = Vec::with_capacity(payload.len() + 10);
         write_head(opcode, payload.len(), &mut frame);
