@@ -63,8 +63,7 @@ pub(crate) fn of(nodes: &[DrawnNode], edges: &[DrawnEdge]) -> GraphLayout {
     part.nodes.sort_by_key(|(node, _)| *node);
     let mut drawn = vec![PlacedEdge::default(); edges.len()];
     for (number, points) in part.edges {
-        drawn[number].points =
-            points.into_iter().map(|[x, y]| [x + MARGIN, y + MARGIN]).collect();
+        drawn[number].points = points.into_iter().map(|[x, y]| [x + MARGIN, y + MARGIN]).collect();
     }
     let placed = |id: String, at: Area| Placed {
         id,
@@ -131,13 +130,12 @@ fn part(ids: &[&str], members: &[usize], edges: &[Edge], prefix: &str, depth: us
         .iter()
         .zip(&parts)
         .map(|((_, members), part)| match part {
-            Some(part) => {
-                (part.width + 2 * BOX_MARGIN, part.height + BOX_HEAD + BOX_MARGIN)
-            }
+            Some(part) => (part.width + 2 * BOX_MARGIN, part.height + BOX_HEAD + BOX_MARGIN),
             None => size(&ids[members[0]][prefix.len()..]),
         })
         .collect();
-    let ends: Vec<(usize, usize)> = between.iter().map(|(_, source, target)| (*source, *target)).collect();
+    let ends: Vec<(usize, usize)> =
+        between.iter().map(|(_, source, target)| (*source, *target)).collect();
     let placed = layers::place(&sizes, &ends);
 
     let mut whole = Part { width: placed.width, height: placed.height, ..Part::default() };

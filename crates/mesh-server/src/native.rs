@@ -48,7 +48,7 @@ use crate::{
     LEAVE_WAIT, RETRY_MS,
     auth::{Action, Caller},
     refusal::Refusal,
-    rest::{Making, wire_thread},
+    rest::{Kept, Making, wire_thread},
     routes::id_of,
     server::Shared,
     socket::{self, Heard, Left, NORMAL, Socket},
@@ -81,10 +81,10 @@ const SERVICE_RESTART: u16 = 1012;
 /// Opens a native socket.
 pub(crate) async fn open(
     State(shared): State<Arc<Shared>>,
+    Kept(runtime): Kept,
     caller: Caller,
     mut request: Request,
 ) -> Response {
-    let Some(runtime) = shared.runtime.clone() else { return Refusal::Internal.into_response() };
     let id = id_of(&request);
     let headers = request.headers().clone();
     let bytes_max = shared.limits.message_bytes_max;

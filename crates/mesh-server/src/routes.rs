@@ -164,8 +164,7 @@ const PUBLIC: [&str; 6] = ["/", "/ok", "/info", "/openapi.json", "/docs", "/icon
 /// this has any use for it.
 async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
     let path = request.uri().path();
-    let is_public =
-        PUBLIC.contains(&path) || path.starts_with("/docs/") || studio::is_below(path);
+    let is_public = PUBLIC.contains(&path) || path.starts_with("/docs/") || studio::is_below(path);
     let caller = if is_public && shared.auth.is_on() {
         Caller::stranger()
     } else {

@@ -293,9 +293,8 @@ fn spread(layer: &[usize], slots: &[Slot], wanted: &[f64]) -> Vec<f64> {
         }
         pools.push(pool);
     }
-    let pooled = pools.iter().flat_map(|pool| {
-        std::iter::repeat_n(pool.sum / pool.weight, pool.count)
-    });
+    let pooled =
+        pools.iter().flat_map(|pool| std::iter::repeat_n(pool.sum / pool.weight, pool.count));
     pooled.zip(offsets).map(|(place, offset)| place + offset).collect()
 }
 

@@ -82,9 +82,10 @@ fn a_mounted_graph_is_a_box_around_its_own_nodes() {
 fn a_long_edge_passes_beside_the_nodes_between() {
     let layout = laid(&[("a", "b"), ("b", "c"), ("a", "c")]);
     let b = at(&layout, "b");
-    let crosses = layout.edges[2].points.iter().any(|[x, y]| {
-        (b.x..=b.x + b.width).contains(x) && (b.y..=b.y + b.height).contains(y)
-    });
+    let crosses = layout.edges[2]
+        .points
+        .iter()
+        .any(|[x, y]| (b.x..=b.x + b.width).contains(x) && (b.y..=b.y + b.height).contains(y));
     assert!(!crosses, "{:?}", layout.edges[2]);
 }
 

@@ -11,7 +11,11 @@ use mesh_runtime::{
 };
 use serde_json::{Value, json};
 
-use super::{Kept, Operation, params::Params, search::{selected, window}};
+use super::{
+    Kept, Operation,
+    params::Params,
+    search::{selected, window},
+};
 use crate::{
     auth::{Action, Caller},
     extract::{JsonBody, OfThread, PathId, PathText},
