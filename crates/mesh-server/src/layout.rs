@@ -19,7 +19,7 @@ const NODE_MARGIN: usize = 46;
 /// Width of a character of a name.
 const CHAR_WIDTH: usize = 8;
 /// A node is neither narrower nor wider.
-const NODE_WIDTHS: (usize, usize) = (112, 320);
+const NODE_WIDTHS: (usize, usize) = (128, 320);
 /// Width and height of the beginning and the end.
 const END_SIZE: (i32, i32) = (72, 28);
 /// Space inside the box of a mounted graph, and the one at its top for its name.

@@ -46,7 +46,7 @@ function detail(now: TaskFact[], state: NodeState, all: TaskFact[]): string | un
   }
   const took = now[0]?.took;
   const times = all.length > 1 ? `, ${all.length} times` : "";
-  if (state === "done" && took !== undefined) return `done in ${span(took)}${times}`;
+  if (state === "done" && took !== undefined) return `done ${span(took)}${times}`;
   return times ? `${state}${times}` : undefined;
 }
 

@@ -4,7 +4,8 @@
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import type { Drawing } from "../data/queries";
 import { IconButton } from "./Button";
-import { STATES, type NodeState } from "./StateMark";
+import { GlyphShape } from "./Glyph";
+import { WORDS, type NodeState } from "./StateMark";
 import styles from "./Canvas.module.css";
 
 export interface NodeFacts {
@@ -210,7 +211,7 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
   const name = node.id.split(":").pop() ?? node.id;
   const isEnd = name === "__start__" || name === "__end__";
   const state = facts?.state ?? "idle";
-  const { glyph, word } = STATES[state];
+  const word = WORDS[state];
   const shown = name.length > fitting(width) ? `${name.slice(0, fitting(width) - 1)}…` : name;
   if (isEnd) {
     return (
@@ -239,7 +240,7 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
       {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
       {detailed && (
         <>
-          <text className={styles.glyph} x={x + 18} y={y + 19} textAnchor="middle">{glyph}</text>
+          <g className={styles.glyph} transform={`translate(${x + 11} ${y + 9})`}><GlyphShape state={state} /></g>
           <text className={styles.name} x={x + 32} y={y + 19}>{shown}</text>
           <text className={styles.detail} x={x + 32} y={y + 34}>{facts?.detail ?? (facts ? word : "")}</text>
           {facts?.order !== undefined && (
@@ -258,7 +259,7 @@ function describe(name: string, drawing: Drawing, facts?: ReadonlyMap<string, No
   const doing = told.flatMap((state) => {
     const at = [...(facts ?? [])].filter(([, it]) => it.state === state);
     const names = at.map(([id, it]) => (it.detail ? `${id} (${it.detail})` : id));
-    return names.length ? [`${STATES[state].word} at ${names.join(", ")}`] : [];
+    return names.length ? [`${WORDS[state]} at ${names.join(", ")}`] : [];
   });
   return [`Graph ${name}`, `${nodes.length} nodes`, ...doing].join(", ");
 }

@@ -82,9 +82,16 @@ export function kindOf(value: unknown): string {
   return typeof value;
 }
 
+/** What an object calls itself, if it does. */
+function nameOf(value: object): string {
+  const { name, title, topic, content, type, id, key } = value as Record<string, unknown>;
+  const found = [name, title, topic, content, type, key, id].find((it) => typeof it === "string" && it.length > 0);
+  return typeof found === "string" ? found.slice(0, 40) : "…";
+}
+
 function preview(entries: [string, unknown][], isList: boolean): string {
   const parts = entries.slice(0, 4).map(([key, value]) => {
-    const shown = value !== null && typeof value === "object" ? "…" : String(value).slice(0, 40);
+    const shown = value !== null && typeof value === "object" ? nameOf(value) : String(value).slice(0, 40);
     return isList ? shown : `${key}: ${shown}`;
   });
   return parts.join(", ");

@@ -1,20 +1,21 @@
 // The states of nodes, runs and threads: a glyph, a word and a border; colour is extra. Steps,
 // canvas and lists use the same set.
 
+import { Glyph } from "./Glyph";
 import styles from "./StateMark.module.css";
 
 export type NodeState =
   | "idle" | "queued" | "running" | "waiting" | "done" | "skipped" | "failed" | "cancelled";
 
-export const STATES: Record<NodeState, { glyph: string; word: string }> = {
-  idle: { glyph: "○", word: "idle" },
-  queued: { glyph: "◔", word: "queued" },
-  running: { glyph: "▶", word: "running" },
-  waiting: { glyph: "✋", word: "waiting for a person" },
-  done: { glyph: "✓", word: "done" },
-  skipped: { glyph: "–", word: "skipped" },
-  failed: { glyph: "✕", word: "failed" },
-  cancelled: { glyph: "■", word: "cancelled" },
+export const WORDS: Record<NodeState, string> = {
+  idle: "idle",
+  queued: "queued",
+  running: "running",
+  waiting: "waiting for a person",
+  done: "done",
+  skipped: "skipped",
+  failed: "failed",
+  cancelled: "cancelled",
 };
 
 /** What a run's status is in these words. */
@@ -47,10 +48,10 @@ interface Props {
 }
 
 export function StateMark({ state, word, terse }: Props) {
-  const { glyph, word: own } = STATES[state];
+  const own = WORDS[state];
   return (
     <span className={styles.mark} data-state={state} title={terse ? word ?? own : undefined}>
-      <span className={styles.glyph} aria-hidden="true">{glyph}</span>
+      <Glyph state={state} />
       <span className={terse ? "visually-hidden" : undefined}>{word ?? own}</span>
     </span>
   );

@@ -348,14 +348,16 @@ fn drawn(
         let mut points = Vec::with_capacity(2 * way.len());
         for (place, slot) in way.iter().enumerate() {
             let x = x_of(*slot);
-            let is_first = place == 0;
-            match areas.get(*slot) {
-                Some(area) if is_first => points.push([x, area.y + area.height]),
-                Some(area) => points.push([x, area.y]),
-                None => {
-                    let (top, height) = tops[slots[*slot].layer];
-                    points.extend([[x, top], [x, top + height]]);
-                }
+            let (top, height) = tops[slots[*slot].layer];
+            // Straight through the whole height of a layer: beside it may be a taller box.
+            let (from, to) = match areas.get(*slot) {
+                Some(area) if place == 0 => (area.y + area.height, top + height),
+                Some(area) => (top, area.y),
+                None => (top, top + height),
+            };
+            points.push([x, from]);
+            if to != from {
+                points.push([x, to]);
             }
         }
         if turned[edge] {

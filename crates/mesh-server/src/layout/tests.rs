@@ -100,3 +100,23 @@ fn two_thousand_nodes_in_a_ring_with_spokes_are_laid_out() {
     assert_eq!(layout.nodes.len(), 2_000);
     assert_eq!(layout, laid(&edges));
 }
+
+#[test]
+fn an_edge_of_a_small_node_beside_a_box_does_not_cross_the_box() {
+    let layout = laid(&[
+        ("a", "m:x"),
+        ("m:x", "m:y"),
+        ("m:y", "m:z"),
+        ("m:z", "b"),
+        ("a", "c"),
+        ("c", "end"),
+        ("b", "end"),
+    ]);
+    let group = at(&layout, "m");
+    let within = |value: i32, from: i32, size: i32| value > from && value < from + size;
+    let crosses = layout.edges[5]
+        .points
+        .iter()
+        .any(|[x, y]| within(*x, group.x, group.width) && within(*y, group.y, group.height));
+    assert!(!crosses, "{:?} {group:?}", layout.edges[5]);
+}
