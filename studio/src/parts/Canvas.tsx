@@ -221,6 +221,8 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
       </g>
     );
   }
+  // In the middle when nothing is told below it.
+  const line = facts ? y + 19 : y + height / 2 + 4;
   const label = `${name}, ${word}${facts?.detail ? `, ${facts.detail}` : ""}`;
   return (
     <g
@@ -240,8 +242,8 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
       {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
       {detailed && (
         <>
-          <g className={styles.glyph} transform={`translate(${x + 11} ${y + 9})`}><GlyphShape state={state} /></g>
-          <text className={styles.name} x={x + 32} y={y + 19}>{shown}</text>
+          <g className={styles.glyph} transform={`translate(${x + 11} ${line - 10})`}><GlyphShape state={state} /></g>
+          <text className={styles.name} x={x + 32} y={line}>{shown}</text>
           <text className={styles.detail} x={x + 32} y={y + 34}>{facts?.detail ?? (facts ? word : "")}</text>
           {facts?.order !== undefined && (
             <text className={styles.order} x={x + width - 9} y={y + 34} textAnchor="end">{facts.order}</text>

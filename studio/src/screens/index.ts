@@ -24,4 +24,10 @@ export const screens: Screen[] = [
     path: "/threads", inside: "/threads/:id", label: "Threads", icon: "threads", key: "t",
     Component: lazy(() => import("./threads/Threads")),
   },
+  {
+    path: "/graphs", inside: "/graphs/:id", label: "Graphs", icon: "graphs", key: "g",
+    Component: lazy(() => import("./graphs/Graphs")),
+  },
+  { path: "/wire", label: "Wire", icon: "wire", key: "w", Component: lazy(() => import("./wire/Wire")) },
+  { path: "/settings", label: "Settings", icon: "settings", key: ",", Component: lazy(() => import("./settings/Settings")) },
 ];
