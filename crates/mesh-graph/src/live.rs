@@ -44,6 +44,8 @@ pub(crate) struct Live {
     pub(crate) made: Option<Box<Made>>,
     /// Where per-thread graphs below stand; shared with the tasks.
     pub(crate) instances: Option<Arc<Instances>>,
+    /// A node that the checkpoint waits for and the graph does not have.
+    pub(crate) gone: Option<Box<str>>,
 }
 
 /// Version and place of a channel's stored value.
@@ -219,10 +221,23 @@ impl Live {
             updated: SmallVec::new(),
             made: None,
             instances: None,
+            gone: None,
         }
     }
 
-    /// The thread as a stored checkpoint says.
+    /// Fails if the checkpoint that this stands on waits for a node that the graph does not have:
+    /// its superstep cannot be run.
+    pub(crate) fn must_be_whole(&self) -> Result<(), Error> {
+        match (&self.gone, self.id) {
+            (Some(node), Some(checkpoint)) => {
+                Err(Error::UnknownStoredNode { checkpoint, node: node.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The thread as a stored checkpoint says. Of nodes that the graph does not have, nothing is
+    /// due; see [`Live::must_be_whole`].
     pub(crate) fn restore(core: &Core, loaded: &Loaded) -> Result<Self, Error> {
         let checkpoint = &loaded.checkpoint;
         let id = checkpoint.id;
@@ -245,26 +260,34 @@ impl Live {
             values.0[index] = Some(fold(&core.schema, index, blobs).map_err(unreadable)?);
             live.entries[index] = Some(Entry::restored(entry, blobs));
         }
-        let unknown =
-            |node: &str| Error::UnknownStoredNode { checkpoint: id, node: node.to_owned() };
+        let unfit = |node: &str| Error::UnknownStoredNode { checkpoint: id, node: node.to_owned() };
+        let mut gone = None;
+        let mut found = |node: &String| {
+            let found = core.find(node);
+            if found.is_none() {
+                gone.get_or_insert_with(|| node.clone().into_boxed_str());
+            }
+            found
+        };
         let pending = &checkpoint.pending;
         if let Some(input) = &pending.input {
             let mut leads = Leads::default();
-            for node in &input.nodes {
-                leads.nodes.push(core.find(node).ok_or_else(|| unknown(node))?);
-            }
-            leads.sends = decode_sends(core, &input.sends).map_err(|node| unknown(&node))?;
+            leads.nodes.extend(input.nodes.iter().filter_map(&mut found));
+            let known = input.sends.iter().filter(|send| found(&send.node).is_some());
+            leads.sends = decode_sends(core, known).map_err(|node| unfit(&node))?;
             leads.absent = input.absent.iter().filter_map(|node| core.find(node)).collect();
             let update = decode_writes(&core.schema, &input.writes).map_err(unreadable)?;
             live.ready.input = Some(Arc::new(StartInput { update, leads }));
         }
-        for node in &pending.nodes {
-            insert(&mut live.ready.nodes, core.find(node).ok_or_else(|| unknown(node))?);
+        for node in pending.nodes.iter().filter_map(&mut found) {
+            insert(&mut live.ready.nodes, node);
         }
-        for node in &pending.deferred {
-            insert(&mut live.ready.deferred, core.find(node).ok_or_else(|| unknown(node))?);
+        for node in pending.deferred.iter().filter_map(&mut found) {
+            insert(&mut live.ready.deferred, node);
         }
-        live.ready.sends = decode_sends(core, &pending.sends).map_err(|node| unknown(&node))?;
+        let known = pending.sends.iter().filter(|send| found(&send.node).is_some());
+        live.ready.sends = decode_sends(core, known).map_err(|node| unfit(&node))?;
+        live.gone = gone;
         // A join that the graph no longer has waits for nobody, nor for a node that is none of
         // its sources.
         let join = |name: &str| core.joins.iter().position(|join| *join.name == *name);
@@ -496,8 +519,12 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Vec<PendingSend> {
 }
 
 /// Fails with the name of a node that the graph no longer has, or whose argument changed type.
-pub(crate) fn decode_sends(core: &Core, sends: &[PendingSend]) -> Result<Vec<Sent>, String> {
-    sends.iter().map(|send| decode_send(core, send).ok_or_else(|| send.node.clone())).collect()
+pub(crate) fn decode_sends<'a>(
+    core: &Core,
+    sends: impl IntoIterator<Item = &'a PendingSend>,
+) -> Result<Vec<Sent>, String> {
+    let decode = |send: &PendingSend| decode_send(core, send).ok_or_else(|| send.node.clone());
+    sends.into_iter().map(decode).collect()
 }
 
 fn decode_send(core: &Core, send: &PendingSend) -> Option<Sent> {

@@ -57,6 +57,7 @@ pub(crate) async fn resolve_task(
     let loaded = checkpointer.load(&place, None).await?.ok_or_else(unknown)?;
     let checkpoint = loaded.checkpoint.id;
     driver.live = driver.restore(&loaded)?;
+    driver.live.must_be_whole()?;
     driver.adopt(loaded.tasks)?;
     let core = Arc::clone(driver.core());
     let waiting = superstep::plan(&core, &driver.live);
@@ -118,6 +119,7 @@ pub(crate) async fn bulk_update(
         }
         (_, Some(loaded)) => {
             driver.live = driver.restore(&loaded)?;
+            driver.live.must_be_whole()?;
             let head = match at {
                 Some(_) => checkpointer.load(&place, None).await?.map(|head| head.checkpoint.id),
                 None => None,

@@ -488,9 +488,14 @@ pub(crate) fn of_run(error: &Error, thread: Option<&str>) -> Refusal {
             _ => Refusal::NodeFailed { node: task.node.clone() },
         },
         Error::CheckpointFailed(checkpointer::Error::DiskFull) => Refusal::DiskFull,
-        Error::CheckpointFailed(_)
-        | Error::UnreadableCheckpoint { .. }
-        | Error::UnknownStoredNode { .. } => Refusal::Storage,
+        Error::CheckpointFailed(_) => Refusal::Storage,
+        Error::UnreadableCheckpoint { .. } | Error::UnknownStoredNode { .. } => Refusal::conflict(
+            "state_of_another_graph",
+            format!(
+                "what the thread has saved does not fit its graph; another graph, or an older \
+                 version of it, has saved it: {error}"
+            ),
+        ),
         _ => Refusal::Internal,
     }
 }

@@ -66,9 +66,13 @@ impl Driver {
         self.branching = at.is_some();
         match request {
             Request::Input(start) => {
+                if self.shared.limits.on_pending == OnPending::Reject {
+                    self.live.must_be_whole()?;
+                }
                 let again = loaded.checkpoint.run_id.as_deref() == Some(&*self.shared.run_id);
                 if again && self.shared.ns.is_empty() && at.is_none() {
                     // The same call sent twice: its input was taken the first time.
+                    self.live.must_be_whole()?;
                     self.adopt(loaded.tasks)?;
                     return self.resume().await;
                 }
@@ -84,6 +88,7 @@ impl Driver {
                 Ok(Begun::Ready)
             }
             Request::Continue => {
+                self.live.must_be_whole()?;
                 // Nothing may have been run from it: tasks of the same ids would find what they left.
                 // What came after it need not have left records, so it has to be the newest.
                 let fresh_fork = at.is_some()
@@ -105,7 +110,10 @@ impl Driver {
                 }
                 self.resume().await
             }
-            Request::Command { resume, start } => self.command(loaded, resume, start, at).await,
+            Request::Command { resume, start } => {
+                self.live.must_be_whole()?;
+                self.command(loaded, resume, start, at).await
+            }
             Request::Anew(_) | Request::Reanswer { .. } => Err(Error::EmptyInput),
         }
     }
@@ -167,6 +175,7 @@ impl Driver {
     /// Accepts an input: unfinished tasks and half-filled joins of the turn before are discarded.
     pub(crate) async fn take_input(&mut self, start: StartInput) -> Result<(), Error> {
         self.live.ready = Ready::new(self.core());
+        self.live.gone = None;
         self.live.step += 1;
         let mut changes = Vec::new();
         if self.core().schema.sole_input().is_some() {
@@ -380,6 +389,7 @@ impl Driver {
             return Err(Error::UnknownCheckpoint { thread: from.thread, checkpoint: at });
         };
         self.live = self.restore(&loaded)?;
+        self.live.must_be_whole()?;
         self.branching = true;
         if from != place {
             // What the other place has stored is not found from here: all of it is stored again.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use mesh_graph::{
-    App, Checkpointer, Ctx, Error, Graph, MemoryCheckpointer, NodeResult, Part, START, State, View,
-    checkpointer::Filter, error::BoxError, value::CodecError,
+    App, Checkpointer, Ctx, Error, Graph, MemoryCheckpointer, NodeResult, OnPending, Part, Patch,
+    START, State, View, checkpointer::Filter, error::BoxError, value::CodecError,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+
+use crate::kit::{Bench, Lab, asks, empty};
 
 /// What was sold, as the first build had it.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -157,4 +159,30 @@ async fn a_migration_that_fails_names_the_key_and_the_versions() {
     };
     let Error::UnreadableCheckpoint { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.source, CodecError::Version { found: 3, supported: 2 });
+}
+
+#[tokio::test]
+async fn what_waits_for_a_node_of_another_graph_can_be_read_and_a_new_input_goes_on_from_it() {
+    let checkpointer: Arc<dyn Checkpointer> = Arc::new(MemoryCheckpointer::encoding());
+    let lab = Lab::new("S -> a; a -> b").with("b", asks("q", json!("which?")));
+    let before = Bench::on(&lab.compile(), Arc::clone(&checkpointer));
+    before.invoke(empty()).await;
+    assert_eq!(before.next().await, ["b"]);
+
+    let bench = Bench::on(&Lab::new("S -> c").compile(), checkpointer);
+    assert_eq!((bench.log().await, bench.next().await), (vec!["a".to_owned()], vec![]));
+    let history = bench.app.history("t", &Filter::default()).await.unwrap();
+    assert!(history.iter().all(|state| state.next.iter().all(|next| next == START)));
+    for run in [bench.app.resume(), bench.app.run(empty()).on_pending(OnPending::Reject)] {
+        let error = run.thread("t").invoke().await.unwrap_err();
+        assert!(matches!(&error, Error::UnknownStoredNode { node, .. } if node == "b"), "{error}");
+    }
+    let error =
+        bench.app.update_state("t", Patch::values(json!({ "log": ["x"] }))).await.unwrap_err();
+    assert!(matches!(&error, Error::UnknownStoredNode { .. }), "{error}");
+    assert_eq!(bench.trace.runs("c"), 0);
+
+    bench.invoke(empty()).await;
+    assert_eq!(bench.log().await, ["a", "c"]);
+    assert_eq!(bench.next().await, Vec::<String>::new());
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A request under a key.
-async fn under(mesh: &Mesh, key: &str, path: &str, body: &Json) -> Http {
+pub(crate) async fn under(mesh: &Mesh, key: &str, path: &str, body: &Json) -> Http {
     let body = body.to_string();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nIdempotency-Key: {key}\r\n\

@@ -3,7 +3,7 @@
 use mesh_protocol::state::{StateUpdated, ThreadState};
 use serde_json::{Value as Json, json};
 
-use crate::{kept::Kept, stateful::serve};
+use crate::{idempotency::under, kept::Kept, stateful::serve};
 
 /// A thread of a graph, with its path.
 async fn thread(kept: &Kept, graph: &str) -> (String, String) {
@@ -429,4 +429,27 @@ async fn keys_that_are_secret_are_not_shown() {
         let text = kept.get(&path).await.body;
         assert!(!text.contains("s3cret"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_thread_that_another_graph_goes_on_with_shows_what_that_graph_knows() {
+    let kept = serve().await;
+    let (_, path) = thread(&kept, "asking").await;
+    let wait = format!("{path}/runs/wait");
+    let run = async |graph: &str, input: Json| {
+        let body = json!({ "assistant_id": graph, "input": input });
+        under(&kept.mesh, &format!("{graph} {input}"), &wait, &body).await.good()
+    };
+    run("asking", json!({})).await;
+    assert_eq!(state(&kept, &format!("{path}/state")).await["next"], json!(["ask"]));
+
+    // There is nothing that it could go on with.
+    let refused = run("chain", Json::Null).await;
+    assert_eq!(refused["__error__"]["error"], "EmptyInputError");
+    assert_eq!(state(&kept, &format!("{path}/state")).await["next"], json!([]));
+    let values = run("chain", json!({ "topic": "t" })).await;
+    assert_eq!(values["log"], json!(["a", "b"]));
+    let shown = history(&kept, &path).await;
+    assert_eq!(shown[0]["values"]["log"], json!(["a", "b"]));
+    assert!(shown.len() > 5, "what both have saved");
 }
