@@ -161,7 +161,9 @@ impl Outbox {
         let taken = ready!(write(&slices[..self.pieces.len().min(SLICES_MAX)]))?;
         self.waiting = self.waiting.saturating_sub(taken);
         self.written += taken;
-        while let Some(first) = self.pieces.front_mut() {
+        loop {
+            let is_last = self.pieces.len() == 1;
+            let Some(first) = self.pieces.front_mut() else { break };
             let length = first.bytes().len();
             if self.written < length {
                 break;
@@ -169,7 +171,7 @@ impl Outbox {
             self.written -= length;
             match first {
                 // The last piece stays, for the next frame.
-                Piece::Own(own) if self.waiting == 0 && own.capacity() <= KEPT_BYTES => {
+                Piece::Own(own) if is_last && own.capacity() <= KEPT_BYTES => {
                     own.clear();
                     break;
                 }

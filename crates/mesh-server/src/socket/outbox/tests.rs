@@ -71,3 +71,15 @@ fn an_empty_outbox_keeps_little_and_shares_large_frames() {
     outbox.push_encoded(&frame);
     assert!(!frame.0.is_unique(), "the outbox holds the same bytes");
 }
+
+#[test]
+fn a_small_and_a_large_frame_that_go_out_together_leave_nothing_behind() {
+    let long = Bytes::from(vec![b'x'; SHARED_BYTES_MIN]);
+    let mut outbox = Outbox::default();
+    for _ in 0..3 {
+        outbox.push(Opcode::Text, b"hi");
+        outbox.push_encoded(&Encoded::text(&long));
+        let expected = outbox.len();
+        assert_eq!(drained(&mut outbox, 100_000).len(), expected);
+    }
+}
