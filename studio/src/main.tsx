@@ -4,8 +4,10 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import { App } from "./app/App";
 import { applyTheme } from "./app/theme";
+import { watchThreads } from "./data/feed";
 
 applyTheme();
+watchThreads();
 const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(

@@ -1,6 +1,7 @@
-import { connection, lastHeard, reachNow, type Connection } from "../data/connection";
+import { connection, lastHeard, type Connection } from "../data/connection";
+import { retryNow } from "../data/socket";
 import { useWatched } from "../data/store";
-import { useNow } from "../parts/time";
+import { span, useNow } from "../parts/time";
 import styles from "./Pill.module.css";
 
 /** How the Studio is connected: always a word, never only a colour. */
@@ -17,7 +18,7 @@ export function Pill() {
       {now.state === "reconnecting" && (
         <>
           <span className={styles.soft}>as of {asOf}</span>
-          <button type="button" className={styles.action} onClick={reachNow}>Now</button>
+          <button type="button" className={styles.action} onClick={retryNow}>Now</button>
         </>
       )}
       {now.state === "offline" && <span className={styles.soft}>as of {asOf}</span>}
@@ -36,7 +37,7 @@ function Words({ now }: { now: Connection }) {
     case "connecting": return "Connecting";
     case "live": return "Live";
     case "reconnecting": return <Reconnecting attempt={now.attempt} at={now.at} />;
-    case "caught-up": return `Caught up: ${now.events} ${now.events === 1 ? "event" : "events"}, ${Math.round(now.seconds)} s`;
+    case "caught-up": return `Caught up, was away ${span(now.seconds * 1000)}`;
     case "offline": return "Offline";
     case "signed-out": return "Signed out";
     case "version": return "Server updated";

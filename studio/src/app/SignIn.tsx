@@ -1,8 +1,9 @@
 import { useId, useState } from "react";
-import { lost, signedIn } from "../data/connection";
+import { signedIn } from "../data/connection";
 import { Refused, request } from "../data/client";
 import { queryClient } from "../data/queries";
 import { keep } from "../data/session";
+import { reconnect } from "../data/socket";
 import { Button } from "../parts/Button";
 import { Dialog } from "../parts/Dialog";
 import styles from "./SignIn.module.css";
@@ -17,11 +18,12 @@ export function SignIn() {
     try {
       await request("/threads/count", { json: {} });
       signedIn();
+      reconnect();
       await queryClient.invalidateQueries();
     } catch (error) {
       keep(null);
-      if (error instanceof Refused) setProblem(error.status === 401 ? "The server does not know this key." : error.message);
-      else lost();
+      if (!(error instanceof Refused)) setProblem("The server did not answer.");
+      else setProblem(error.status === 401 ? "The server does not know this key." : error.message);
     }
   };
   return (

@@ -2,7 +2,7 @@
 // stock client does not know go through `request`.
 
 import { Client } from "@langchain/langgraph-sdk/client";
-import { heard, lost, signedOut } from "./connection";
+import { heard, signedOut } from "./connection";
 import { credential } from "./session";
 import { note } from "./wire";
 
@@ -33,13 +33,7 @@ async function observed(input: RequestInfo | URL, init?: RequestInit): Promise<R
   const body = typeof init?.body === "string" ? init.body : "";
   note({ direction: "out", kind: "request", path, name: method, bytes: body.length, summary: body });
   const began = performance.now();
-  let response: Response;
-  try {
-    response = await fetch(url, { ...init, headers });
-  } catch (error) {
-    if (!(error instanceof DOMException && error.name === "AbortError")) lost();
-    throw error;
-  }
+  const response = await fetch(url, { ...init, headers });
   const took = performance.now() - began;
   const length = Number(response.headers.get("content-length"));
   note({
@@ -47,7 +41,7 @@ async function observed(input: RequestInfo | URL, init?: RequestInit): Promise<R
     bytes: Number.isFinite(length) && length > 0 ? length : undefined,
     summary: response.statusText,
   });
-  heard(took);
+  heard();
   if (response.status === 401) signedOut();
   if (!response.ok) throw await refusal(response, `${method} ${path}`);
   return response;
@@ -101,6 +95,6 @@ export async function searched<T>(path: string, json: unknown, signal?: AbortSig
 export const client = new Client({
   apiUrl: location.origin,
   apiKey: null,
-  // The pill tells of tries, so they are made where it is fed.
+  // Tries are made where it is known whether they can do harm.
   callerOptions: { maxRetries: 0, fetch: observed },
 });

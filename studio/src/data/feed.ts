@@ -1,109 +1,91 @@
-// Streams that go on until they are told to stop. A broken stream is taken up again behind the
-// last frame that was read, so no frame is lost or read twice.
+// What changes anywhere, as it changes: the lists, and whatever is shown of a thread, follow it.
 
-import { caughtUp, lost, untilHeard } from "./connection";
-import { Refused, client } from "./client";
-import { note } from "./wire";
+import type { InfiniteData } from "@tanstack/react-query";
+import { searched } from "./client";
+import { refreshHistory } from "./history";
+import { ROW, queryClient, type ThreadFilter, type ThreadRow } from "./queries";
+import { mesh, onReconnect } from "./socket";
 
-export interface Frame {
-  /** Number in its stream. */
-  id?: string;
-  /** Mode, and behind bars the place in mounted graphs: `tasks|section:4fde`. */
-  event: string;
-  // What a frame carries is as various as graphs are; readers check what they take.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  data: any;
+/** Time in which changes are gathered before rows are read, in milliseconds. */
+const GATHER_MS = 250;
+/** Rows read at once; when more have changed, the lists are read anew. */
+const ROWS_MAX = 200;
+
+const changed = new Set<string>();
+const removed = new Set<string>();
+let timer: ReturnType<typeof setTimeout> | undefined;
+let resync = false;
+
+interface Page {
+  rows: ThreadRow[];
+  next: number | null;
 }
 
-export type RunMode = "tasks" | "messages-tuple" | "custom" | "updates" | "values" | "checkpoints";
-
-/** Follows one run from a frame on (`-1` is before the first), until it ends. */
-export async function followRun(
-  thread: string,
-  run: string,
-  modes: RunMode[],
-  onFrame: (frame: Frame) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const open = (last: string) =>
-    client.runs.joinStream(thread, run, { lastEventId: last, streamMode: modes, signal });
-  await follow(`/threads/${thread}/runs/${run}/stream`, thread, open, "-1", onFrame, signal);
+/** Listens from now on, whoever the reader is. */
+export function watchThreads() {
+  void listen();
+  onReconnect(() => void listen());
 }
 
-/**
- * Follows the begin and end of all runs of a thread, and changes by hand, from now on. `onBack` is
- * called when the stream was broken before its first frame: something may have been missed then.
- */
-export async function followThread(
-  thread: string,
-  onFrame: (frame: Frame) => void,
-  onBack: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const open = (last?: string) =>
-    client.threads.joinStream(thread, {
-      lastEventId: last, streamMode: ["lifecycle", "state_update"], signal,
-    });
-  await follow(`/threads/${thread}/stream`, thread, open, undefined, onFrame, signal, onBack);
-}
-
-async function follow(
-  path: string,
-  thread: string,
-  open: (last: never) => AsyncGenerator<Frame>,
-  first: string | undefined,
-  onFrame: (frame: Frame) => void,
-  signal: AbortSignal,
-  onBack?: () => void,
-) {
-  let last = first;
-  let brokenAt: number | null = null;
-  let missed = 0;
-  while (!signal.aborted) {
-    try {
-      for await (const frame of open(last as never)) {
-        if (signal.aborted) return;
-        if (frame.id !== undefined) last = frame.id;
-        if (brokenAt !== null) {
-          missed += 1;
-          const seconds = (Date.now() - brokenAt) / 1000;
-          setTimeout(() => caughtUp(missed, seconds), 0);
-          brokenAt = null;
-        }
-        note({
-          direction: "in", kind: "frame", path, name: frame.event, seq: frame.id, thread,
-          summary: preview(frame.data),
-        });
-        onFrame(frame);
-      }
-      // A stream of a run ends with the run; a server that stops breaks off instead.
-      return;
-    } catch (error) {
-      if (signal.aborted) return;
-      // What was refused stays refused.
-      if (error instanceof Refused) throw error;
-      brokenAt ??= Date.now();
-      lost();
-      await untilHeard(signal);
-      if (last === undefined && !signal.aborted) onBack?.();
+async function listen() {
+  try {
+    for await (const change of mesh().watch()) {
+      if (change.type === "resync") resync = true;
+      else if (change.thread === null) removed.add(change.thread_id);
+      else changed.add(change.thread_id);
+      timer ??= setTimeout(() => void apply(), GATHER_MS);
     }
+  } catch {
+    // Ended for good, as by a credential that is taken back: the pill says so.
   }
 }
 
-/** Characters of a frame that are looked at. */
-const PREVIEW_CHARS = 400;
-
-/** The beginning of a value as JSON, without writing all of it. */
-function preview(data: unknown): string {
-  if (data === null || typeof data !== "object") return JSON.stringify(data) ?? "";
-  let text = "";
-  for (const [key, value] of Object.entries(data)) {
-    const shown =
-      value !== null && typeof value === "object"
-        ? Array.isArray(value) ? `[${value.length}]` : "{…}"
-        : JSON.stringify(typeof value === "string" ? value.slice(0, 80) : value);
-    text += `${text ? ", " : ""}${JSON.stringify(key)}: ${shown}`;
-    if (text.length > PREVIEW_CHARS) break;
+async function apply() {
+  timer = undefined;
+  const ids = [...changed];
+  const gone = [...removed];
+  const anew = resync || ids.length > ROWS_MAX;
+  changed.clear();
+  removed.clear();
+  resync = false;
+  for (const id of [...ids, ...gone]) {
+    void queryClient.invalidateQueries({ queryKey: ["thread", id] });
+    void queryClient.invalidateQueries({ queryKey: ["runs", id] });
+    if (queryClient.getQueryState(["history", id])) void refreshHistory(id).catch(() => {});
   }
-  return `{${text}}`;
+  void queryClient.invalidateQueries({ queryKey: ["thread-count"] });
+  void queryClient.invalidateQueries({ queryKey: ["questions"] });
+  if (anew) {
+    void queryClient.invalidateQueries({ queryKey: ["threads"] });
+    return;
+  }
+  try {
+    const rows = ids.length ? (await searched<ThreadRow>("/threads/search", { ids, limit: ids.length, ...ROW })).rows : [];
+    merge(rows, gone);
+  } catch {
+    void queryClient.invalidateQueries({ queryKey: ["threads"] });
+  }
+}
+
+/** Puts rows where they belong in every list that is kept: what changed last comes first. */
+function merge(rows: ThreadRow[], gone: string[]) {
+  const touched = new Set([...rows.map((row) => row.thread_id), ...gone]);
+  const lists = queryClient.getQueriesData<InfiniteData<Page, number>>({ queryKey: ["threads"] });
+  for (const [key, data] of lists) {
+    if (!data) continue;
+    const filter = (key[1] ?? {}) as ThreadFilter;
+    const added = rows.filter((row) => fits(row, filter)).sort((a, b) => b.updated_at.localeCompare(a.updated_at));
+    const pages = data.pages.map((page) => ({ ...page, rows: page.rows.filter((row) => !touched.has(row.thread_id)) }));
+    const [first] = pages;
+    if (first) first.rows = [...added, ...first.rows];
+    queryClient.setQueryData(key, { ...data, pages });
+  }
+}
+
+/** Whether a row is in a list with this filter, as the server decides it. */
+function fits(row: ThreadRow, filter: ThreadFilter): boolean {
+  if (filter.status && row.status !== filter.status) return false;
+  return Object.entries(filter.metadata ?? {}).every(
+    ([key, value]) => JSON.stringify(row.metadata?.[key]) === JSON.stringify(value),
+  );
 }

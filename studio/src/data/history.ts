@@ -140,6 +140,8 @@ export interface StepTask {
   result: unknown;
   /** What was told of it while it ran, if it was. */
   live?: LiveTask;
+  /** How long it took, in milliseconds, if that was told. */
+  took?: number;
 }
 
 export interface Step {
@@ -199,7 +201,7 @@ export function stepsOf(path: Checkpoint[], now: Now): Step[] {
     if (live.ns.length > 0 || known.has(live.id) || !now.active) continue;
     const task: StepTask = {
       id: live.id, name: live.name, state: live.state, error: live.error ?? null, interrupts: live.interrupts,
-      result: live.result, live,
+      result: live.result, live, took: tookOf(live),
     };
     waves.set(live.wave, [...(waves.get(live.wave) ?? []), task]);
   }
@@ -222,8 +224,12 @@ function shown(task: HistoryTask, now: Now, otherwise: NodeState): StepTask {
     : otherwise;
   return {
     id: task.id, name: task.name, state, error: task.error, interrupts: task.interrupts,
-    result: task.result ?? live?.result, live,
+    result: task.result ?? live?.result, live, took: tookOf(live),
   };
+}
+
+function tookOf(live: LiveTask | undefined): number | undefined {
+  return live?.ended === undefined ? undefined : live.ended - live.began;
 }
 
 const ORDER: NodeState[] = ["failed", "waiting", "running", "queued", "cancelled", "idle", "skipped", "done"];

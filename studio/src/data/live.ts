@@ -2,7 +2,17 @@
 // same frames give the same picture.
 
 import type { NodeState } from "../parts/StateMark";
-import type { Frame } from "./feed";
+
+/** Something that a run told. */
+export interface Frame {
+  /** Mode, and behind bars the place in mounted graphs: `tasks|section:4fde`. */
+  event: string;
+  // What a frame carries is as various as graphs are; readers check what they take.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  data: any;
+  /** When it was told, in milliseconds since 1970. */
+  at: number;
+}
 
 export interface LiveTask {
   id: string;
@@ -12,7 +22,7 @@ export interface LiveTask {
   /** Superstep of its graph within this run, from 0. */
   wave: number;
   state: NodeState;
-  /** When its begin and its end were read, in milliseconds since 1970. */
+  /** When it began and ended, in milliseconds since 1970. */
   began: number;
   ended?: number;
   input?: unknown;
@@ -65,13 +75,14 @@ export class RunLive {
   #texts = new Set<string>();
 
   /** Takes a frame in. */
-  take(frame: Frame, now = Date.now()) {
+  take(frame: Frame) {
+    const now = frame.at;
     this.frames += 1;
     this.version += 1;
     const [mode = "", ...ns] = frame.event.split("|");
     const data = frame.data;
     switch (mode) {
-      case "metadata": {
+      case "begun": {
         const attempt = Number(data?.attempt ?? 1);
         // What an attempt before this one had open is done again.
         if (attempt > 1) {
@@ -85,6 +96,7 @@ export class RunLive {
         if (data && typeof data.id === "string") this.#task(data, ns, now);
         break;
       case "messages":
+      case "returned":
         if (Array.isArray(data)) this.#message(data[0], data[1] ?? {}, now);
         break;
       case "custom":
@@ -93,10 +105,12 @@ export class RunLive {
           type: typeof data?.type === "string" ? data.type : "custom", data, at: now,
         });
         break;
-      case "error":
-        this.error = typeof data?.message === "string" ? data.message : JSON.stringify(data);
-        this.#add({ kind: "error", id: "error", node: "", message: this.error ?? "", at: now });
+      case "ended": {
+        if (data?.status !== "error" && data?.status !== "timeout") break;
+        this.error = errorText(data.error) ?? `the run ended as ${data.status}`;
+        this.#add({ kind: "error", id: "error", node: "", message: this.error, at: now });
         break;
+      }
     }
   }
 
@@ -131,7 +145,7 @@ export class RunLive {
     this.#open.set(place, Math.max(0, (this.#open.get(place) ?? 1) - 1));
     task.ended = now;
     task.result = data.result;
-    task.error = data.error ?? undefined;
+    task.error = errorText(data.error);
     task.interrupts = Array.isArray(data.interrupts) ? data.interrupts : [];
     task.state = task.error ? "failed" : task.interrupts.length ? "waiting" : "done";
     this.tasks.set(task.id, task);
@@ -200,6 +214,15 @@ export class RunLive {
     this.cards.push(card);
     if (this.cards.length > CARDS_MAX) this.cards.splice(0, this.cards.length - CARDS_MAX);
   }
+}
+
+/** An error in words: a text, or an object of its kind and its message. */
+function errorText(error: unknown): string | undefined {
+  if (error === null || error === undefined) return undefined;
+  if (typeof error === "string") return error;
+  const { error: kind, message } = error as { error?: unknown; message?: unknown };
+  if (typeof message !== "string") return JSON.stringify(error);
+  return typeof kind === "string" ? `${kind}: ${message}` : message;
 }
 
 /** The text of a message's content. */

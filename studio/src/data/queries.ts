@@ -9,7 +9,8 @@ import { Refused, client, request, searched } from "./client";
 export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
-      staleTime: 10_000,
+      // The feed says what has changed.
+      staleTime: 60_000,
       // A refusal is an answer; only what never arrived is asked again.
       retry: (failures, error) => !(error instanceof Refused) && failures < 2,
       refetchOnWindowFocus: true,
@@ -76,6 +77,12 @@ export const TITLE_PATHS = {
   question: "values.question",
 };
 
+/** What is read of a thread for a list. */
+export const ROW = {
+  select: ["thread_id", "created_at", "updated_at", "status", "metadata", "interrupts"],
+  extract: TITLE_PATHS,
+};
+
 export const threadsQuery = (filter: ThreadFilter) =>
   infiniteQueryOptions({
     queryKey: ["threads", filter],
@@ -88,8 +95,7 @@ export const threadsQuery = (filter: ThreadFilter) =>
           limit: THREADS_PAGE,
           offset: pageParam,
           sort_by: "updated_at",
-          select: ["thread_id", "created_at", "updated_at", "status", "metadata", "interrupts"],
-          extract: TITLE_PATHS,
+          ...ROW,
         },
         signal,
       ),
@@ -186,7 +192,7 @@ export function threadChanged(thread: string) {
   threadsChanged();
 }
 
-/** The lists of threads are read again. */
+/** The lists of threads are read again, for what the feed does not tell. */
 export function threadsChanged() {
   void queryClient.invalidateQueries({ queryKey: ["threads"] });
   void queryClient.invalidateQueries({ queryKey: ["thread-count"] });

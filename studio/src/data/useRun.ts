@@ -1,9 +1,8 @@
 // A run as it is told, for components: everything that is kept of it, then what comes.
 
 import { useEffect, useRef, useState } from "react";
-import { Refused } from "./client";
-import { followRun, type Frame } from "./feed";
-import { RunLive } from "./live";
+import { RunLive, type Frame } from "./live";
+import { followRun, onReconnect } from "./socket";
 import { Watched, useWatched } from "./store";
 
 const NONE = new Watched(0);
@@ -28,39 +27,45 @@ export function useRun(
   );
   const latest = useRef(options);
   latest.current = options;
+  // Another socket is followed anew.
+  const [session, setSession] = useState(0);
+  useEffect(() => onReconnect(() => setSession((it) => it + 1)), []);
   useEffect(() => {
     const live = new RunLive();
     const version = new Watched(0);
     setState({ live, version, problem: null });
     if (!thread || !run) return;
     const abort = new AbortController();
+    let status = "success";
     const take = (frame: Frame) => {
       live.take(frame);
       version.set(live.version);
       latest.current.onFrame?.(frame);
     };
     const pace = latest.current.pace;
-    const follow = followRun(
-      thread, run, ["tasks", "messages-tuple", "custom"],
-      pace ? (frame) => pace.add(frame, take) : take, abort.signal,
-    );
+    const follow = followRun(thread, run, ({ kind, ns, data, at_ms }) => {
+      if (kind === "ended") status = String((data as { status?: unknown } | null)?.status ?? status);
+      const frame: Frame = { event: [kind, ...ns].join("|"), data, at: at_ms };
+      if (pace) pace.add(frame, take);
+      else take(frame);
+    }, abort.signal);
     follow
       .then(() => pace?.drained(abort.signal))
       .then(() => {
         if (abort.signal.aborted) return;
-        live.end(live.error ? "error" : "success");
+        live.end(status);
         version.set(live.version);
         latest.current.onEnd?.();
       })
       .catch((problem: unknown) => {
-        // Frames go a day after the run; what it left is still there.
-        if (!abort.signal.aborted) setState({ live, version, problem: problem instanceof Refused ? problem : problem });
+        // What was told goes a day after the run; what it left is still there.
+        if (!abort.signal.aborted) setState({ live, version, problem });
       });
     return () => {
       abort.abort();
       pace?.stop();
     };
-  }, [thread, run]);
+  }, [thread, run, session]);
   useWatched(state.version);
   return { live: state.live, problem: state.problem };
 }

@@ -139,7 +139,7 @@ function RunTime({ thread, ended, paced }: { thread: string; ended: boolean; pac
 /** What the run writes, as it comes in. The newest is in view. */
 function Telling({ cards, ended }: { cards: import("../../data/live").Card[]; ended: boolean }) {
   const end = useRef<HTMLDivElement>(null);
-  const texts = cards.filter((card) => card.kind === "text" && /section/.test(card.node));
+  const texts = cards.filter((card) => card.kind === "text" && card.node.endsWith("write_section"));
   const notes = cards.filter((card) => card.kind === "note");
   useEffect(() => {
     const box = end.current;

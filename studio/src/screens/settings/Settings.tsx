@@ -8,6 +8,7 @@ import { groups } from "../../app/shortcuts";
 import { signedOut } from "../../data/connection";
 import { credential, keep } from "../../data/session";
 import { infoQuery } from "../../data/queries";
+import { reconnect } from "../../data/socket";
 import { useWatched } from "../../data/store";
 import { Button } from "../../parts/Button";
 import { Failed, Loading } from "../../parts/notices";
@@ -96,6 +97,7 @@ function Access() {
           <Button onClick={() => {
             keep(null);
             signedOut();
+            reconnect();
           }}>{key ? "Sign out" : "Sign in"}</Button>
         </p>
       )}

@@ -216,7 +216,8 @@ function OneTask({ task, step }: { task: StepTask; step: Step }) {
       <header><h3>{task.name}</h3><StateMark state={task.state} /></header>
       <dl>
         <dt>Step</dt><dd>{step.number}</dd>
-        {step.took !== undefined && <><dt>Time</dt><dd>{span(step.took)}{step.tasks.length > 1 && " for the whole step"}</dd></>}
+        {task.took !== undefined && <><dt>Time</dt><dd>{span(task.took)}</dd></>}
+        {step.took !== undefined && <><dt>Step took</dt><dd>{span(step.took)}</dd></>}
         <dt>Id</dt><dd><CopyText text={task.id} /></dd>
       </dl>
       {task.error && <p className={styles.error}>{task.error}</p>}
@@ -235,6 +236,7 @@ function InnerTask({ task }: { task: LiveTask }) {
       <header><h3>{task.name}</h3><StateMark state={task.state} /></header>
       <dl>
         <dt>Inside</dt><dd>{task.ns.map((part) => part.split(":")[0]).join(" › ")}</dd>
+        {task.ended !== undefined && <><dt>Time</dt><dd>{span(task.ended - task.began)}</dd></>}
         <dt>Id</dt><dd><CopyText text={task.id} /></dd>
       </dl>
       {task.error && <p className={styles.error}>{task.error}</p>}

@@ -200,7 +200,7 @@ function rowsOf(steps: Step[], inner: Map<string, LiveTask[]>, runs: Run[], togg
       const key = `${step.key}-${task.id}`;
       const isOpen = toggled.get(key) ?? false;
       rows.push({
-        key, level: 2, open: inner.has(place) ? isOpen : undefined, label: instanceOf(task), state: task.state, step, task: task.id,
+        key, level: 2, open: inner.has(place) ? isOpen : undefined, label: instanceOf(task), state: task.state, took: task.took, step, task: task.id,
       });
       if (isOpen) nested(place, 3, step, rows, inner, toggled);
     }
@@ -213,7 +213,8 @@ function nested(place: string, level: number, step: Step, rows: Row[], inner: Ma
     const own = `${place}|${task.name}:${task.id}`;
     const key = `${step.key}-${task.id}`;
     const open = toggled.get(key) ?? false;
-    rows.push({ key, level, open: inner.has(own) ? open : undefined, label: task.name, state: task.state, step, task: task.id });
+    rows.push({ key, level, open: inner.has(own) ? open : undefined, label: task.name, state: task.state, step, task: task.id,
+      took: task.ended === undefined ? undefined : task.ended - task.began });
     if (open) nested(own, level + 1, step, rows, inner, toggled);
   }
 }

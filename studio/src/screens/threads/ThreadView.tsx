@@ -25,6 +25,7 @@ import { Inspector, TABS } from "./Inspector";
 import { Scrubber } from "./Scrubber";
 import { StepList } from "./StepList";
 import { TextStream } from "./TextStream";
+import { Waterfall } from "./Waterfall";
 import { useChosen, useThread, type View } from "./useThread";
 import styles from "./ThreadView.module.css";
 
@@ -33,6 +34,7 @@ const VIEWS = [
   { id: "steps", label: "Steps" },
   { id: "canvas", label: "Canvas" },
   { id: "text", label: "Text" },
+  { id: "time", label: "Time" },
 ] as const satisfies readonly { id: View; label: string }[];
 
 type Open = "fork" | "again" | "rename" | "remove" | null;
@@ -168,6 +170,9 @@ export function ThreadView({ id }: { id: string }) {
                 </div>
               )}
               {chosen.view === "canvas" && assistant && <Drawn data={data} assistant={assistant} task={chosen.task} onSelect={select} />}
+              {chosen.view === "time" && (
+                <Waterfall live={live} active={active} task={chosen.task} onSelect={(task) => choose({ task, tab: "task" })} />
+              )}
               {(chosen.view === "both" || chosen.view === "text") && (
                 <TextStream live={live} active={active} problem={data.problem} follow={follow} onFollow={setFollow} />
               )}

@@ -4,7 +4,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import { useSearchParams } from "wouter";
-import { followThread, type Frame } from "../../data/feed";
+import type { Frame } from "../../data/live";
 import { historyQuery, leafOf, pathTo, refreshHistory, stepsOf, type Step } from "../../data/history";
 import { runsQuery, threadChanged, threadQuery } from "../../data/queries";
 import { useRun } from "../../data/useRun";
@@ -12,7 +12,7 @@ import { useRun } from "../../data/useRun";
 /** Time between two looks at the history while a run goes on, in milliseconds. */
 const REFRESH_MS = 400;
 
-export type View = "both" | "steps" | "canvas" | "text";
+export type View = "both" | "steps" | "canvas" | "text" | "time";
 export type Tab = "state" | "diff" | "task" | "json";
 
 /** What is chosen, as the address has it. */
@@ -72,21 +72,12 @@ export function useThread(id: string, chosen: Chosen) {
 
   const { live, problem } = useRun(id, run?.run_id ?? null, {
     onFrame: (frame: Frame) => {
-      if (active && frame.event === "tasks") soon();
+      if (active && !frame.event.includes("|")) soon();
     },
     onEnd: () => {
       if (active) threadChanged(id);
     },
   });
-
-  // Begins and ends of runs, whoever started them.
-  useEffect(() => {
-    const abort = new AbortController();
-    const changed = () => threadChanged(id);
-    // What cannot be followed is read when it is looked at.
-    followThread(id, changed, changed, abort.signal).catch(() => {});
-    return () => abort.abort();
-  }, [id]);
 
   const path = useMemo(() => {
     if (!history.data) return [];

@@ -74,7 +74,7 @@ export default function Wire() {
             const at = gaps[0] ?? 0;
             setPicked(shown[at]?.id ?? null);
             virtual.scrollToIndex(at, { align: "center" });
-          }}>{gaps.length} {gaps.length === 1 ? "gap" : "gaps"} in numbers</Button>
+          }}>{gaps.length} {gaps.length === 1 ? "gap" : "gaps"}</Button>
         )}
       </div>
       {shown.length === 0 ? <Empty title={entries.length ? "Nothing matches." : "Nothing has gone over the wire yet."}>{paused && "It is paused."}</Empty> : (
@@ -135,16 +135,9 @@ function filtered(entries: readonly WireEntry[], text: string, kind: string): Wi
   });
 }
 
-/** Places where the numbers of one stream leave something out. */
+/** Places where the server said that something is not to be had any more. */
 function gapsIn(entries: WireEntry[]): number[] {
-  const last = new Map<string, number>();
-  return entries.flatMap((it, place) => {
-    const seq = Number(it.seq);
-    if (it.kind !== "frame" || !Number.isInteger(seq)) return [];
-    const before = last.get(it.path);
-    last.set(it.path, seq);
-    return before !== undefined && seq > before + 1 && it.path.startsWith("/threads") ? [place] : [];
-  });
+  return entries.flatMap((it, place) => (it.name === "gap" || it.name === "resync" ? [place] : []));
 }
 
 /** What is shown as JSON lines, to be kept as a case of a test. */

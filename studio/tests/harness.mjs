@@ -1,0 +1,114 @@
+// A server of one's own, a browser, and pages that are watched: nothing is asked of anybody but
+// that server, and nothing goes wrong unheard.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { chromium } from "playwright-core";
+
+const BINARY = process.env.GENESIS_MESH_BIN;
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/** Patience for what a busy machine does slowly. */
+export const PATIENCE_MS = 30_000;
+
+/** Starts the server with its fixture graphs. `port` and `data` let it come back as it was. */
+export async function serve({ port = 0, data, extra = ["--fixtures"] } = {}) {
+  assert.ok(BINARY, "GENESIS_MESH_BIN names the binary");
+  const folder = data ?? (await mkdtemp(join(tmpdir(), "studio-")));
+  const child = spawn(BINARY, ["serve", ...extra, "--port", String(port), "--data-dir", folder, "--log", "warn"], {
+    stdio: ["ignore", "pipe", "inherit"], cwd: folder, env: { HOME: folder, PATH: process.env.PATH },
+  });
+  let text = "";
+  const url = await new Promise((resolve, reject) => {
+    child.stdout.on("data", (piece) => {
+      text += piece;
+      const found = /studio\s+(http:\/\/[^/]+)\/studio\//.exec(text);
+      if (found) resolve(found[1]);
+    });
+    child.on("exit", (code) => reject(new Error(`the server ended with ${code}: ${text}`)));
+  });
+  const gone = new Promise((resolve) => child.on("exit", resolve));
+  return {
+    url, data: folder, port: Number(new URL(url).port),
+    /** Ends it; `kill` without a chance to clean up. */
+    async stop(signal = "SIGTERM") {
+      child.removeAllListeners("exit");
+      const ended = new Promise((resolve) => child.on("exit", resolve));
+      child.kill(signal);
+      await Promise.race([ended, gone]);
+    },
+    async remove() {
+      await this.stop("SIGKILL");
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+export async function api(server, path, body, method = body === undefined ? "GET" : "POST") {
+  const response = await fetch(server.url + path, {
+    method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await response.text();
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+  return text ? JSON.parse(text) : null;
+}
+
+/** A thread on which this was run to its end. */
+export async function ran(server, assistant, input, { metadata = {}, ...more } = {}) {
+  const { thread_id: thread } = await api(server, "/threads", { metadata });
+  const run = {
+    assistant_id: assistant, input, stream_mode: ["tasks", "messages-tuple", "custom"], stream_subgraphs: true, ...more,
+  };
+  await api(server, `/threads/${thread}/runs/wait`, run);
+  return thread;
+}
+
+export async function browser() {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--force-color-profile=srgb"] });
+  return {
+    close: () => browser.close(),
+    /** A page at an address of the Studio. */
+    async open(server, path, options = {}) {
+      const { expectErrors = false, ...context } = options;
+      const own = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...context });
+      const page = await own.newPage();
+      page.setDefaultTimeout(PATIENCE_MS);
+      const problems = [];
+      page.on("pageerror", (error) => problems.push(String(error.stack)));
+      page.on("console", (message) => {
+        if (message.type() === "error" && !expectErrors) problems.push(message.text());
+      });
+      page.on("request", (request) => {
+        const url = new URL(request.url());
+        if (url.origin !== server.url && url.protocol !== "data:" && url.protocol !== "blob:") problems.push(`asked ${request.url()}`);
+      });
+      await page.goto(`${server.url}/studio${path}`);
+      return Object.assign(page, {
+        /** Ends the page, and tells what went wrong on it. */
+        async done() {
+          await own.close();
+          assert.deepEqual(problems, []);
+        },
+      });
+    },
+  };
+}
+
+const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds on a page, in words. */
+export async function axe(page) {
+  // The page's own policy forbids scripts in it; a script of the test is run past it.
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, {
+      runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] },
+    });
+    return violations.map((it) => `${it.id}: ${it.nodes.slice(0, 4).map((node) => `${node.target.join(" ")} ${node.failureSummary?.split("\n")[1] ?? ""}`).join(" | ")}`);
+  });
+  return found;
+}

@@ -1,0 +1,187 @@
+// Threads: the list, and what can be seen and done on one.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { api, browser, ran, serve } from "./harness.mjs";
+
+let server, chromium;
+before(async () => {
+  server = await serve();
+  chromium = await browser();
+});
+after(async () => {
+  await chromium?.close();
+  await server?.remove();
+});
+
+test("the list has all threads, tells their state, and filters them by the address", async () => {
+  await ran(server, "noop3", { log: [] }, { metadata: { title: "First of three", team: "blue" } });
+  await ran(server, "noop3", { log: [] }, { metadata: { title: "Second of three" } });
+  await ran(server, "agent", { messages: [{ role: "user", content: "Asked something" }] });
+  const page = await chromium.open(server, "/threads");
+  const list = page.getByRole("list", { name: "Threads" });
+  await list.getByRole("link", { name: /First of three/ }).waitFor();
+  await list.getByRole("link", { name: /Asked something.*1 question/ }).waitFor();
+  await page.getByRole("searchbox", { name: "Filter by words or id" }).fill("second");
+  await list.getByRole("link", { name: /Second of three/ }).waitFor();
+  assert.equal(await list.getByRole("link").count(), 1);
+  await page.getByRole("searchbox", { name: "Filter by words or id" }).fill("");
+  await page.getByRole("textbox", { name: "Metadata, as key=value" }).fill("team=blue");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll('ul[aria-label="Threads"] a').length === 1);
+  assert.match(page.url(), /meta=team%3Dblue/);
+  await page.reload();
+  await list.getByRole("link", { name: /First of three/ }).waitFor();
+  await page.getByRole("combobox", { name: "Status" }).selectOption("error");
+  await page.getByText("No thread matches.").waitFor();
+  await page.getByRole("button", { name: "Clear the filter" }).click();
+  await list.getByRole("link", { name: /Asked something/ }).waitFor();
+  await page.done();
+});
+
+test("the list follows what others do", async () => {
+  const page = await chromium.open(server, "/threads");
+  await page.getByRole("list", { name: "Threads" }).waitFor();
+  await ran(server, "noop3", { log: [] }, { metadata: { title: "Made elsewhere" } });
+  const first = page.getByRole("list", { name: "Threads" }).getByRole("link").first();
+  await first.filter({ hasText: "Made elsewhere" }).waitFor();
+  await page.done();
+});
+
+test("a run is started from the form, followed step by step, and stopped", async () => {
+  const page = await chromium.open(server, "/threads?new=1");
+  await page.getByLabel("Assistant").selectOption({ label: "steps" });
+  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 500, "delay": 0.2');
+  await page.getByRole("alert").waitFor();
+  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 500, "delay": 0.2}');
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  const tree = page.getByRole("tree", { name: "Steps" });
+  await tree.getByRole("treeitem", { name: /^step 2, step, done/ }).waitFor();
+  await tree.getByRole("treeitem", { name: /Run 1.*running/ }).waitFor();
+  await page.keyboard.press("x");
+  await page.getByRole("menuitem", { name: /Stop now/ }).click();
+  await tree.getByRole("treeitem", { name: /Run 1.*cancelled/ }).waitFor();
+  await page.done();
+});
+
+test("a busy thread offers four ways, and a fork leaves what runs alone", async () => {
+  const { thread_id: thread } = await api(server, "/threads", {});
+  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 400, delay: 0.3 }, stream_mode: ["tasks"] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("treeitem", { name: /^step 1, step/ }).waitFor();
+  await page.getByRole("button", { name: "New run" }).click();
+  const choices = page.getByRole("group", { name: /A run is on this thread/ });
+  for (const name of [/Queue/, /Interrupt/, /Roll back/]) await choices.getByRole("radio", { name }).waitFor();
+  await choices.getByRole("radio", { name: /Fork/ }).check();
+  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 1, "delay": 0}');
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.waitForURL((url) => url.pathname.includes("/threads/") && !url.pathname.includes(thread));
+  assert.equal((await api(server, `/threads/${thread}`)).status, "busy");
+  await page.done();
+});
+
+test("a question is shown where it was asked, and answering it goes on", async () => {
+  const thread = await ran(server, "agent", { messages: [{ role: "user", content: "Are you there" }] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("treeitem", { name: /ask_human, waiting for a person/ }).waitFor();
+  const answer = page.getByRole("region", { name: "Answer" });
+  await answer.getByRole("textbox").fill("yes");
+  await answer.getByRole("button", { name: "Answer" }).click();
+  await page.getByRole("treeitem", { name: /ask_human, done/ }).waitFor();
+  assert.equal((await api(server, `/threads/${thread}`)).status, "idle");
+  await page.done();
+});
+
+test("any two moments can be compared, and the address keeps what is looked at", async () => {
+  const thread = await ran(server, "noop3", { log: [] });
+  const page = await chromium.open(server, `/threads/${thread}?tab=diff`);
+  await page.getByRole("treeitem", { name: /^step 3, c/ }).waitFor();
+  await page.getByRole("treeitem", { name: /^step 1, a/ }).click();
+  await page.getByText("Viewing step 1 of 3").waitFor();
+  await page.keyboard.press("c");
+  await page.getByText("This checkpoint is the pinned one.").waitFor();
+  await page.getByRole("treeitem", { name: /^step 3, c/ }).click();
+  await page.getByText("Against the pinned checkpoint").waitFor();
+  await page.getByText("+2 added").waitFor();
+  await page.reload();
+  await page.getByText("Against the pinned checkpoint").waitFor();
+  await page.getByRole("tab", { name: "JSON" }).click();
+  await page.getByLabel("State as JSON").getByText('"log"').waitFor();
+  await page.goBack();
+  await page.done();
+});
+
+test("a run from an earlier step is a fork, and stops where it was told to", async () => {
+  const thread = await ran(server, "noop3", { log: [] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("treeitem", { name: /^step 1, a/ }).click();
+  await page.getByRole("button", { name: "Run from here" }).click();
+  const dialog = page.getByRole("dialog", { name: "Run from step 1" });
+  await dialog.getByText("b", { exact: true }).first().waitFor();
+  await dialog.getByRole("checkbox", { name: "c" }).check();
+  await dialog.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("treeitem", { name: /Run again from here/ }).waitFor();
+  await page.getByRole("combobox", { name: "Fork" }).waitFor();
+  const state = await api(server, `/threads/${thread}/state`);
+  assert.deepEqual(state.next, ["c"]);
+  await page.done();
+});
+
+test("the canvas shows the way of the run, and its nodes lead to their tasks", async () => {
+  const thread = await ran(server, "noop3", { log: [] });
+  const page = await chromium.open(server, `/threads/${thread}?view=canvas`);
+  const node = page.getByRole("button", { name: /^b, done/ });
+  await node.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("tab", { name: "Task", selected: true }).waitFor();
+  await page.getByRole("complementary", { name: "Inspector" }).getByRole("heading", { name: "b" }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("data-node")), "c");
+  await page.getByRole("group", { name: /^Graph noop3, 3 nodes/ }).waitFor();
+  await page.done();
+});
+
+test("a run that fails says where, why, what is safe and what can be done", async () => {
+  const { thread_id: thread } = await api(server, "/threads", {});
+  await api(server, `/threads/${thread}/runs/wait`, { assistant_id: "error", input: { messages: [] }, stream_mode: ["tasks"] }).catch(() => {});
+  const page = await chromium.open(server, `/threads/${thread}`);
+  const told = page.getByRole("alert").filter({ hasText: "The run failed" });
+  await told.getByText(/saved/).waitFor();
+  await told.getByRole("button", { name: /Retry from step/ }).waitFor();
+  await page.done();
+});
+
+test("a thread is renamed, and deleted only by typing its name", async () => {
+  const thread = await ran(server, "noop3", { log: [] }, { metadata: { title: "Old name" } });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("button", { name: "More" }).click();
+  await page.getByRole("menuitem", { name: "Rename" }).click();
+  await page.getByRole("dialog").getByRole("textbox").fill("New name");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "New name" }).waitFor();
+  await page.getByRole("button", { name: "More" }).click();
+  await page.getByRole("menuitem", { name: "Delete" }).click();
+  const remove = page.getByRole("button", { name: /Delete for ever/ });
+  assert.equal(await remove.getAttribute("aria-disabled"), "true");
+  await page.getByRole("dialog").getByRole("textbox").fill("New name");
+  await remove.click();
+  await page.waitForURL(/\/studio\/threads$/);
+  const gone = await fetch(`${server.url}/threads/${thread}`);
+  assert.equal(gone.status, 404);
+  await page.done();
+});
+
+test("a thread that is not there is told as such", async () => {
+  const page = await chromium.open(server, "/threads/00000000-0000-7000-8000-000000000000", { expectErrors: true });
+  await page.getByText("This thread is not there.").waitFor();
+  await page.done();
+});
+
+test("the times of tasks are bars on one axis", async () => {
+  const thread = await ran(server, "noop3", { log: [] });
+  const page = await chromium.open(server, `/threads/${thread}?view=time`);
+  const rows = page.getByRole("listbox", { name: "Tasks by time" }).getByRole("option");
+  await rows.filter({ hasText: "c" }).first().waitFor();
+  assert.equal(await rows.count(), 3);
+  await page.done();
+});
