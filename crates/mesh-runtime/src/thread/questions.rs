@@ -47,14 +47,15 @@ fn questions(tx: &mut dyn Tx, scope: &Scope, id: &str) -> Result<Questions, Erro
     let named = |key: &str| thread.metadata.get(key).and_then(Json::as_str).map(str::to_owned);
     let open_runs = tx.open_runs(id)?;
     let going = open_runs.iter().find(|run| run.status == RunStatus::Running);
-    let mut open: HashSet<String> = match going {
+    let tasks = thread.interrupts.iter().flat_map(serde_json::Map::values);
+    let left: HashSet<String> =
+        tasks.filter_map(Json::as_array).flatten().filter_map(id_of).collect();
+    let mut were_any = !left.is_empty();
+    let mut open = match going {
         Some(run) => told(tx, run)?,
-        None => {
-            let tasks = thread.interrupts.iter().flat_map(serde_json::Map::values);
-            tasks.filter_map(Json::as_array).flatten().filter_map(id_of).collect()
-        }
+        None => left,
     };
-    let mut were_any = !open.is_empty();
+    were_any |= !open.is_empty();
     // What the run that is going on was made to answer is not asked by it.
     for run in open_runs.iter().filter(|run| going.is_none_or(|going| going.id != run.id)) {
         match answers(run) {

@@ -97,3 +97,6 @@ pub(super) async fn hold(watchers: &Watchers, thread: &str, entry: u64, due: Ins
         sleep(LOOK_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

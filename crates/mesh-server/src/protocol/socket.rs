@@ -186,7 +186,8 @@ impl Session {
         match &mut self.tail {
             Some(tail) => tail.add(id, wants).await?,
             None => {
-                self.tail = Some(Tail::open(shared, runtime, &scope, &thread, id, wants).await?)
+                let tail = Tail::open(shared, runtime, &scope, &thread, id, wants).await?;
+                self.tail = Some(tail);
             }
         }
         self.subscriptions.push(id);

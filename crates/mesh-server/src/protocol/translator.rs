@@ -167,3 +167,6 @@ fn text(data: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(data)
         .map_err(|error| Error::Damaged { what: "log entry", source: error.into() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ struct S {
     messages: Vec<Json>,
 }
 
-type Deps = Arc<Probe>;
+pub(crate) type Deps = Arc<Probe>;
 
 async fn say(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
     Ok(S::update().push_log("said"))
@@ -111,29 +111,55 @@ pub(crate) struct Runner {
     pub(crate) probe: Deps,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinSet<()>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+    made: Made,
+}
+
+/// What a server is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Made {
+    pub(crate) assistants: fn(&Deps) -> Vec<Assistant>,
+    pub(crate) server: fn(Server) -> Server,
+    pub(crate) limits: fn(&mut Limits),
 }
 
 impl Runner {
     pub(crate) async fn start() -> Self {
+        Self::of(Made { assistants, server: |server| server, limits: |_| () }).await
+    }
+
+    pub(crate) async fn of(made: Made) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), made).await
+    }
+
+    /// Stops and starts again on the same database.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { stop, mut task, directory, made, .. } = self;
+        stop.cancel();
+        while task.join_next().await.is_some() {}
+        Self::on(directory, made).await
+    }
+
+    async fn on(directory: tempfile::TempDir, made: Made) -> Self {
         let probe = Deps::default();
-        let directory = tempfile::tempdir().unwrap();
         let database = Sqlite::open(directory.path().join("mesh.db")).await.unwrap();
         let about = About {
             name: "test-mesh".to_owned(),
             description: "A mesh for tests".to_owned(),
             version: "1.2.3".to_owned(),
         };
-        let server =
-            Server::new(about, assistants(&probe), Limits::default(), Access::default()).unwrap();
-        let server = server.keep_in(database.ledger(), Arc::new(SystemEnv));
+        let mut limits = Limits::default();
+        (made.limits)(&mut limits);
+        let assistants = (made.assistants)(&probe);
+        let server = Server::new(about, assistants, limits, Access::default()).unwrap();
+        let server = (made.server)(server).keep_in(database.ledger(), Arc::new(SystemEnv));
         server.start().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(server.serve(listener, stop.clone()));
-        Self { address, probe, stop, task, _directory: directory }
+        Self { address, probe, stop, task, directory, made }
     }
 
     /// Sends a request with more headers and reads only the head of its answer.
@@ -278,6 +304,15 @@ impl Open {
             body.matches(text).count() < times || !body.ends_with("\n\n")
         })
         .await;
+    }
+
+    /// Reads until root graphs have ended so many times, as events of the protocol tell it.
+    pub(crate) async fn until_ends(&mut self, times: usize) {
+        let ends = |text: &str| {
+            let whole = text.rfind("\n\n").map_or("", |end| &text[..end + 2]);
+            frames(whole).iter().filter(|sent| crate::protocol::is_end(&sent.json())).count()
+        };
+        self.read_while(|raw| ends(&String::from_utf8_lossy(&unchunked(raw).0)) < times).await;
     }
 
     /// What has come of the body.

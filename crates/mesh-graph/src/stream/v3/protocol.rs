@@ -267,16 +267,15 @@ impl Protocol {
         let place = Place::of(item);
         match item.mode {
             Mode::Values => self.values(item, place),
-            Mode::Updates => match item.interrupts() {
-                Some(interrupts) => {
+            Mode::Updates => {
+                if let Some(interrupts) = item.interrupts() {
                     self.push(&place, "updates", || json!({}));
                     self.request(&place, &interrupts);
-                }
-                None => {
+                } else {
                     let data = self.data_for(item, "updates");
                     self.push(&place, "updates", || short::shortened(data));
                 }
-            },
+            }
             Mode::Messages if !item.is_returned => {
                 let data = self.json(item);
                 if let Some([piece, facts]) = data.as_array().map(Vec::as_slice) {
