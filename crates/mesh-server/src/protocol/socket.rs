@@ -183,12 +183,11 @@ impl Session {
         let thread = self.desk.thread.to_string();
         let count = replayed(runtime, &scope, &thread, &wants).await?;
         let id = Uuid::from_u128(runtime.env().new_id());
-        match &mut self.tail {
-            Some(tail) => tail.add(id, wants).await?,
-            None => {
-                let tail = Tail::open(shared, runtime, &scope, &thread, id, wants).await?;
-                self.tail = Some(tail);
-            }
+        if let Some(tail) = &mut self.tail {
+            tail.add(id, wants).await?;
+        } else {
+            let tail = Tail::open(shared, runtime, &scope, &thread, id, wants).await?;
+            self.tail = Some(tail);
         }
         self.subscriptions.push(id);
         let mut result = json!({ "subscription_id": id });

@@ -84,7 +84,8 @@ fn check(log: &Log, expected: Expect) {
                 .filter_map(|key| data.get(*key)?.as_str().map(str::to_owned))
                 .collect::<Vec<_>>()
                 .join(" ");
-            let _ = writeln!(lines, "{}.{place} {} [{ns}] {what}", entry.seq, event.method);
+            let line = format!("{}.{place} {} [{ns}] {what}", entry.seq, event.method);
+            let _ = writeln!(lines, "{}", line.trim_end());
         }
     }
     expected.assert_eq(&lines);
@@ -103,7 +104,9 @@ fn a_message_of_an_execution_that_was_lost_ends_before_it_begins_anew() {
     log.piece(FIRST, "t1", 1, "Hello", true);
     log.task(FIRST, "t1", Some(Json::Null));
     log.ended(FIRST, &json!({ "status": "success" }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
         3.1 tasks [] t1 model
         4.1 messages [] message-start m
@@ -118,7 +121,8 @@ fn a_message_of_an_execution_that_was_lost_ends_before_it_begins_anew() {
         8.5 messages [] message-finish m
         9.1 tasks [] t1 model
         10.1 lifecycle [] completed
-    "]]);
+    "]],
+    );
 }
 
 #[test]
@@ -131,7 +135,9 @@ fn a_run_that_was_handed_over_in_the_middle_of_a_message_says_so_with_its_task()
     log.task(FIRST, "t1", None);
     log.piece(FIRST, "t1", 1, "Hello", true);
     log.ended(FIRST, &json!({ "status": "success" }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
         2.1 tasks [] t1 model
         3.1 messages [] message-start m
@@ -145,7 +151,8 @@ fn a_run_that_was_handed_over_in_the_middle_of_a_message_says_so_with_its_task()
         5.4 messages [] content-block-finish m
         5.5 messages [] message-finish m
         6.1 lifecycle [] completed
-    "]]);
+    "]],
+    );
 }
 
 #[test]
@@ -157,7 +164,9 @@ fn an_attempt_ends_what_the_one_before_began_and_a_failure_what_is_left() {
     log.piece(FIRST, "t1", 2, "Hello", false);
     log.task(FIRST, "t1", Some(json!({ "error": "node" })));
     log.ended(FIRST, &json!({ "status": "error", "error": { "message": "Boo!" } }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
         2.1 tasks [] t1 model
         3.1 messages [] message-start m
@@ -170,7 +179,8 @@ fn an_attempt_ends_what_the_one_before_began_and_a_failure_what_is_left() {
         5.1 messages [] error the call failed m
         5.2 tasks [] t1 model
         6.1 lifecycle [] failed Boo!
-    "]]);
+    "]],
+    );
 }
 
 #[test]
@@ -186,7 +196,9 @@ fn the_end_of_a_run_ends_all_that_is_open_innermost_first() {
     log.piece(FIRST, "t1", 1, "Hel", false);
     log.event(FIRST, Mode::Values, "", &json!({ "held": true }));
     log.ended(FIRST, &json!({ "status": "interrupted" }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
         3.1 lifecycle [a:1] started
         4.1 lifecycle [a:1,b:2] started
@@ -195,12 +207,13 @@ fn the_end_of_a_run_ends_all_that_is_open_innermost_first() {
         8.1 messages [] message-start m
         8.2 messages [] content-block-start m
         8.3 messages [] content-block-delta m
-        10.1 values [] 
+        10.1 values []
         10.2 messages [] error the run ended m
         10.3 lifecycle [a:1,b:2] interrupted
         10.4 lifecycle [a:1] interrupted
         10.5 lifecycle [] interrupted
-    "]]);
+    "]],
+    );
 }
 
 #[test]
@@ -216,16 +229,19 @@ fn questions_are_told_once_and_by_whoever_asks_first() {
     // The second one was asked before this run, which was not to answer it.
     log.event(FIRST, Mode::Values, "", &json!({ "x": 1, "__interrupt__": asked }));
     log.ended(FIRST, &json!({ "status": "success", "unfinished": true }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
-        3.1 updates [a:1] 
+        3.1 updates [a:1]
         3.2 input.requested [a:1] q1
-        4.1 values [a:1] 
-        5.1 updates [] 
+        4.1 values [a:1]
+        5.1 updates []
         6.1 input.requested [] q2
-        6.2 values [] 
+        6.2 values []
         7.1 lifecycle [] interrupted
-    "]]);
+    "]],
+    );
 }
 
 #[test]
@@ -238,12 +254,15 @@ fn a_run_that_never_began_ends_only_where_no_other_goes_on() {
     log.ended(SECOND, &json!({ "status": "interrupted" }));
     log.add(Uuid::nil(), Kind::Updated, "", None, &json!({}));
     log.event(SECOND, Mode::Custom, "", &json!({ "name": "without a beginning" }));
-    check(&log, expect![[r"
+    check(
+        &log,
+        expect![[r"
         1.1 lifecycle [] running
         3.1 custom [] x
         4.1 lifecycle [] failed too long
         5.1 lifecycle [] interrupted
-    "]]);
+    "]],
+    );
 }
 
 #[test]
