@@ -529,6 +529,51 @@ pub struct Problem {
     pub reference: Option<String>,
 }
 
+/// Codes of errors that any client can bring about.
+pub const CODES: [&str; 29] = [
+    "assistant_not_found",
+    "binary_frame",
+    "checkpoint_not_found",
+    "full",
+    "invalid_credential",
+    "invalid_json",
+    "invalid_message_pack",
+    "invalid_request",
+    "invalid_update",
+    "invalid_utf8",
+    "key_in_use",
+    "namespace_not_found",
+    "no_graph",
+    "no_question",
+    "not_authorized",
+    "not_subscribed",
+    "protocol_error",
+    "run_ended",
+    "run_not_found",
+    "runs_in_flight",
+    "text_frame",
+    "thread_busy",
+    "thread_not_found",
+    "too_big",
+    "too_many_calls",
+    "too_many_subscriptions",
+    "two_contexts",
+    "unauthenticated",
+    "unknown_op",
+];
+
+/// Codes of the others: they take a fault of the machine, a graph that is gone, a race, or a
+/// server that stops.
+pub const CODES_OF_FAULTS: [&str; 7] = [
+    "disk_full",
+    "graph_not_found",
+    "internal",
+    "keys_unavailable",
+    "server_stopping",
+    "storage_failed",
+    "thread_changed",
+];
+
 /// Why events are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -132,8 +132,8 @@ impl Watch {
     /// Nothing is lost when the future is dropped.
     pub async fn changes(&self, max: usize) -> Changes {
         loop {
-            let taken = self.0.take(max);
-            if taken.lost || !taken.threads.is_empty() {
+            let taken = locked(&self.0.changes).take(max);
+            if !taken.is_empty() {
                 return taken;
             }
             self.0.changed.notified().await;
@@ -141,15 +141,21 @@ impl Watch {
     }
 }
 
-impl Watched {
-    fn take(&self, max: usize) -> Changes {
-        let mut changes = locked(&self.changes);
-        let lost = std::mem::take(&mut changes.lost);
-        let rest = match changes.threads.keys().nth(max).cloned() {
-            Some(first) => changes.threads.split_off(&first),
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        !self.lost && self.threads.is_empty()
+    }
+
+    /// Those of at most `max` threads; the rest stays.
+    #[must_use]
+    pub fn take(&mut self, max: usize) -> Self {
+        let lost = std::mem::take(&mut self.lost);
+        let rest = match self.threads.keys().nth(max).cloned() {
+            Some(first) => self.threads.split_off(&first),
             None => BTreeMap::new(),
         };
-        Changes { threads: std::mem::replace(&mut changes.threads, rest), lost }
+        Self { threads: std::mem::replace(&mut self.threads, rest), lost }
     }
 }
 
@@ -179,8 +185,8 @@ impl Runtime {
             .await
     }
 
-    /// Ids of the threads of a caller that changed after a time, the latest first, and whether
-    /// there are more of them than were looked for.
+    /// The threads of a caller that changed after a time, as if they had been watched. More than
+    /// a page of them are not told.
     ///
     /// # Errors
     /// What storage reports.
@@ -188,7 +194,7 @@ impl Runtime {
         &self,
         scope: &Scope,
         since: Stamp,
-    ) -> Result<(Vec<String>, bool), Error> {
+    ) -> Result<Changes, Error> {
         let search = Search {
             filter: Filter::all(scope.clone()),
             by: SortBy::UpdatedAt,
@@ -197,9 +203,12 @@ impl Runtime {
             with_values: false,
         };
         let page = self.search_threads(search).await?;
-        let all_new = page.rows.iter().all(|thread| thread.updated_at > since);
-        let new = page.rows.into_iter().filter(|thread| thread.updated_at > since);
-        Ok((new.map(|thread| thread.id).collect(), all_new && page.next.is_some()))
+        let is_new = |thread: &Thread| thread.updated_at > since;
+        if page.next.is_some() && page.rows.iter().all(is_new) {
+            return Ok(Changes { threads: BTreeMap::new(), lost: true });
+        }
+        let new = page.rows.into_iter().filter(is_new);
+        Ok(Changes { threads: new.map(|thread| (thread.id, None)).collect(), lost: false })
     }
 }
 

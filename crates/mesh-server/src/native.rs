@@ -143,6 +143,7 @@ async fn serve(
         subscriptions: Subscriptions::default(),
         watching: None,
         leaving: Vec::new(),
+        opening: 0,
         held_since: None,
     };
     let end = session.converse(&mut socket).await;
@@ -152,6 +153,16 @@ async fn serve(
         End::Wrong(refusal) => refuse(socket, encoding, &refusal, &session.id).await,
         End::Stopping => socket.close(SERVICE_RESTART, "server_stopping").await,
     }
+}
+
+/// What the client says next. A client that reads nothing is heard no further: every call has an
+/// answer, and those would pile up.
+async fn hear(socket: &mut Socket, has_room: bool) -> Result<Heard, Left> {
+    if has_room {
+        return socket.next().await;
+    }
+    socket.flush().await?;
+    Ok(Heard::Room)
 }
 
 /// Tells why the connection ends, and ends it.
@@ -185,6 +196,8 @@ enum End {
 struct Looked {
     watch: Watch,
     changes: Changes,
+    /// Those that are looked at next.
+    rest: Changes,
     seen: Result<Vec<Seen>, mesh_runtime::Error>,
 }
 
@@ -199,6 +212,8 @@ struct Session {
     watching: Option<BoxFuture<'static, Looked>>,
     /// Runs that are cancelled when the client leaves, with their threads.
     leaving: Vec<(String, Uuid)>,
+    /// Calls that are being carried out and will follow a thread.
+    opening: usize,
     /// Since when something is held that cannot be told.
     held_since: Option<Instant>,
 }
@@ -209,14 +224,14 @@ impl Session {
         let mut stop = pin!(stop.cancelled());
         loop {
             while let Some(call) = self.calls.next() {
-                self.running.push(Box::pin(carry(self.making(), call)));
+                self.begin(socket, call);
             }
             let has_room = socket.has_room();
             self.note_held();
             let let_go = OptionFuture::from(self.held_since.map(|at| sleep_until(at + HELD_FOR)));
             tokio::select! {
                 biased;
-                heard = socket.next() => match heard {
+                heard = hear(socket, has_room) => match heard {
                     Ok(Heard::Text(text)) if self.encoding == Encoding::Json => {
                         if let Err(refusal) = self.hear(socket, text.as_bytes()) {
                             return End::Wrong(refusal);
@@ -293,6 +308,22 @@ impl Session {
         }
     }
 
+    /// Begins to carry out a call, if there is a place for what it opens.
+    fn begin(&mut self, socket: &mut Socket, call: Call) {
+        let (id, thread) = call::about(&call);
+        if call::follows(&call) && !thread.is_some_and(|thread| self.subscriptions.has(thread)) {
+            if self.subscriptions.len() + self.opening >= SUBSCRIPTIONS_MAX {
+                let refusal = Refusal::TooManySubscriptions { max: SUBSCRIPTIONS_MAX };
+                self.refuse(socket, id.clone(), &refusal);
+                self.calls.done(thread);
+                return;
+            }
+            self.opening += 1;
+        }
+        let making = self.making();
+        self.running.push(Box::pin(carry(making, call)));
+    }
+
     fn refuse(&self, socket: &mut Socket, id: CallId, refusal: &Refusal) {
         tracing::debug!(code = refusal.code(), "refused");
         let error = problem(refusal, &self.id);
@@ -301,8 +332,11 @@ impl Session {
 
     /// Answers a call that was carried out.
     fn answer(&mut self, socket: &mut Socket, carried: Carried) {
-        let Carried { id, thread, result } = carried;
+        let Carried { id, thread, follows, result } = carried;
         self.calls.done(thread);
+        if follows && !thread.is_some_and(|thread| self.subscriptions.has(thread)) {
+            self.opening = self.opening.saturating_sub(1);
+        }
         let done = result.and_then(|(outcome, effect)| {
             let before = self.take(effect)?;
             Ok((outcome, before))
@@ -334,41 +368,32 @@ impl Session {
                     self.leaving.push(leaves);
                 }
                 if let Some(opened) = open {
-                    // The run is there, whether there is a place to follow it or not.
-                    let refused = self.subscriptions.open(*opened, &shared.encodings);
-                    if let Err(refusal) = refused {
-                        tracing::debug!(code = refusal.code(), "a run is not followed");
-                    }
+                    self.subscriptions.open(*opened, &shared.encodings);
                 }
             }
             Effect::Open(mut opened) => {
                 let before = std::mem::take(&mut opened.before);
-                self.subscriptions.open(*opened, &shared.encodings)?;
+                self.subscriptions.open(*opened, &shared.encodings);
                 return Ok(before);
             }
             Effect::Close(thread) => self.subscriptions.close(thread),
             Effect::Credit(thread, add) => self.subscriptions.credit(thread, add)?,
-            Effect::Watch(watch, changed, lost) => {
-                let threads = changed.into_iter().map(|thread| (thread, None)).collect();
-                let first = Changes { threads, lost };
-                self.look(watch, Some(first));
-            }
+            Effect::Watch(watch, changed) => self.look(watch, changed),
             Effect::Unwatch => self.watching = None,
         }
         Ok(Vec::new())
     }
 
-    /// Looks at the threads that changed: these, or those that change next.
-    fn look(&mut self, watch: Watch, first: Option<Changes>) {
+    /// Looks at the threads that changed: these, and then those that change next.
+    fn look(&mut self, watch: Watch, mut rest: Changes) {
         let runtime = self.making.runtime.clone();
         let scope = self.making.caller.scope(Action::SearchThreads);
         self.watching = Some(Box::pin(async move {
-            let changes = if let Some(first) = first {
-                first
-            } else {
+            if rest.is_empty() {
                 sleep(WATCHED_EVERY).await;
-                watch.changes(WATCHED_AT_ONCE).await
-            };
+                rest = watch.changes(WATCHED_AT_ONCE).await;
+            }
+            let changes = rest.take(WATCHED_AT_ONCE);
             let there = changes.threads.iter().filter(|(_, gone)| gone.is_none());
             let ids = there.map(|(id, _)| id.clone()).collect();
             let seen = match &scope {
@@ -376,13 +401,13 @@ impl Session {
                 // It was asked before this began.
                 Err(_) => Ok(Vec::new()),
             };
-            Looked { watch, changes, seen }
+            Looked { watch, changes, rest, seen }
         }));
     }
 
     /// Tells of threads that changed, and looks for more.
     fn tell_changes(&mut self, socket: &mut Socket, looked: Looked) {
-        let Looked { watch, changes, seen } = looked;
+        let Looked { watch, changes, rest, seen } = looked;
         let lost = match seen {
             Ok(seen) => {
                 for (thread, runs) in seen {
@@ -415,7 +440,7 @@ impl Session {
         if lost {
             self.feed(socket, &Frame::Resync {});
         }
-        self.look(watch, None);
+        self.look(watch, rest);
     }
 
     fn end(&self, socket: &mut Socket, Over { thread, reason }: Over) {

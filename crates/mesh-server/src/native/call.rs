@@ -83,6 +83,16 @@ pub(super) fn about(call: &Call) -> (&CallId, Option<Uuid>) {
     }
 }
 
+/// Whether a call follows a thread when it is carried out.
+pub(super) fn follows(call: &Call) -> bool {
+    match call {
+        Call::Start(start) => start.subscribe.is_some(),
+        Call::Answer(answer) => answer.subscribe.is_some(),
+        Call::Subscribe(_) => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use mesh_protocol::socket::{Call, CallId, OPS};

@@ -16,7 +16,7 @@ use mesh_runtime::{
     run::CancelAction,
     runs::{RunQuery, Selection},
     thread::state::{At, StateChange},
-    watch::Watch,
+    watch::{Changes, Watch},
 };
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
@@ -34,6 +34,8 @@ pub(super) struct Carried {
     pub(super) id: CallId,
     /// The thread that it was about.
     pub(super) thread: Option<Uuid>,
+    /// Whether it was to follow a thread.
+    pub(super) follows: bool,
     pub(super) result: Result<(Outcome, Effect), Refusal>,
 }
 
@@ -54,12 +56,9 @@ pub(super) enum Effect {
     /// More events of a thread may come.
     Credit(Uuid, u32),
     /// Threads are watched: from now on, and these have changed before.
-    Watch(Watch, Vec<String>, Lost),
+    Watch(Watch, Changes),
     Unwatch,
 }
-
-/// Whether more threads have changed than are told.
-pub(super) type Lost = bool;
 
 /// A subscription that begins.
 pub(super) struct Opened {
@@ -77,9 +76,9 @@ pub(super) struct Opened {
 /// Carries out a call.
 pub(super) async fn carry(making: Making, call: Call) -> Carried {
     let (id, thread) = super::call::about(&call);
-    let (id, thread) = (id.clone(), thread);
+    let (id, follows) = (id.clone(), super::call::follows(&call));
     let result = Carrier(making).carry(call).await;
-    Carried { id, thread, result }
+    Carried { id, thread, follows, result }
 }
 
 struct Carrier(Making);
@@ -213,13 +212,13 @@ impl Carrier {
         let since = asked.since.map(|text| stamp(&text)).transpose()?;
         // First, so that nothing is missed in between.
         let watch = self.runtime().watch();
-        let (changed, lost) = match since {
+        let changed = match since {
             Some(since) => self.runtime().threads_changed_since(&scope, since).await?,
-            None => (Vec::new(), false),
+            None => Changes::default(),
         };
         let since = since.unwrap_or_else(|| self.runtime().stamp());
         let outcome = Outcome::Watching(Watching { since: since.to_string() });
-        Ok((outcome, Effect::Watch(watch, changed, lost)))
+        Ok((outcome, Effect::Watch(watch, changed)))
     }
 }
 

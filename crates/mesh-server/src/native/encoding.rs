@@ -79,8 +79,12 @@ pub(super) fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 fn packed(frame: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Ids as text, as in JSON.
+    let mut packer = rmp_serde::Serializer::new(&mut bytes).with_struct_map().with_human_readable();
     // Fails for nothing that a frame is made of.
-    rmp_serde::to_vec_named(frame).unwrap_or_default()
+    let _ = frame.serialize(&mut packer);
+    bytes
 }
 
 /// An event as a type of the wire.

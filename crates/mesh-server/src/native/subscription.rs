@@ -65,21 +65,25 @@ pub(super) struct Over {
 }
 
 impl Subscriptions {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether a thread is followed.
+    pub(super) fn has(&self, thread: Uuid) -> bool {
+        self.all.iter().any(|one| one.thread == thread)
+    }
+
     /// Follows one more thread, or one anew.
-    ///
-    /// # Errors
-    /// There are [`SUBSCRIPTIONS_MAX`] already.
-    pub(super) fn open(&mut self, opened: Opened, shared: &Encodings) -> Result<(), Refusal> {
+    pub(super) fn open(&mut self, opened: Opened, shared: &Encodings) {
         let Opened { thread, reading, follow, is_spare, own, .. } = opened;
         let known = self.all.iter().position(|one| one.thread == thread);
         if known.is_some() && is_spare {
-            return Ok(());
+            return;
         }
         if let Some(known) = known {
             self.all.remove(known);
-        }
-        if self.all.len() == SUBSCRIPTIONS_MAX {
-            return Err(Refusal::TooManySubscriptions { max: SUBSCRIPTIONS_MAX });
         }
         self.all.push(Subscription {
             thread,
@@ -90,7 +94,6 @@ impl Subscriptions {
             shared: shared.of(thread),
             own,
         });
-        Ok(())
     }
 
     pub(super) fn close(&mut self, thread: Uuid) {

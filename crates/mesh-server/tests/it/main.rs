@@ -12,6 +12,7 @@ mod kept;
 mod kit;
 mod leaving;
 mod limits;
+mod native;
 mod protocol;
 mod runner;
 mod runs;
