@@ -305,7 +305,7 @@ fn the_conversations_have_every_call_every_frame_and_every_error() {
         wants(format!(r#"{{"op":"{op}","#));
     }
     for frame in FRAMES {
-        wants(format!(r#"{{"type":"{frame}","#));
+        wants(format!(r#"{{"type":"{frame}""#));
     }
     for code in CODES {
         wants(format!(r#""code":"{code}""#));
