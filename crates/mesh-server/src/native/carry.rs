@@ -315,22 +315,22 @@ impl Make {
     /// Makes the run that answers the open questions of the thread.
     async fn answer(&self, answer: Answer) -> Result<MadeRun, Refusal> {
         let runtime = &self.making.runtime;
-        let thread = runtime.thread(&self.scope, &answer.thread_id.to_string()).await?;
-        let resume = resume(thread.interrupts.as_ref(), answer.answer, answer.answers)?;
+        let thread = answer.thread_id.to_string();
+        let questions = runtime.questions(&self.scope, &thread).await?;
+        let resume = resume(&questions.open, answer.answer, answer.answers)?;
         let newest = RunQuery { status: None, limit: 1, offset: 0 };
-        let last = runtime.runs(&self.scope, &thread.id, &newest).await?.pop();
-        let named = thread.metadata.get("assistant_id").and_then(Json::as_str);
-        let assistant = last.as_ref().map(|run| run.assistant.to_string());
-        let Some(assistant) = assistant.or_else(|| named.map(str::to_owned)) else {
-            return Err(Error::NoGraphYet { thread: thread.id }.into());
+        let last = runtime.runs(&self.scope, &thread, &newest).await?.pop();
+        let Some(assistant) = questions.assistant else {
+            return Err(Error::NoGraphYet { thread }.into());
         };
+        let going = last.as_ref().is_some_and(|run| !run.status.is_final());
         let body = crate::extract::typed(json!({
             "assistant_id": assistant,
             "command": { "resume": resume },
             "stream_mode": answer.stream_mode,
             "stream_subgraphs": last.as_ref().is_some_and(|run| run.kwargs.subgraphs),
-            // Whoever answers second answers nothing.
-            "multitask_strategy": "reject",
+            // The run that asked may still have to end. Else whoever answers second answers nothing.
+            "multitask_strategy": if going { "enqueue" } else { "reject" },
         }))?;
         let modes = last.filter(|_| answer.stream_mode.is_none());
         self.run(body, modes.map(|run| run.kwargs.stream_mode)).await
@@ -388,24 +388,22 @@ fn begin(asked: &Subscribe, outlook: &Outlook) -> Begin {
 
 /// What the open questions of a thread are answered with.
 fn resume(
-    open: Option<&Map<String, Json>>,
+    open: &[String],
     one: Option<Json>,
     many: Option<Map<String, Json>>,
 ) -> Result<Json, Refusal> {
-    let questions = open.into_iter().flat_map(Map::values).filter_map(Json::as_array).flatten();
-    let ids: Vec<&str> = questions.filter_map(|question| question["id"].as_str()).collect();
     let none = |pointer: String, detail: String| Refusal::NoQuestion { pointer, detail };
     match (one, many) {
-        (Some(answer), None) if ids.len() == 1 => Ok(answer),
-        (Some(_), None) if ids.is_empty() => {
+        (Some(answer), None) if open.len() == 1 => Ok(answer),
+        (Some(_), None) if open.is_empty() => {
             Err(none("/answer".to_owned(), "/answer: the thread has no open question".to_owned()))
         }
         (Some(_), None) => {
-            let detail = format!("/answer: {} questions are open; give answers by id", ids.len());
+            let detail = format!("/answer: {} questions are open; give answers by id", open.len());
             Err(none("/answer".to_owned(), detail))
         }
         (None, Some(answers)) => {
-            let foreign = answers.keys().find(|id| !ids.contains(&id.as_str()));
+            let foreign = answers.keys().find(|id| !open.contains(id));
             if let Some(id) = foreign {
                 let pointer = format!("/answers/{}", id.replace('~', "~0").replace('/', "~1"));
                 let detail = format!("{pointer}: no open question has this id");

@@ -198,9 +198,7 @@ impl Client {
         self.call(call).await;
         loop {
             let frame = self.next().await;
-            if frame["type"] == "error" {
-                panic!("{frame}");
-            }
+            assert_ne!(frame["type"], "error", "{frame}");
             if frame["type"] == "ack" && frame["id"] == id {
                 return frame["result"].clone();
             }
