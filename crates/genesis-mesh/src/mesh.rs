@@ -16,7 +16,7 @@ use mesh_runtime::{
     graphs::{Graphs, Served},
     outbox::Courier,
 };
-use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, auth::Auth};
+use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, Texts, auth::Auth};
 use mesh_store::Sqlite;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,7 @@ pub struct Builder {
     unsafe_settings: Vec<&'static str>,
     graphs: Graphs,
     courier: Option<Arc<dyn Courier>>,
+    texts: Option<Arc<dyn Texts>>,
     development: bool,
     parts: Parts,
 }
@@ -205,6 +206,12 @@ impl Builder {
         self
     }
 
+    /// Shows the texts that states of threads name by their address.
+    pub fn texts(mut self, texts: Arc<dyn Texts>) -> Self {
+        self.texts = Some(texts);
+        self
+    }
+
     /// Opens what test suites need and nobody else may have; see [`Server::development`].
     pub fn development(mut self) -> Self {
         self.development = true;
@@ -229,6 +236,9 @@ impl Builder {
         }
         if let Some(courier) = self.courier {
             server = server.courier(courier);
+        }
+        if let Some(texts) = self.texts {
+            server = server.texts(texts);
         }
         if self.development {
             server = server.development();

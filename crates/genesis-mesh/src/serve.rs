@@ -17,6 +17,7 @@ use crate::{
     cli::Serve,
     mesh::{BuildError, GenesisMesh, ServeError, SetupError, stop_signal},
     settings::Settings,
+    shelf::DataDirShelf,
     webhooks,
 };
 
@@ -79,6 +80,7 @@ pub async fn run(settings: &Settings, options: &Serve) -> Result<(), ServeFailur
     let mesh = GenesisMesh::builder()
         .settings(settings)
         .courier(Arc::new(webhooks::of(settings)?))
+        .texts(Arc::new(DataDirShelf::new(&settings.data_dir)))
         .assistants(assistants::all(settings)?);
     #[cfg(feature = "fixtures")]
     let mesh = crate::fixtures::add(mesh, options)?;

@@ -7,6 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use mesh_agents::source::{Shelf, SourceError};
+use mesh_graph::error::BoxError;
+use mesh_server::Texts;
 use mesh_tools::FolderShelf;
 use tokio::sync::OnceCell;
 
@@ -44,5 +46,17 @@ impl Shelf for DataDirShelf {
 
     async fn get(&self, address: &str) -> Result<Arc<str>, SourceError> {
         self.open().await?.get(address).await
+    }
+}
+
+#[async_trait]
+impl Texts for DataDirShelf {
+    async fn text(&self, address: &str) -> Result<Option<String>, BoxError> {
+        match self.get(address).await {
+            Ok(text) => Ok(Some(text.as_ref().to_owned())),
+            // No address, or nothing there any more.
+            Err(SourceError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

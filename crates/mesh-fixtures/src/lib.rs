@@ -7,7 +7,7 @@
 //!
 //! # Adding one
 //!
-//! A graph is a file in `python`, `js` or `measure`, after whoever drives it, with a function that
+//! A graph is a file in `python`, `js`, `measure` or `people`, after whoever drives it, with a function that
 //! builds it, and a line in the list in [`Fixtures::new`]. What clients compare (names of nodes and
 //! keys, texts, ids) stands in that file as it is. A graph over messages starts from `talk`; a fake
 //! model speaks through `speech`, which is what makes it appear in the `messages` stream. Give the
@@ -16,6 +16,7 @@
 
 mod js;
 mod measure;
+mod people;
 mod python;
 mod speech;
 mod talk;
@@ -109,6 +110,7 @@ impl Fixtures {
             fixed("noop3", measure::noop3::graph())?,
             fixed("tokens200", measure::tokens200::graph())?,
             fixed("echo", measure::echo::graph())?,
+            fixed("ask", people::ask::graph())?,
         ];
         Ok(Self { graphs })
     }

@@ -85,13 +85,36 @@ impl Interrupt {
 
     pub(crate) fn check(&self, answer: &Json) -> Result<(), Error> {
         let Some(schema) = &self.response_schema else { return Ok(()) };
-        let invalid = |problem: String| Error::InvalidAnswer { id: self.id, problem };
-        let validator =
-            jsonschema::validator_for(schema).map_err(|error| invalid(error.to_string()))?;
-        validator
-            .validate(answer)
-            .map_err(|error| invalid(format!("at `{}`: {error}", error.instance_path())))
+        check_answer(schema, answer).map_err(|misfit| {
+            let Misfit { pointer, message } = misfit;
+            Error::InvalidAnswer { id: self.id, problem: format!("at `{pointer}`: {message}") }
+        })
     }
+}
+
+/// Why an answer does not fit the schema of its question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// JSON Pointer (RFC 6901) into the answer; empty for the whole.
+    pub pointer: String,
+    /// What was found and what is expected.
+    pub message: String,
+}
+
+/// Checks an answer against the JSON Schema of its question. A `format` counts: where a date is
+/// asked for, another text is no answer.
+///
+/// # Errors
+/// [`Misfit`] points to the first place that does not fit; a schema that is none fits nothing.
+pub fn check_answer(schema: &Json, answer: &Json) -> Result<(), Misfit> {
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .map_err(|error| Misfit { pointer: String::new(), message: error.to_string() })?;
+    validator.validate(answer).map_err(|error| Misfit {
+        pointer: error.instance_path().to_string(),
+        message: error.to_string(),
+    })
 }
 
 /// Answers to pending interrupts.

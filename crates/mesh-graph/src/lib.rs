@@ -158,7 +158,7 @@ pub use graph::{
 };
 pub use ids::Ids;
 pub use inside::Inside;
-pub use interrupt::{Interrupt, InterruptId, Resume};
+pub use interrupt::{Interrupt, InterruptId, Misfit, Resume, check_answer};
 pub use join::JoinOptions;
 pub use keys::{Key, Keys};
 pub use names::{COPY, DEFAULT_ERROR_HANDLER, END, ERROR_HANDLER, INPUT, INTERRUPT, START};

@@ -85,6 +85,9 @@ pub struct Interrupt {
     pub id: String,
     /// What is asked.
     pub value: Json,
+    /// JSON Schema that an answer has to fit; absent where any will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_schema: Option<Json>,
 }
 
 /// A checkpoint that is there.

@@ -234,6 +234,15 @@ pub struct Pruned {
     pub pruned_count: u64,
 }
 
+/// A text that the state of a thread names by its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SourceText {
+    /// The address: 64 hex digits, made from the text.
+    pub address: String,
+    /// The text. Places in it are counted in bytes of UTF-8.
+    pub text: String,
+}
+
 /// What a thread takes in storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ThreadStorage {

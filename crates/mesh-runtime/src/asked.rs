@@ -139,7 +139,7 @@ impl Target {
 }
 
 /// An object whose keys are all ids of questions holds answers by id; anything else is one answer.
-fn resume(given: &Json) -> Resume {
+pub(crate) fn resume(given: &Json) -> Resume {
     match given {
         Json::Object(answers)
             if !answers.is_empty() && answers.keys().all(|key| is_interrupt_id(key)) =>

@@ -1,5 +1,6 @@
 //! Threads: a tree of checkpoints under one id, and the log of what happened on it.
 
+pub mod answers;
 pub mod operations;
 pub mod questions;
 pub mod rows;

@@ -32,6 +32,7 @@ mod routes;
 mod server;
 mod socket;
 mod studio;
+mod texts;
 
 pub use about::About;
 pub use access::Access;
@@ -46,3 +47,4 @@ pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, PAUSE_HOLD, QUICK_RUN, RETRY_MS};
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
 pub use refusal::ErrorFormat;
 pub use server::{BuildError, CopiedHeaders, Server};
+pub use texts::Texts;

@@ -39,6 +39,7 @@ use crate::{
     patient::Patient,
     protocol::Watchers,
     routes::{self, Connection},
+    texts::Texts,
 };
 
 /// Time after the drain in which cancelled runs end and sockets say goodbye. What is left then is
@@ -97,6 +98,7 @@ pub struct Server {
     graphs: Graphs,
     runtime: Option<Runtime>,
     courier: Option<Arc<dyn Courier>>,
+    texts: Option<Arc<dyn Texts>>,
     error_format: ErrorFormat,
     development: bool,
     auth: Auth,
@@ -124,6 +126,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Option<Runtime>,
     /// Carries what webhooks are told.
     pub(crate) courier: Option<Arc<dyn Courier>>,
+    /// Where texts are that states name by address.
+    pub(crate) texts: Option<Arc<dyn Texts>>,
     pub(crate) error_format: ErrorFormat,
     /// Whether operations are there that suites need and nobody else.
     pub(crate) development: bool,
@@ -165,6 +169,7 @@ impl Shared {
             runtime: server.runtime,
             handled: Handled::default(),
             courier: server.courier,
+            texts: server.texts,
             error_format: server.error_format,
             development: server.development,
             auth: server.auth,
@@ -222,6 +227,7 @@ impl Server {
             graphs: Graphs::default(),
             runtime: None,
             courier: None,
+            texts: None,
             error_format: ErrorFormat::default(),
             development: false,
             auth: Auth::default(),
@@ -249,6 +255,12 @@ impl Server {
     /// Tells webhooks how runs end, by this courier. Without one, runs with a webhook are refused.
     pub fn courier(mut self, courier: Arc<dyn Courier>) -> Self {
         self.courier = Some(courier);
+        self
+    }
+
+    /// Shows the texts that states of threads name by their address. Without it, none is found.
+    pub fn texts(mut self, texts: Arc<dyn Texts>) -> Self {
+        self.texts = Some(texts);
         self
     }
 

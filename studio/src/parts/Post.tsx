@@ -52,12 +52,14 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
   const [shown, setShown] = useState<number | null>(null);
   const body = useMemo(() => numbered(frontMatter(markdown).body), [markdown]);
   const byId = useMemo(() => new Map(sources.map((source) => [source.id, source])), [sources]);
-  const used = useMemo(() => [...new Set(evidence.map((it) => it.source))], [evidence]);
+  const used = useMemo(() => [...new Set(evidence.map((it) => it.source).filter(Boolean))], [evidence]);
+  // A statement without a source has no mark in the text.
+  const marked = useMemo(() => evidence.filter((it) => it.source), [evidence]);
   const mark = (label: string, key: string): ReactNode => {
     // `3.1`: the mark's own number, and the one it shows.
     const [place, number] = label.split(".").map(Number);
     const at = (place ?? 1) - 1;
-    const its = evidence[at];
+    const its = marked[at];
     if (!its) return <sup key={key}>{number}</sup>;
     return (
       <button
@@ -69,7 +71,7 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
       </button>
     );
   };
-  const chosen = shown === null ? null : evidence[shown];
+  const chosen = shown === null ? null : marked[shown];
   const source = chosen && byId.get(chosen.source);
   return (
     <div className={styles.post}>
@@ -80,7 +82,7 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
         <div aria-live="polite">
           {chosen ? (
             <section className={styles.card}>
-              <h3>Evidence {(shown ?? 0) + 1} of {evidence.length}</h3>
+              <h3>Evidence {(shown ?? 0) + 1} of {marked.length}</h3>
               <p className={styles.relation} data-relation={chosen.relation}>
                 {chosen.relation === "quoted" ? "✓ Quoted word for word" : chosen.relation}
               </p>
@@ -95,9 +97,9 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
             </section>
           ) : (
             <section className={styles.card}>
-              <h3>Every sentence has a source</h3>
+              <h3>{marked.length === evidence.length ? "Every sentence has a source" : `${evidence.length - marked.length} statements have no source`}</h3>
               <p className={styles.soft}>
-                {evidence.length} {evidence.length === 1 ? "sentence" : "sentences"} from {used.length}
+                {marked.length} {marked.length === 1 ? "sentence" : "sentences"} from {used.length}
                 {used.length === 1 ? " source" : " sources"}. Press a mark in the text to see where its sentence comes from.
               </p>
             </section>
@@ -137,7 +139,7 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
 }
 
 /** Marks numbered one after the other, each keeping the number it shows; their list is left out. */
-function numbered(body: string): string {
+export function numbered(body: string): string {
   let place = 0;
   return body
     .replace(/^\[\^[^\]]+\]:.*$/gm, "")

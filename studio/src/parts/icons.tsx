@@ -19,6 +19,7 @@ const paths: Record<string, ReactNode> = {
   copy: <path d="M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z" />,
   more: <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" strokeWidth="2.2" />,
   chevron: <path d="M6 3.5 10.5 8 6 12.5" />,
+  up: <path d="M3.5 10 8 5.5l4.5 4.5" />,
   down: <path d="M3.5 6 8 10.5 12.5 6" />,
   play: <path d="M5 3.2v9.6L12.5 8z" />,
   stop: <path d="M4 4h8v8H4z" />,

@@ -3,6 +3,7 @@
 
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { IconName } from "../parts/icons";
+import { Count as Waiting } from "./inbox/Count";
 
 export interface Screen {
   /** Below `/studio`. */
@@ -23,6 +24,14 @@ export const screens: Screen[] = [
   {
     path: "/threads", inside: "/threads/:id", label: "Threads", icon: "threads", key: "t",
     Component: lazy(() => import("./threads/Threads")),
+  },
+  {
+    path: "/inbox", inside: "/inbox/:id", label: "Inbox", icon: "inbox", key: "i", Count: Waiting,
+    Component: lazy(() => import("./inbox/Inbox")),
+  },
+  {
+    path: "/desk", inside: "/desk/:id", label: "Desk", icon: "desk", key: "d",
+    Component: lazy(() => import("./desk/Desk")),
   },
   {
     path: "/graphs", inside: "/graphs/:id", label: "Graphs", icon: "graphs", key: "g",

@@ -16,6 +16,7 @@ fn every_graph_of_the_suites_is_there_and_shows_itself() {
             "agent_simple",
             "agent_with_stats",
             "agent_with_tools",
+            "ask",
             "deep_agent",
             "delay",
             "dynamic",

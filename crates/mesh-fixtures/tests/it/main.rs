@@ -6,4 +6,5 @@ mod js;
 mod kit;
 mod list;
 mod measure;
+mod people;
 mod python;

@@ -131,7 +131,11 @@ fn is_open(snapshot: &StateSnapshot<Untyped>, interrupt: &Interrupt) -> bool {
 }
 
 fn shown_interrupt(interrupt: &Interrupt) -> Json {
-    json!({ "id": interrupt.id, "value": interrupt.value })
+    let mut shown = json!({ "id": interrupt.id, "value": interrupt.value });
+    if let Some(schema) = &interrupt.response_schema {
+        shown["response_schema"] = schema.clone();
+    }
+    shown
 }
 
 /// An error as LangGraph writes one: `ValueError('Boo!')`.

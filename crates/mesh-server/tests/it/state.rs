@@ -168,6 +168,34 @@ async fn a_question_is_at_its_task_at_the_top_and_on_the_thread() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_fit_its_question_is_refused_and_the_question_stays() {
+    let kept = serve().await;
+    let (id, path) = thread(&kept, "exacting").await;
+    let runs = format!("{path}/runs/wait");
+    let run = |body: Json| kept.post(&runs, body);
+    run(json!({ "assistant_id": "exacting", "input": { "topic": "t" } })).await.good();
+    let asked = state(&kept, &format!("{path}/state")).await["interrupts"][0].clone();
+    let day = &asked["response_schema"]["properties"]["day"];
+    assert_eq!(*day, json!({ "type": "string", "format": "date" }));
+    let question = asked["id"].as_str().unwrap();
+    let answer = |resume: Json| {
+        run(json!({ "assistant_id": "exacting", "command": { "resume": resume } }))
+    };
+    for (resume, pointer) in [
+        (json!({ "day": "tomorrow" }), "/command/resume/day".to_owned()),
+        (json!({}), "/command/resume".to_owned()),
+        (json!({ question: { "day": 1 } }), format!("/command/resume/{question}/day")),
+    ] {
+        let refused = answer(resume).await;
+        assert_eq!((refused.status, refused.json()["pointer"].as_str()), (422, Some(&*pointer)));
+    }
+    assert_eq!(kept.get(&path).await.good()["status"], "interrupted");
+    assert_eq!(kept.get(&format!("{path}/runs")).await.good().as_array().unwrap().len(), 1);
+    let done = answer(json!({ question: { "day": "2026-03-31" } })).await.good();
+    assert_eq!(done["log"], json!([r#"{"day":"2026-03-31"}"#]));
+}
+
+#[tokio::test]
 async fn an_error_is_shown_at_its_task_by_name_and_message() {
     let kept = serve().await;
     let (id, path) = thread(&kept, "failing").await;

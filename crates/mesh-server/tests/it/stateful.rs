@@ -38,6 +38,16 @@ async fn ask(_: View<S>, ctx: Ctx) -> NodeResult<SUpdate> {
     Ok(S::update().push_log(answer.to_string()))
 }
 
+async fn ask_for_a_day(_: View<S>, ctx: Ctx) -> NodeResult<SUpdate> {
+    let schema = json!({
+        "type": "object",
+        "required": ["day"],
+        "properties": { "day": { "type": "string", "format": "date" } },
+    });
+    let answer: Json = ctx.interrupt_schema("day", &json!("which day?"), schema)?;
+    Ok(S::update().push_log(answer.to_string()))
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("Boo!")]
 struct Boo;
@@ -70,8 +80,9 @@ fn built(name: &str, build: impl FnOnce(&mut Graph<S>)) -> App<Untyped> {
     graph.compile().unwrap().app(()).untyped()
 }
 
-/// `chain`: a, b. `both`: a and b at once. `asking`: one question. `failing`: fails. `fan`: two
-/// tasks of `work`, one of which asks. `nested`: a, then a mounted graph whose node asks.
+/// `chain`: a, b. `both`: a and b at once. `asking`: one question. `exacting`: one with a schema.
+/// `failing`: fails. `fan`: two tasks of `work`, one of which asks. `nested`: a, then a mounted
+/// graph whose node asks.
 fn graph(name: &str) -> App<Untyped> {
     built(name, |g| match name {
         "chain" => {
@@ -86,6 +97,10 @@ fn graph(name: &str) -> App<Untyped> {
         }
         "asking" => {
             g.node("ask", ask);
+            g.edge(START, "ask");
+        }
+        "exacting" => {
+            g.node("ask", ask_for_a_day);
             g.edge(START, "ask");
         }
         "failing" => {
@@ -110,7 +125,7 @@ fn graph(name: &str) -> App<Untyped> {
 }
 
 fn assistants() -> Vec<Assistant> {
-    ["chain", "both", "asking", "failing", "fan", "nested"]
+    ["chain", "both", "asking", "exacting", "failing", "fan", "nested"]
         .map(|name| Assistant::new(name, graph(name)))
         .to_vec()
 }

@@ -43,7 +43,7 @@ const AFTER_SECONDS_MAX: f64 = 31_536_000.0;
 ///
 /// # Errors
 /// 404 for an assistant that is not there; 400 for two contexts; 422 with a pointer for a value
-/// that cannot be.
+/// that cannot be, or an answer that does not fit its question.
 pub(crate) async fn new_run(
     making: &Making,
     thread: Option<Uuid>,
@@ -95,6 +95,16 @@ pub(crate) async fn new_run(
         return Err(Refusal::invalid(Some("/context".to_owned()), "/context: expected an object"));
     }
     let command = body.command.map(command);
+    if let (Some(id), Some(given)) = (thread, command.as_ref().and_then(|it| it.get("resume"))) {
+        // So that whoever answers hears it at once, and the question stays open.
+        let checked = runtime.check_answers(&Scope::All, &id.to_string(), given).await;
+        checked.map_err(|error| match error {
+            Error::Invalid { pointer, message } => {
+                Refusal::invalid(Some(format!("/command/resume{pointer}")), message)
+            }
+            error => error.into(),
+        })?;
+    }
     let input = match (&command, body.input) {
         (Some(_), input) => input,
         (None, Json::Null) => Json::Null,

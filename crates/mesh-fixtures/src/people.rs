@@ -1,0 +1,3 @@
+//! Graphs for what people do: answer.
+
+pub(crate) mod ask;

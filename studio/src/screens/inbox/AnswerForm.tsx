@@ -1,0 +1,195 @@
+// The form under a question: fields from its schema, a text or JSON where it has none.
+
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
+import { modKey, useShortcuts } from "../../app/shortcuts";
+import { Gone, answer, type Question } from "../../data/questions";
+import { Form, isObject, useForm, type AnySchema } from "../../forms";
+import { Button } from "../../parts/Button";
+import { JsonField, parseJson } from "../../parts/JsonField";
+import { Failed } from "../../parts/notices";
+import { Tabs } from "../../parts/Tabs";
+import { decisionsOf, type Decision } from "./asked";
+import { draftOf, dropDraft, keepDraft } from "./drafts";
+import styles from "./Inbox.module.css";
+
+interface Props {
+  question: Question;
+  onAnswered: (run: string) => void;
+}
+
+export function AnswerForm({ question, onAnswered }: Props) {
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  const gone = problem instanceof Gone;
+
+  /** True when it was taken. */
+  const send = async (value: unknown, refuse: (error: unknown) => boolean) => {
+    if (sending || gone) return;
+    setSending(true);
+    setProblem(null);
+    try {
+      const run = await answer(question, value);
+      dropDraft(question.id);
+      onAnswered(run);
+    } catch (error) {
+      if (!refuse(error)) setProblem(error);
+    } finally {
+      setSending(false);
+    }
+  };
+  return (
+    <section className={styles.answer} aria-labelledby="answer">
+      <h3 id="answer">Your answer</h3>
+      {question.schema === null ? (
+        <FreeAnswer id={question.id} sending={sending} locked={gone} onSend={(value) => void send(value, () => false)} />
+      ) : (
+        <SchemaAnswer question={question} schema={question.schema} sending={sending} locked={gone} onSend={send} />
+      )}
+      {gone && (
+        <p className={styles.gone} role="alert">
+          <b>Answered elsewhere.</b> Somebody else has answered this question meanwhile. What you wrote stays here to be copied.
+        </p>
+      )}
+      {problem !== null && !gone && (
+        <Failed what="The answer was not taken" error={problem} safe="The question is still open, and what you wrote is kept in this browser." />
+      )}
+    </section>
+  );
+}
+
+interface SchemaProps {
+  question: Question;
+  schema: AnySchema;
+  sending: boolean;
+  locked: boolean;
+  onSend: (value: unknown, refuse: (error: unknown) => boolean) => Promise<void>;
+}
+
+function SchemaAnswer({ question, schema, sending, locked, onSend }: SchemaProps) {
+  const buttons = decisionsOf(schema);
+  const form = useForm(schema, draftOf(question.id));
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (form.changed) keepDraft(question.id, form.value);
+  }, [question.id, form.value, form.changed]);
+
+  const refuse = (error: unknown) => form.refuse(error, `/command/resume/${question.id}`);
+  const submit = () => {
+    const checked = form.check();
+    if (checked.ok) void onSend(checked.value, refuse);
+  };
+  const decide = (decision: Decision) => {
+    form.set(buttons?.key ? { ...(isObject(form.value) ? form.value : {}), [buttons.key]: decision.value } : decision.value);
+    submit();
+  };
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || buttons) return;
+    event.preventDefault();
+    submit();
+  };
+  const first = () => box.current?.querySelector<HTMLElement>("[data-decision], [data-send]")?.focus();
+  const edit = () => box.current?.querySelector<HTMLElement>("input, textarea, select")?.focus();
+  useShortcuts("Question", [
+    { keys: "a", label: "Go to the first choice", run: first },
+    { keys: "e", label: "Go to the form", run: edit },
+  ]);
+  const hasFields = buttons === null || buttons.key !== null && Object.keys((schema as { properties: object }).properties).length > 1;
+  return (
+    <div ref={box} onKeyDown={onKey} className={styles.fields}>
+      {hasFields && <Form form={form} locked={locked} without={buttons?.key ? [buttons.key] : []} label="Your answer" />}
+      <div className={styles.buttons}>
+        {buttons ? (
+          buttons.decisions.map((decision, place) => (
+            <DecisionButton key={place} decision={decision} first={place === 0} busy={sending} off={locked} onDecide={() => decide(decision)} />
+          ))
+        ) : (
+          <Button data-send kind="primary" busy={sending} refused={locked && "it was answered elsewhere"} onClick={submit} title={`${modKey} Enter`}>Answer</Button>
+        )}
+        {form.changed && !locked && <span className={styles.soft}>Draft kept in this browser</span>}
+      </div>
+    </div>
+  );
+}
+
+/** How long a grave choice waits for its second press. */
+const SURE_MS = 5_000;
+
+interface DecisionProps {
+  decision: Decision;
+  first: boolean;
+  busy: boolean;
+  off: boolean;
+  onDecide: () => void;
+}
+
+function DecisionButton({ decision, first, busy, off, onDecide }: DecisionProps) {
+  const [sure, setSure] = useState(false);
+  useEffect(() => {
+    if (!sure) return;
+    const timer = setTimeout(() => setSure(false), SURE_MS);
+    return () => clearTimeout(timer);
+  }, [sure]);
+  const press = () => {
+    if (decision.grave && !sure) setSure(true);
+    else onDecide();
+  };
+  return (
+    <Button
+      data-decision kind={decision.grave ? "danger" : first ? "primary" : "plain"} busy={busy}
+      refused={off && "it was answered elsewhere"} onClick={press}
+    >
+      <span role={decision.grave ? "status" : undefined}>{sure ? `Press again: ${decision.label}` : decision.label}</span>
+    </Button>
+  );
+}
+
+interface FreeProps {
+  id: string;
+  sending: boolean;
+  locked: boolean;
+  onSend: (value: unknown) => void;
+}
+
+/** The graph says nothing of the form: a text, or any JSON. */
+function FreeAnswer({ id, sending, locked, onSend }: FreeProps) {
+  const draft = draftOf(id) as { text?: string; json?: string; mode?: "text" | "json" } | undefined;
+  const [mode, setMode] = useState<"text" | "json">(draft?.mode ?? "text");
+  const [text, setText] = useState(draft?.text ?? "");
+  const [json, setJson] = useState(draft?.json ?? "");
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (text || json) keepDraft(id, { text, json, mode });
+  }, [id, text, json, mode]);
+  const parsed = parseJson(json);
+  const refused = locked ? "it was answered elsewhere"
+    : mode === "text" ? !text.trim() && "the answer is empty"
+    : !parsed.ok && "the answer is not JSON yet";
+  const send = () => {
+    if (refused) return;
+    if (mode === "text") onSend(text);
+    else if (parsed.ok) onSend(parsed.value);
+  };
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    send();
+  };
+  const edit = () => box.current?.querySelector<HTMLElement>("textarea")?.focus();
+  useShortcuts("Question", [{ keys: "a", label: "Go to the answer", run: edit }, { keys: "e", label: "Go to the form", run: edit }]);
+  return (
+    <div ref={box} className={styles.fields}>
+      <Tabs
+        label="Form of the answer" tabs={[{ id: "text", label: "Text" }, { id: "json", label: "JSON" }]}
+        chosen={mode} onChoose={setMode}
+      />
+      {mode === "text" ? (
+        <textarea className={styles.text} rows={4} aria-label="Answer" value={text} readOnly={locked} onChange={(event) => setText(event.target.value)} onKeyDown={onKey} />
+      ) : (
+        <JsonField label="Answer as JSON" hideLabel rows={5} text={json} onChange={setJson} onSubmit={send} />
+      )}
+      <div className={styles.buttons}>
+        <Button kind="primary" busy={sending} refused={refused} onClick={send} title={`${modKey} Enter`}>Answer</Button>
+      </div>
+    </div>
+  );
+}
