@@ -39,7 +39,10 @@ pub(crate) use threads::wire as wire_thread;
 pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
     let mut all = vec![
         (assistants::TAG, assistants::operations()),
-        (threads::TAG, [threads::operations(), texts::operations()].into_iter().flatten().collect()),
+        (
+            threads::TAG,
+            [threads::operations(), texts::operations()].into_iter().flatten().collect(),
+        ),
         (runs::TAG, runs::operations()),
         (protocol::TAG, protocol::operations()),
         (crons::TAG, crons::operations()),

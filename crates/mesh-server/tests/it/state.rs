@@ -178,9 +178,8 @@ async fn an_answer_that_does_not_fit_its_question_is_refused_and_the_question_st
     let day = &asked["response_schema"]["properties"]["day"];
     assert_eq!(*day, json!({ "type": "string", "format": "date" }));
     let question = asked["id"].as_str().unwrap();
-    let answer = |resume: Json| {
-        run(json!({ "assistant_id": "exacting", "command": { "resume": resume } }))
-    };
+    let answer =
+        |resume: Json| run(json!({ "assistant_id": "exacting", "command": { "resume": resume } }));
     for (resume, pointer) in [
         (json!({ "day": "tomorrow" }), "/command/resume/day".to_owned()),
         (json!({}), "/command/resume".to_owned()),
