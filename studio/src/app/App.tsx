@@ -6,6 +6,7 @@ import { queryClient } from "../data/queries";
 import { useWatched } from "../data/store";
 import { Button } from "../parts/Button";
 import { Empty, Failed, Loading } from "../parts/notices";
+import { Page } from "../parts/Page";
 import { screens } from "../screens";
 import { Help } from "./Help";
 import { Palette } from "./Palette";
@@ -83,11 +84,12 @@ class Fence extends Component<{ children: ReactNode }, { error: unknown }> {
   render() {
     if (this.state.error === null) return this.props.children;
     return (
-      <Failed
-        what="This screen broke" error={this.state.error}
-        safe="Nothing on the server is touched by this."
-        actions={<Button onClick={() => location.reload()}>Load it again</Button>}
-      />
+      <Page title="This screen broke">
+        <Failed
+          what="It cannot be shown" error={this.state.error} safe="Nothing on the server is touched by this."
+          actions={<Button onClick={() => location.reload()}>Load it again</Button>}
+        />
+      </Page>
     );
   }
 }

@@ -91,6 +91,12 @@ function tell(state: State, own: MeshSocket) {
 
 setInterval(() => socket?.state.kind === "live" && connection.latency(socket.latency_ms), 15_000);
 
+// A socket may outlive a short time without a network, and says nothing then.
+window.addEventListener("online", () => {
+  if (socket?.state.kind === "live") connection.live(socket.latency_ms, null);
+  else socket?.retry_now();
+});
+
 /** What is followed of a run. */
 const MODES = ["tasks", "messages", "custom"];
 

@@ -223,7 +223,10 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
   }
   // In the middle when nothing is told below it.
   const line = facts ? y + 19 : y + height / 2 + 4;
-  const label = `${name}, ${word}${facts?.detail ? `, ${facts.detail}` : ""}`;
+  const told = facts?.detail ?? (facts ? word : "");
+  // What is seen comes first, for those who say what they see.
+  const label = [shown, told, facts?.order].filter((it) => it !== undefined && it !== "").join(" ")
+    + (shown === name ? "" : `, ${name}`) + (told.includes(word) ? "" : `, ${word}`);
   return (
     <g
       className={styles.node} data-state={state} data-node={node.id} data-selected={selected || undefined}
@@ -241,14 +244,15 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
       <rect className={styles.box} x={x} y={y} width={width} height={height} rx="6" />
       {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
       {detailed && (
-        <>
+        // Said by the label of the whole.
+        <g aria-hidden="true">
           <g className={styles.glyph} transform={`translate(${x + 11} ${line - 10})`}><GlyphShape state={state} /></g>
           <text className={styles.name} x={x + 32} y={line}>{shown}</text>
-          <text className={styles.detail} x={x + 32} y={y + 34}>{facts?.detail ?? (facts ? word : "")}</text>
+          <text className={styles.detail} x={x + 32} y={y + 34}>{told}</text>
           {facts?.order !== undefined && (
             <text className={styles.order} x={x + width - 9} y={y + 34} textAnchor="end">{facts.order}</text>
           )}
-        </>
+        </g>
       )}
     </g>
   );

@@ -67,7 +67,7 @@ export function Failed({ what, error, safe, onRetry, actions }: Failure) {
     <div className={styles.failed} role="alert">
       <p className={styles.title}>{what}</p>
       <p className={styles.message}>
-        {refused ? message : `The server did not answer: ${message}`}
+        {error instanceof TypeError && /fetch/i.test(message) ? `The server did not answer: ${message}` : message}
       </p>
       {safe && <p className={styles.text}>{safe}</p>}
       {(refused?.requestId || refused?.code) && (

@@ -25,7 +25,7 @@ fn installed(name: &str) -> PathBuf {
 
 /// Whether the program is there.
 #[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
     if !there {
         println!("skipped: {program} is not installed");
@@ -33,7 +33,7 @@ fn has(program: &str) -> bool {
     there
 }
 
-fn succeed(command: &mut Command) -> Output {
+pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -46,7 +46,7 @@ fn succeed(command: &mut Command) -> Output {
 }
 
 /// Runs `install` unless it did so for the same `versions` before.
-fn install_once(folder: &Path, versions: &str, install: impl FnOnce()) {
+pub(crate) fn install_once(folder: &Path, versions: &str, install: impl FnOnce()) {
     let note = folder.join("installed.txt");
     if fs::read_to_string(&note).is_ok_and(|before| before == versions) {
         return;

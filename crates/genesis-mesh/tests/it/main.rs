@@ -12,3 +12,4 @@ mod mesh;
 mod model;
 mod process;
 mod serving;
+mod studio;

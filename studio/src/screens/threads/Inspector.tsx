@@ -46,6 +46,7 @@ export function Inspector({ id, data, chosen, onChoose, onEdit, onAgain }: Props
   const compared = chosen.cmp ?? previous(path, at);
   return (
     <aside className={styles.inspector} aria-label="Inspector">
+      <h2 className="visually-hidden">Inspector</h2>
       <Tabs label="Views of the state" tabs={TABS} chosen={chosen.tab} onChoose={(tab) => onChoose({ tab })}>
         {chosen.tab === "task" ? <TaskView data={data} chosen={chosen} step={step} />
           : at === null ? <Empty title="No state yet.">The first checkpoint is saved when a run begins.</Empty>

@@ -117,7 +117,6 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
               data-state={row.state} aria-level={row.level} aria-expanded={row.open} aria-selected={selected}
               aria-current={item.index === current ? "step" : undefined} aria-setsize={rows.length} aria-posinset={item.index + 1}
               tabIndex={item.index === cursorAt ? 0 : -1} style={{ transform: `translateY(${item.start}px)` }}
-              aria-label={labelOf(row)}
               onClick={() => {
                 setCursor(row.key);
                 if (row.heading) return;
@@ -133,7 +132,7 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
                   toggle(row, !row.open);
                 }}>{row.open ? "▾" : "▸"}</span>
               ) : <span className={styles.toggle} />}
-              {row.note && <span className={styles.number}>{row.note}</span>}
+              {row.note && <span className={styles.number}><span className="visually-hidden">step </span>{row.note}</span>}
               <span className={styles.label}>{row.label}</span>
               {row.counts && <span className={styles.counts}>{row.counts}</span>}
               <span className={styles.took}>{row.took !== undefined && row.state === "done" ? span(row.took) : ""}</span>
@@ -144,11 +143,6 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
       </div>
     </div>
   );
-}
-
-function labelOf(row: Row): string {
-  const took = row.took !== undefined && row.state === "done" ? `, ${span(row.took)}` : "";
-  return `${row.note ? `step ${row.note}, ` : ""}${row.label}${row.counts ? `, ${row.counts}` : ""}, ${WORDS[row.state]}${took}`;
 }
 
 /** Tasks by the place that they are in. */

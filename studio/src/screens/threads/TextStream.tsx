@@ -42,6 +42,7 @@ export function TextStream({ live, active, problem, follow, onFollow }: Props) {
   const summary = useSummary(live, active);
   return (
     <div className={styles.frame}>
+      <h2 className="visually-hidden">Text</h2>
       <div
         ref={box} className={styles.box} tabIndex={0} role="log" aria-live="off" aria-label="Text of the run"
         onScroll={(event) => {

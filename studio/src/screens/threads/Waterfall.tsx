@@ -3,7 +3,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, type KeyboardEvent } from "react";
 import type { LiveTask, RunLive } from "../../data/live";
-import { WORDS, StateMark } from "../../parts/StateMark";
+import { StateMark } from "../../parts/StateMark";
 import { Empty } from "../../parts/notices";
 import { span } from "../../parts/time";
 import styles from "./Waterfall.module.css";
@@ -58,13 +58,12 @@ export function Waterfall({ live, active, task, onSelect }: Props) {
               <li
                 key={it.id} role="option" data-row={item.index} data-state={it.state} aria-selected={it.id === task} tabIndex={item.index === focused ? 0 : -1}
                 className={styles.row} style={{ transform: `translateY(${item.start}px)` }} onClick={() => onSelect(it.id)}
-                aria-label={`${it.name}, ${WORDS[it.state]}, began after ${span(it.began - begin)}, took ${span(took)}`}
               >
                 <span className={styles.name} style={{ paddingInlineStart: it.ns.length * 16 }}><StateMark state={it.state} terse /> {it.name}</span>
                 <span className={styles.lane}>
                   <i style={{ insetInlineStart: `${(100 * (it.began - begin)) / whole}%`, width: `max(2px, ${(100 * took) / whole}%)` }} />
                 </span>
-                <span className={styles.took}>{span(took)}</span>
+                <span className={styles.took}>{span(took)}<span className="visually-hidden">, began after {span(it.began - begin)}</span></span>
               </li>
             );
           })}
