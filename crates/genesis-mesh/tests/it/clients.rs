@@ -101,13 +101,16 @@ fn the_javascript_client_finds_what_it_knows() {
         succeed(Command::new("npm").args(npm).current_dir(&folder));
     });
     // Beside the packages, since modules are looked for upwards from the file.
-    let file = folder.join("client.test.mjs");
-    fs::copy(clients().join("js/client.test.mjs"), &file).unwrap();
+    let files = ["client.test.mjs", "events.test.mjs"];
+    for name in files {
+        fs::copy(clients().join("js").join(name), folder.join(name)).unwrap();
+    }
     let (_place, serving) = served();
     let seen = succeed(
         Command::new("node")
-            .args(["--test", "--test-reporter=spec"])
-            .arg(&file)
+            // Older releases have sockets only when asked.
+            .args(["--experimental-websocket", "--test", "--test-reporter=spec"])
+            .args(files)
             .current_dir(&folder)
             .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
     );

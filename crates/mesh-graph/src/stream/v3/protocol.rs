@@ -70,6 +70,8 @@ pub struct Protocol {
     requested: HashSet<String>,
     /// Graphs below the root that have begun and not ended.
     open: Vec<(Arc<[String]>, Json)>,
+    /// Tool calls that are at work: where, in which node, and their ids.
+    calls: Vec<(Arc<[String]>, Arc<str>, String)>,
     /// The name of the root graph, once it is known.
     graph: Option<String>,
     /// Begin and end are told by [`Protocol::begin`] and [`Protocol::end`].
@@ -118,6 +120,7 @@ impl Protocol {
             messages: Messages::default(),
             requested: HashSet::new(),
             open: Vec::new(),
+            calls: Vec::new(),
             graph: None,
             is_framed: false,
             has_begun: false,
@@ -293,7 +296,8 @@ impl Protocol {
                 self.push(&place, "custom", || data);
             }
             Mode::Tools => {
-                let data = self.data_for(item, "tools");
+                let data = self.json(item);
+                self.note_call(&place, &data);
                 self.push(&place, "tools", || data);
             }
             Mode::Lifecycle => self.lifecycle(item, &place),
@@ -367,6 +371,30 @@ impl Protocol {
         self.push(place, "tasks", || data);
     }
 
+    fn note_call(&mut self, place: &Place, data: &Json) {
+        let text = |key: &str| data.get(key).and_then(Json::as_str);
+        let (Some(node), Some(call)) = (&place.node, text("tool_call_id")) else { return };
+        match text("event") {
+            Some("tool-started") => {
+                self.calls.push((Arc::clone(&place.ns), Arc::clone(node), call.to_owned()));
+            }
+            Some("tool-finished" | "tool-error") => {
+                self.calls.retain(|(ns, _, open)| *ns != place.ns || open != call);
+            }
+            _ => {}
+        }
+    }
+
+    /// The tool call that began the graph at a namespace: the only one that is at work in its
+    /// node. Of several it is not known which.
+    fn cause(&self, ns: &[String]) -> Option<&str> {
+        let (own, parent) = ns.split_last()?;
+        let node = own.split(':').next()?;
+        let mut calls = self.calls.iter().filter(|(ns, of, _)| **ns == *parent && **of == *node);
+        let (_, _, call) = calls.next()?;
+        calls.next().is_none().then_some(call)
+    }
+
     fn lifecycle(&mut self, item: &Item<'_>, place: &Place) {
         self.tells_all = true;
         let mut data = self.json(item);
@@ -383,6 +411,10 @@ impl Protocol {
         } else {
             match event.as_deref() {
                 Some("started") => {
+                    if let Some(call) = self.cause(&place.ns) {
+                        let cause = json!({ "type": "toolCall", "tool_call_id": call });
+                        members.insert("cause".to_owned(), cause);
+                    }
                     self.open.retain(|(ns, _)| *ns != place.ns);
                     self.open.push((Arc::clone(&place.ns), Json::Object(members.clone())));
                 }

@@ -266,6 +266,29 @@ fn a_run_that_never_began_ends_only_where_no_other_goes_on() {
 }
 
 #[test]
+fn a_graph_that_a_tool_call_began_says_which() {
+    let mut log = Log::default();
+    let call = |log: &mut Log, event: &str, id: &str| {
+        let data = json!({ "event": event, "tool_call_id": id, "tool_name": "task" });
+        log.add(FIRST, Kind::Event(Mode::Tools), "", Some("tools"), &data);
+    };
+    log.begun(FIRST, 1);
+    call(&mut log, "tool-started", "tc-1");
+    log.lifecycle(FIRST, "tools:1", "started");
+    log.lifecycle(FIRST, "other:1", "started");
+    call(&mut log, "tool-started", "tc-2");
+    log.lifecycle(FIRST, "tools:2", "started");
+    call(&mut log, "tool-finished", "tc-1");
+    log.lifecycle(FIRST, "tools:3", "started");
+    let mut translator = Translator::new(|method| method == "lifecycle");
+    let events = log.0.iter().flat_map(|entry| translator.translate(entry).unwrap());
+    let causes: Vec<Json> = events.map(|event| event.data["cause"].clone()).collect();
+    let of = |id: &str| json!({ "type": "toolCall", "tool_call_id": id });
+    let unknown = Json::Null;
+    assert_eq!(causes, [unknown.clone(), of("tc-1"), unknown.clone(), unknown, of("tc-2")]);
+}
+
+#[test]
 fn who_listens_does_not_change_numbers_and_ids() {
     let mut log = Log::default();
     log.begun(FIRST, 1);
