@@ -51,9 +51,12 @@ test("the list follows what others do", async () => {
 test("a run is started from the form, followed step by step, and stopped", async () => {
   const page = await chromium.open(server, "/threads?new=1");
   await page.getByLabel("Assistant").selectOption({ label: "steps" });
-  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 500, "delay": 0.2');
-  await page.getByRole("alert").waitFor();
-  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 500, "delay": 0.2}');
+  await page.getByRole("button", { name: "As JSON" }).click();
+  const input = page.getByRole("group", { name: "Input" }).getByRole("textbox");
+  await input.fill('{"n": "many"}');
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("alert").first().waitFor();
+  await input.fill('{"n": 500, "delay": 0.2}');
   await page.getByRole("button", { name: "Run", exact: true }).click();
   const tree = page.getByRole("tree", { name: "Steps" });
   await tree.getByRole("treeitem", { name: /^step 2 step .*done/ }).waitFor();
@@ -73,7 +76,8 @@ test("a busy thread offers four ways, and a fork leaves what runs alone", async 
   const choices = page.getByRole("group", { name: /A run is on this thread/ });
   for (const name of [/Queue/, /Interrupt/, /Roll back/]) await choices.getByRole("radio", { name }).waitFor();
   await choices.getByRole("radio", { name: /Fork/ }).check();
-  await page.getByRole("textbox", { name: "Input as JSON" }).fill('{"n": 1, "delay": 0}');
+  await page.getByRole("button", { name: "As JSON" }).click();
+  await page.getByRole("group", { name: "Input" }).getByRole("textbox").fill('{"n": 1, "delay": 0}');
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.waitForURL((url) => url.pathname.includes("/threads/") && !url.pathname.includes(thread));
   assert.equal((await api(server, `/threads/${thread}`)).status, "busy");
@@ -84,7 +88,7 @@ test("a question is shown where it was asked, and answering it goes on", async (
   const thread = await ran(server, "agent", { messages: [{ role: "user", content: "Are you there" }] });
   const page = await chromium.open(server, `/threads/${thread}`);
   await page.getByRole("treeitem", { name: /ask_human waiting for a person/ }).waitFor();
-  const answer = page.getByRole("region", { name: "Answer" });
+  const answer = page.getByRole("region", { name: "Questions" });
   await answer.getByRole("textbox").fill("yes");
   await answer.getByRole("button", { name: "Answer" }).click();
   await page.getByRole("treeitem", { name: /ask_human .*done/ }).waitFor();

@@ -17,11 +17,11 @@ export function Pill() {
       </span>
       {now.state === "reconnecting" && (
         <>
-          <span className={styles.soft}>as of {asOf}</span>
+          {asOf && <span className={styles.soft}>as of {asOf}</span>}
           <button type="button" className={styles.action} onClick={retryNow}>Now</button>
         </>
       )}
-      {now.state === "offline" && <span className={styles.soft}>as of {asOf}</span>}
+      {now.state === "offline" && asOf && <span className={styles.soft}>as of {asOf}</span>}
       {now.state === "version" && (
         <button type="button" className={styles.action} onClick={() => location.reload()}>Reload</button>
       )}

@@ -2,6 +2,7 @@
 
 import type { InfiniteData } from "@tanstack/react-query";
 import { searched } from "./client";
+import { connection } from "./connection";
 import { refreshHistory } from "./history";
 import { ROW, queryClient, type ThreadFilter, type ThreadRow } from "./queries";
 import { mesh, onReconnect } from "./socket";
@@ -21,8 +22,16 @@ interface Page {
   next: number | null;
 }
 
-/** Listens from now on, whoever the reader is. */
+/** Listens from now on, whoever the reader is. What could not be read is read when it can be. */
 export function watchThreads() {
+  let was = connection.get().state;
+  connection.subscribe(() => {
+    const now = connection.get().state;
+    if (now !== was && (now === "live" || now === "caught-up")) {
+      void queryClient.refetchQueries({ predicate: (query) => query.state.status === "error" });
+    }
+    was = now;
+  });
   void listen();
   onReconnect(() => void listen());
 }

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import type { JsonSchema } from "../../data/queries";
-import { resolve } from "../../data/skeleton";
+import { resolve } from "../../data/schemas";
 import { Button } from "../../parts/Button";
 import { useCopy } from "../../parts/CopyText";
 import styles from "./SchemaTable.module.css";

@@ -1,4 +1,4 @@
-// What is sent to a thread: an input for its graph, or the answer to what it asked.
+// What is sent to a thread: an input for its graph.
 
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
@@ -6,14 +6,16 @@ import { useLocation } from "wouter";
 import { client } from "../../data/client";
 import { assistantsQuery, schemasQuery } from "../../data/queries";
 import { startRun, type WhenBusy } from "../../data/runs";
-import { skeleton, takesMessages } from "../../data/skeleton";
+import { takesMessages } from "../../data/schemas";
 import { modKey } from "../../app/shortcuts";
+import { Form, useForm } from "../../forms";
 import { Button } from "../../parts/Button";
-import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
-import { StateMark } from "../../parts/StateMark";
 import styles from "./Composer.module.css";
+
+/** What a graph takes that says nothing of it. */
+const ANY = true;
 
 const BUSY: { value: WhenBusy | "fork"; label: string; note: string }[] = [
   { value: "enqueue", label: "Queue", note: "It waits for its turn." },
@@ -38,9 +40,9 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   const chosen = picked ?? assistant ?? assistants?.[0]?.assistant_id ?? null;
   const { data: schemas } = useQuery({ ...schemasQuery(chosen ?? ""), enabled: chosen !== null });
   const chats = takesMessages(schemas?.input_schema ?? null);
-  const [mode, setMode] = useState<"message" | "json">("json");
+  const [mode, setMode] = useState<"message" | "form">("form");
   const [message, setMessage] = useState("");
-  const [json, setJson] = useState("{}");
+  const form = useForm(schemas?.input_schema ?? ANY);
   const [whenBusy, setWhenBusy] = useState<WhenBusy | "fork">("enqueue");
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
@@ -52,23 +54,19 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   useEffect(() => {
     if (!schemas || prepared.current === chosen) return;
     prepared.current = chosen;
-    setJson(JSON.stringify(skeleton(schemas.input_schema), null, 2));
-    setMode(takesMessages(schemas.input_schema) ? "message" : "json");
+    setMode(takesMessages(schemas.input_schema) ? "message" : "form");
   }, [schemas, chosen]);
 
   const asMessage = chats && mode === "message";
-  const parsed = parseJson(json);
-  const refused =
-    chosen === null ? "no graph is chosen"
-    : asMessage ? !message.trim() && "the message is empty"
-    : !parsed.ok && "the input is not JSON";
+  const refused = chosen === null ? "no graph is chosen" : asMessage && !message.trim() && "the message is empty";
 
   const send = async () => {
     if (refused || sending || chosen === null) return;
+    const checked = asMessage ? { ok: true as const, value: { messages: [{ role: "user", content: message }] } } : form.check();
+    if (!checked.ok) return;
     setSending(true);
     setProblem(null);
     try {
-      const input = asMessage ? { messages: [{ role: "user", content: message }] } : parsed.ok ? parsed.value : null;
       let target = thread ?? (await onThread?.(asMessage ? message.slice(0, 80) : ""));
       if (!target) return;
       if (busy && whenBusy === "fork") {
@@ -76,14 +74,14 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
         target = copy.thread_id;
       }
       const run = await startRun(target, {
-        assistant: chosen, input: input as Record<string, unknown> | null,
+        assistant: chosen, input: checked.value as Record<string, unknown> | null,
         whenBusy: busy && whenBusy !== "fork" ? whenBusy : undefined,
       });
       setMessage("");
       if (thread !== null && target !== thread) go(`/threads/${target}?run=${run.run_id}`);
       else onStarted(target, run.run_id);
     } catch (error) {
-      setProblem(error);
+      if (asMessage || !form.refuse(error, "/input")) setProblem(error);
     } finally {
       setSending(false);
     }
@@ -108,7 +106,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
         </select>
         {chats && (
           <Tabs
-            label="Form of the input" tabs={[{ id: "message", label: "Message" }, { id: "json", label: "JSON" }]}
+            label="Form of the input" tabs={[{ id: "message", label: "Message" }, { id: "form", label: "Form" }]}
             chosen={mode} onChoose={setMode}
           />
         )}
@@ -124,7 +122,9 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
           className={styles.message} rows={3} value={message} aria-label="Message" placeholder={`Message, ${modKey} Enter sends it`}
           onChange={(event) => setMessage(event.target.value)} onKeyDown={onKey}
         />
-      ) : <JsonField label="Input as JSON" hideLabel text={json} onChange={setJson} rows={thread ? 5 : 12} onSubmit={() => void send()} />}
+      ) : (
+        <div className={thread ? styles.form : undefined} onKeyDown={onKey}><Form form={form} label="Input" /></div>
+      )}
       {busy && (
         <fieldset className={styles.busy}>
           <legend>A run is on this thread. The new one is to</legend>
@@ -137,63 +137,6 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
         </fieldset>
       )}
       {problem !== null && <Failed what="The run was not started" error={problem} onRetry={() => void send()} />}
-    </section>
-  );
-}
-
-interface AnswerProps {
-  thread: string;
-  assistant: string;
-  questions: { id?: string; value?: unknown }[];
-  onStarted: (thread: string, run: string) => void;
-}
-
-/** Answers what a thread waits for. */
-export function Answer({ thread, assistant, questions, onStarted }: AnswerProps) {
-  const [answers, setAnswers] = useState<Record<number, string>>({});
-  const [sending, setSending] = useState(false);
-  const [problem, setProblem] = useState<unknown>(null);
-  const valueOf = (place: number) => {
-    const text = answers[place] ?? "";
-    const parsed = parseJson(text);
-    // What is no JSON is a text.
-    return parsed.ok ? parsed.value : text;
-  };
-  const missing = questions.some((_, place) => !(answers[place] ?? "").trim());
-  const send = async () => {
-    if (missing || sending) return;
-    setSending(true);
-    setProblem(null);
-    try {
-      const all = questions.every((it) => it.id)
-        ? Object.fromEntries(questions.map((it, place) => [it.id as string, valueOf(place)]))
-        : valueOf(0);
-      const run = await startRun(thread, { assistant, command: { resume: all } });
-      setAnswers({});
-      onStarted(thread, run.run_id);
-    } catch (error) {
-      setProblem(error);
-    } finally {
-      setSending(false);
-    }
-  };
-  return (
-    <section className={styles.answer} aria-label="Answer">
-      {questions.map((it, place) => (
-        <label key={it.id ?? place} className={styles.question}>
-          <StateMark state="waiting" word={typeof it.value === "string" ? it.value : "The graph asks"} />
-          {typeof it.value !== "string" && <pre tabIndex={0}>{JSON.stringify(it.value, null, 2)}</pre>}
-          <textarea
-            rows={2} value={answers[place] ?? ""} placeholder="A text, or JSON"
-            onChange={(event) => setAnswers({ ...answers, [place]: event.target.value })}
-            onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void send();
-            }}
-          />
-        </label>
-      ))}
-      <Button kind="primary" busy={sending} refused={missing && "an answer is missing"} onClick={() => void send()}>Answer</Button>
-      {problem !== null && <Failed what="The answer was not taken" error={problem} />}
     </section>
   );
 }

@@ -7,7 +7,8 @@ import { useShortcuts } from "../../app/shortcuts";
 import { Refused } from "../../data/client";
 import { factsOf, takenEdges, type TaskFact } from "../../data/facts";
 import { leaves, type Step } from "../../data/history";
-import { drawingQuery } from "../../data/queries";
+import { drawingQuery, type ThreadRow } from "../../data/queries";
+import { questionsOf } from "../../data/questions";
 import { cancelRun } from "../../data/runs";
 import { titleOfValues } from "../../data/titles";
 import { Button } from "../../parts/Button";
@@ -19,7 +20,9 @@ import { Page } from "../../parts/Page";
 import { Split } from "../../parts/Split";
 import { StateMark, ofThread } from "../../parts/StateMark";
 import { Tabs } from "../../parts/Tabs";
-import { Answer, Composer } from "./Composer";
+import { AnswerForm } from "../inbox/AnswerForm";
+import { shown } from "../inbox/asked";
+import { Composer } from "./Composer";
 import { Again, Fork, Remove, Rename } from "./Changes";
 import { Inspector, TABS } from "./Inspector";
 import { Scrubber } from "./Scrubber";
@@ -52,7 +55,7 @@ export function ThreadView({ id }: { id: string }) {
 
   const values = thread.data?.values;
   const title = titleOfValues(id, thread.data?.metadata, values);
-  const questions = Object.values((thread.data?.interrupts ?? {}) as Record<string, { id?: string; value?: unknown }[]>).flat();
+  const questions = thread.data ? questionsOf(thread.data as unknown as ThreadRow) : [];
   const isLive = chosen.cp === null || at?.id === head?.id;
   const moments = steps.filter((step) => step.checkpoint);
   const place = moments.findIndex((step) => step.checkpoint?.id === at?.id);
@@ -177,8 +180,15 @@ export function ThreadView({ id }: { id: string }) {
                 <TextStream live={live} active={active} problem={data.problem} follow={follow} onFollow={setFollow} />
               )}
             </div>
-            {questions.length > 0 && !active && assistant && isLive && (
-              <Answer thread={id} assistant={assistant} questions={questions} onStarted={started} />
+            {questions.length > 0 && !active && isLive && (
+              <section className={styles.questions} aria-label="Questions">
+                {questions.map((question) => (
+                  <div key={question.id}>
+                    <StateMark state="waiting" word={shown(question.value).title} />
+                    <AnswerForm question={question} onAnswered={(run) => started(id, run)} />
+                  </div>
+                ))}
+              </section>
             )}
             {composing && (
               <Composer thread={id} assistant={data.assistant} busy={active} onStarted={started} />
