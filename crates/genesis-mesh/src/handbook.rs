@@ -44,6 +44,7 @@ pages![
     "recipes/adding-an-endpoint.md",
     "security.md",
     "server/assistants-threads-runs.md",
+    "server/event-protocol.md",
     "server/first-run.md",
     "server/measuring.md",
     "server/streams.md",
