@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Kills the server again and again while runs go on, and checks that nothing was lost.
+"""Ends the server again and again while runs go on, and checks that nothing was lost.
 
     faults/kill.py target/release/genesis-mesh                  # 200 runs, 50 kills
     faults/kill.py target/debug/genesis-mesh --runs 20 --kills 5
+    faults/kill.py target/release/genesis-mesh --stop           # 50 times SIGTERM instead
 
 Runs of the fixture graph `steps` are started one after the other, each on a thread of its own; each
 step appends its number to a file. Every run is followed from a cursor; when the connection breaks,
@@ -14,7 +15,9 @@ three times in a row and killed each time before its first step was stored (thos
 longer pause between kills has none); the frames that its
 follower read, over all connections, are numbered without gap and without duplicate and are the
 frames of a replay from the beginning; no step that a follower had read was executed again; and
-`genesis-mesh doctor` finds nothing. Needs Python only. Exit status 1 when a check fails.
+`genesis-mesh doctor` finds nothing. With `--stop` the server is told to stop with SIGTERM, as by a
+new version that is put in its place: it has to end by itself with status 0 within its time for that,
+every run has to succeed, and no step may be executed twice at all. Needs Python only. Exit status 1 when a check fails.
 """
 
 import argparse
@@ -32,6 +35,8 @@ import time
 from pathlib import Path
 
 READY_WAIT = 60.0
+# Its time for running work, and some seconds to say goodbye.
+STOP_WAIT = 15.0
 SILENCE = 30.0
 
 
@@ -47,6 +52,7 @@ class Server:
         self.files.mkdir()
         self.boots = 0
         self.ready_times: list[float] = []
+        self.stop_times: list[float] = []
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -72,8 +78,11 @@ class Server:
 
     def stop(self) -> int:
         assert self.process is not None
+        begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        self.stop_times.append(time.monotonic() - begun)
+        return code
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=SILENCE)
@@ -256,6 +265,7 @@ def main() -> int:
         "--between", type=float, nargs=2, default=[0.2, 1.2], metavar=("MIN", "MAX"),
         help="seconds between two kills",
     )
+    parser.add_argument("--stop", action="store_true", help="SIGTERM instead of a kill")
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(1 << 32)
@@ -272,9 +282,13 @@ def main() -> int:
         starter.start()
         begun = time.monotonic()
         written: list[dict[str, int]] = []
+        codes: list[int] = []
         for _ in range(options.kills):
             time.sleep(chance.uniform(*options.between))
-            server.kill()
+            if options.stop:
+                codes.append(server.stop())
+            else:
+                server.kill()
             written.append({file.name: len(lines(file)) for file in server.files.iterdir()})
             server.start()
         starter.join()
@@ -283,9 +297,10 @@ def main() -> int:
         written.append({file.name: len(lines(file)) for file in server.files.iterdir()})
         took = time.monotonic() - begun
         wrong = check(server, followers, written)
-        code = server.stop()
-        if code != 0:
-            wrong.append(f"the server stopped with status {code}")
+        codes.append(server.stop())
+        wrong += [f"the server stopped with status {code}" for code in codes if code != 0]
+        if max(server.stop_times) > STOP_WAIT:
+            wrong.append(f"the server took {max(server.stop_times):.1f} s to stop")
         accepted = folder / "accepted.txt"
         accepted.write_text("".join(f"{follower.run_id}\n" for follower in followers))
         doctor = subprocess.run(
@@ -298,11 +313,15 @@ def main() -> int:
     gave_up = sum(follower.gave_up for follower in followers)
     stored = sum(len(follower.read_in) for follower in followers)
     repeated = sum(written[-1].get(follower.file, 0) for follower in followers) - stored
+    if options.stop and (repeated or gave_up):
+        wrong.append(f"{repeated} steps were executed again, {gave_up} runs were given up")
+    ends = "stops" if options.stop else "kills"
     print(
-        f"seed {seed}: {len(followers)} runs of {options.steps} steps, {options.kills} kills in "
+        f"seed {seed}: {len(followers)} runs of {options.steps} steps, {options.kills} {ends} in "
         f"{took:.0f} s, {sum(f.connections for f in followers)} connections, "
         f"{unanswered[0]} requests without an answer, {repeated} steps executed again that were "
-        f"under way at a kill, {gave_up} runs given up; ready again after {max(server.ready_times) * 1000:.0f} ms at most"
+        f"under way then, {gave_up} runs given up; stopped within {max(server.stop_times):.1f} s, "
+        f"ready again after {max(server.ready_times) * 1000:.0f} ms at most"
     )
     for fault in wrong[:20]:
         print(f"WRONG {fault}")
