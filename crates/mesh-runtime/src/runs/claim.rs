@@ -33,7 +33,8 @@ pub enum Renewal {
     Lost,
 }
 
-/// Takes runs whose turn has come, oldest first, at most `max`.
+/// Takes runs whose turn has come, oldest first, at most `max`. Of a thread, a run that has begun
+/// before goes first: what it has saved is the newest that the thread has.
 ///
 /// # Errors
 /// [`Error::Damaged`]; [`Error::Storage`].
@@ -60,7 +61,9 @@ pub fn claim_run(
     if runs.iter().any(|run| run.status == RunStatus::Running) {
         return Ok(None);
     }
-    let Some(mut run) = runs.into_iter().find(|run| is_due(run, now.at)) else { return Ok(None) };
+    let begun = runs.iter().position(|run| run.started_at.is_some());
+    let turn = begun.or_else(|| runs.iter().position(|run| is_due(run, now.at)));
+    let Some(mut run) = turn.and_then(|turn| runs.into_iter().nth(turn)) else { return Ok(None) };
     transition(tx, now, &mut run, &Cause::Claimed(claim), Vec::new())?;
     Ok(Some(run))
 }

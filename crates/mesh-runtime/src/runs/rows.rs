@@ -197,7 +197,7 @@ pub trait RunRows {
     fn runs(&mut self, thread: &str, query: &RunQuery) -> Result<Vec<Run>, Error>;
 
     /// Pending runs whose time and turn have come, oldest first: of each thread that has none
-    /// running the oldest one that may start.
+    /// running the one that has begun before, else the oldest one that may start.
     ///
     /// # Errors
     /// [`Error::Damaged`]; [`Error::Storage`].

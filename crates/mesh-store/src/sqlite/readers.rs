@@ -4,7 +4,7 @@
 //! takes less than waking one of those, so it runs where it was asked for.
 //!
 //! A database in memory has one connection and no disk to wait for: there readers take turns with
-//! the writer.
+//! the writer, and read where they ask.
 
 use std::{
     path::PathBuf,
@@ -57,6 +57,13 @@ impl Readers {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let operation = match &readers.connections {
+            Connections::Own(_) => operation,
+            Connections::Shared(_) => match readers.look_now(operation) {
+                Ok(result) => return result,
+                Err(operation) => operation,
+            },
+        };
         let closed = || E::from(Error::Closed { path: readers.path.clone() });
         let permit = Arc::clone(&readers.permits).acquire_owned().await.map_err(|_| closed())?;
         let reading = tokio::task::spawn_blocking({

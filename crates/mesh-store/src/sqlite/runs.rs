@@ -285,13 +285,17 @@ impl RunRows for Rows<'_> {
                      AND coalesce(p.not_before, 0) <= ?1 AND NOT EXISTS (
                          SELECT 1 FROM runs o
                          WHERE o.thread = p.thread AND o.status = 'running'
+                     ) AND (p.started_at IS NOT NULL OR NOT EXISTS (
+                         SELECT 1 FROM runs o
+                         WHERE o.thread = p.thread
+                             AND o.status = 'pending' AND o.started_at IS NOT NULL
                      ) AND NOT EXISTS (
                          SELECT 1 FROM runs o
                          WHERE o.thread = p.thread
                              AND o.status = 'pending' AND o.status IN ('pending', 'running')
                              AND (o.created_at, o.id) < (p.created_at, p.id)
                              AND coalesce(o.not_before, 0) <= ?1
-                     )
+                     ))
                  ORDER BY p.created_at, p.id LIMIT ?2
              ) ORDER BY r.created_at, r.id",
             (at.0, limit as i64),

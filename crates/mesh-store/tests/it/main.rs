@@ -8,6 +8,7 @@ mod files;
 mod keys;
 mod kill;
 mod runs;
+mod simulation;
 mod sizes;
 mod suite;
 mod thread_life;

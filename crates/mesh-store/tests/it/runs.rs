@@ -6,6 +6,8 @@ mod meeting;
 mod storm;
 mod turns;
 
+pub(crate) use storm::Draws;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -50,6 +50,29 @@ async fn of_each_thread_the_oldest_run_that_may_start_is_claimed() {
 }
 
 #[tokio::test]
+async fn a_run_that_lost_its_worker_goes_on_before_older_ones_that_are_due_by_now() {
+    for at_once in [false, true] {
+        let mut world = World::new().await;
+        let older = NewRun { after_ms: 5000, ..on("t") };
+        let older = world.try_create(older, None).await.unwrap().run;
+        world.create().await;
+        let begun = world.claim_all().await.remove(0);
+        world.ms += LEASE;
+        world.reap(&begun).await;
+        assert_eq!(world.status(&begun).await, RunStatus::Pending);
+        // What it has saved is the newest of the thread: another one would put its own on top.
+        let claim = offer();
+        let next = if at_once {
+            world.write(move |tx, now| runs::claim_run(tx, now, claim, "t")).await.unwrap()
+        } else {
+            world.claim_all().await.into_iter().next()
+        };
+        assert_eq!(next.map(|run| run.id), Some(begun.id));
+        assert_eq!(world.status(&older).await, RunStatus::Pending);
+    }
+}
+
+#[tokio::test]
 async fn a_claim_is_prolonged_while_its_run_is_the_workers_and_is_not_to_end() {
     let mut world = World::new().await;
     let run = world.running().await;
