@@ -39,7 +39,7 @@ struct Told {
     events: Option<Events>,
     /// Entries that are not on their way, oldest first. At most what the run may tell while one
     /// write is under way: then it waits for room among the events.
-    waiting: VecDeque<(u64, Entry)>,
+    waiting: VecDeque<(Mark, Entry)>,
     /// Entries so far.
     count: u64,
     /// The namespace that was told of last, and its text.
@@ -47,6 +47,15 @@ struct Told {
     /// Steps of this execution have to be noted: workers were lost with earlier ones.
     note_progress: bool,
     fenced: bool,
+}
+
+/// Which entry it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    number: u64,
+    /// It tells what is about to be stored, so it is written with that or not at all: a run whose
+    /// write failed has not done what it told.
+    is_ahead: bool,
 }
 
 impl Teller {
@@ -60,7 +69,9 @@ impl Teller {
             note_progress: run.attempt > 1,
             fenced: false,
         };
-        told.push(first);
+        if let Some(first) = first {
+            told.push(first, false);
+        }
         Self { thread: run.thread.clone(), run: run.id, epoch: run.epoch, told: Mutex::new(told) }
     }
 
@@ -130,7 +141,8 @@ impl Teller {
     fn ride(self: &Arc<Self>, all: bool) -> Option<Written> {
         let mut told = self.told();
         told.gather(self.run, all);
-        if told.waiting.is_empty() {
+        let (first, _) = told.waiting.front()?;
+        if first.is_ahead && !all {
             return None;
         }
         Some(Written { teller: Arc::clone(self), upto: told.count, step: all, taken: Vec::new() })
@@ -151,11 +163,9 @@ impl Rider for Arc<Teller> {
 }
 
 impl Told {
-    fn push(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        for entry in entries {
-            self.count += 1;
-            self.waiting.push_back((self.count, entry));
-        }
+    fn push(&mut self, entry: Entry, is_ahead: bool) {
+        self.count += 1;
+        self.waiting.push_back((Mark { number: self.count, is_ahead }, entry));
     }
 
     /// Ready with true once something waits, and with false once nothing more will come.
@@ -177,7 +187,7 @@ impl Told {
             }
             let Some(event) = events.try_next() else { return };
             let entry = self.entry(run, &event);
-            self.push([entry]);
+            self.push(entry, event.is_ahead());
         }
     }
 
@@ -198,9 +208,9 @@ impl Told {
     }
 
     /// What was on its way and did not arrive.
-    fn give_back(&mut self, taken: Vec<(u64, Entry)>) {
+    fn give_back(&mut self, taken: Vec<(Mark, Entry)>) {
         self.waiting.extend(taken);
-        self.waiting.make_contiguous().sort_by_key(|(number, _)| *number);
+        self.waiting.make_contiguous().sort_by_key(|(mark, _)| *mark);
     }
 }
 
@@ -210,7 +220,7 @@ struct Written {
     upto: u64,
     /// It goes along with a step of the graph.
     step: bool,
-    taken: Vec<(u64, Entry)>,
+    taken: Vec<(Mark, Entry)>,
 }
 
 impl Ride for Written {
@@ -224,16 +234,17 @@ impl Ride for Written {
         }
         let (taken, note) = {
             let mut told = self.teller.told();
-            let count = told.waiting.partition_point(|(number, _)| *number <= self.upto);
+            let goes = |mark: &Mark| mark.number <= self.upto && (self.step || !mark.is_ahead);
+            let count = told.waiting.iter().take_while(|(mark, _)| goes(mark)).count();
             let taken: Vec<_> = told.waiting.drain(..count).collect();
             (taken, self.step && std::mem::take(&mut told.note_progress))
         };
         if note {
             tx.progressed(*run, *epoch)?;
         }
-        let (numbers, mut entries): (Vec<u64>, Vec<Entry>) = taken.into_iter().unzip();
+        let (marks, mut entries): (Vec<Mark>, Vec<Entry>) = taken.into_iter().unzip();
         let wrote = tx.append(thread, *run, *epoch, &mut entries);
-        self.taken = numbers.into_iter().zip(entries).collect();
+        self.taken = marks.into_iter().zip(entries).collect();
         if wrote.is_err() {
             let taken = std::mem::take(&mut self.taken);
             self.teller.told().give_back(taken);
