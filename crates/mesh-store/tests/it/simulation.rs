@@ -30,7 +30,7 @@ use mesh_runtime::{
     Error, Graphs, Ledger, Run, Runtime, Scope, Start, WorkOptions,
     graphs::{Purpose, Request, Served},
     invariants,
-    ledger::{Listener, Operation, Rider},
+    ledger::{Listener, Operation, Ride, Rider},
     log::{Entry, Kind},
     run::{CancelAction, Multitask, RunStatus},
     runs::{NewRun, Selection, Target},
@@ -164,8 +164,8 @@ impl Ledger for Far {
     }
 
     fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer> {
-        let inner = self.inner.checkpointer_with(rider);
-        Arc::new(FarCheckpointer { inner, way: Arc::clone(&self.way) })
+        let (ledger, way) = (Arc::clone(&self.inner), Arc::clone(&self.way));
+        Arc::new(FarCheckpointer { inner: ledger.checkpointer(), ledger, rider, way })
     }
 
     fn listen(&self, listener: &Arc<dyn Listener>) {
@@ -195,8 +195,27 @@ impl Listener for Hard {
 }
 
 struct FarCheckpointer {
+    /// For what takes nothing along.
     inner: Arc<dyn Checkpointer>,
+    ledger: Arc<dyn Ledger>,
+    rider: Arc<dyn Rider>,
     way: Arc<Way>,
+}
+
+impl FarCheckpointer {
+    /// The checkpointer for one write: what goes along is taken in now, however late it arrives.
+    fn boarded(&self) -> Arc<dyn Checkpointer> {
+        self.ledger.checkpointer_with(Arc::new(Boarded(Mutex::new(Some(self.rider.board())))))
+    }
+}
+
+/// What goes along with one write.
+struct Boarded(Mutex<Option<Box<dyn Ride>>>);
+
+impl Rider for Boarded {
+    fn board(&self) -> Box<dyn Ride> {
+        self.0.lock().unwrap().take().expect("one write")
+    }
 }
 
 fn lost_there() -> checkpointer::Error {
@@ -206,7 +225,8 @@ fn lost_there() -> checkpointer::Error {
 #[async_trait]
 impl Checkpointer for FarCheckpointer {
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
-        self.way.write(self.inner.put(commit), lost_there).await
+        let inner = self.boarded();
+        self.way.write(inner.put(commit), lost_there).await
     }
 
     async fn put_task(
@@ -215,7 +235,8 @@ impl Checkpointer for FarCheckpointer {
         checkpoint: CheckpointId,
         record: TaskRecord,
     ) -> Result<(), checkpointer::Error> {
-        self.way.write(self.inner.put_task(place, checkpoint, record), lost_there).await
+        let inner = self.boarded();
+        self.way.write(inner.put_task(place, checkpoint, record), lost_there).await
     }
 
     async fn load(
@@ -452,6 +473,10 @@ impl World {
                 let ends = told.iter().filter(|entry| entry.kind == Kind::Ended).count();
                 assert_eq!(ends, 1, "{of}: one end");
                 assert_eq!(told.last().unwrap().kind, Kind::Ended, "{of}: the end is last");
+                let updates = told.iter().filter(|entry| entry.kind.name() == "updates");
+                let mut nodes: Vec<_> = updates.filter_map(|entry| entry.node.as_deref()).collect();
+                nodes.sort_unstable();
+                assert!(nodes.windows(2).all(|two| two[0] != two[1]), "{of}: it told {nodes:?}");
                 let read = self.read.lock().unwrap();
                 assert!(read[&id].iter().eq(told.iter().copied()), "{of}: its follower read else");
                 drop(read);
@@ -496,14 +521,11 @@ async fn simulate(seed: u64) -> usize {
         }
     });
     if ended.await.is_err() {
+        let read = world.read.lock().unwrap().clone();
         let made = world.made.lock().unwrap().clone();
-        let read = world.read.lock().unwrap().keys().copied().collect::<BTreeSet<_>>();
-        for Made { run, word } in made.iter().filter(|made| !read.contains(&made.run.id)) {
-            let id = run.id;
-            let run = world.ledger.read(move |tx| tx.run(id)).await.unwrap();
-            eprintln!("run {word}: {run:?}");
-        }
-        panic!("seed {seed}: not every run has come to its end");
+        let open = made.into_iter().filter(|made| !read.contains_key(&made.run.id));
+        let open: Vec<String> = open.map(|made| made.word).collect();
+        panic!("seed {seed}: these runs have not come to their end: {open:?}");
     }
     stop.cancel();
     while processes.join_next().await.is_some() {}
