@@ -47,6 +47,7 @@ pages![
     "server/event-protocol.md",
     "server/first-run.md",
     "server/measuring.md",
+    "server/native-socket.md",
     "server/streams.md",
     "server/what-survives.md",
     "sources-and-safety.md",

@@ -605,3 +605,37 @@ pub enum GoawayReason {
     /// The server stops.
     Stopping,
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+    use schemars::{generate::SchemaSettings, json_schema};
+
+    use super::{CODES, CODES_OF_FAULTS, Call, Frame};
+
+    #[test]
+    fn the_schema_in_the_handbook_is_that_of_the_types() {
+        let settings = |path: &str| {
+            let path = format!("/$defs/{path}");
+            SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = path.into())
+        };
+        // What is sent and what is given: a member with a default may be left out of the first.
+        let mut takes = settings("calls").for_deserialize().into_generator();
+        let mut gives = settings("frames").for_serialize().into_generator();
+        let (call, frame) = (takes.subschema_for::<Call>(), gives.subschema_for::<Frame>());
+        let codes: Vec<&str> = CODES.into_iter().chain(CODES_OF_FAULTS).collect();
+        let schema = json_schema!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "The native socket, genesis-mesh.v1",
+            "description": "What a client sends is a call, what the server sends is a frame.",
+            "anyOf": [call, frame],
+            "$defs": {
+                "calls": takes.take_definitions(true),
+                "frames": gives.take_definitions(true),
+                "codes": { "enum": codes },
+            },
+        });
+        let text = serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";
+        expect_file!["../../../docs/src/server/native-socket.schema.json"].assert_eq(&text);
+    }
+}
