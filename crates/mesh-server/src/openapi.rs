@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use mesh_protocol::ErrorBody;
+use mesh_protocol::{
+    ErrorBody,
+    socket::{SUBPROTOCOL, SUBPROTOCOL_MSGPACK},
+};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
@@ -29,7 +32,8 @@ pub(crate) fn document(shared: &Shared) -> Json {
             item.insert(method, described(&operation, tag.name, &mut schemas));
         }
     }
-    tags.push(json!({ "name": "Sockets", "description": "One run per connection." }));
+    tags.push(json!({ "name": "Sockets", "description": "Runs over WebSockets." }));
+    paths.entry("/ws").or_default().insert("get".to_owned(), native_socket());
     paths.entry("/ws/{assistant}").or_default().insert("get".to_owned(), socket(shared));
     schemas.gives.subschema_for::<ErrorBody>();
     let mut document = json!({
@@ -207,6 +211,29 @@ fn error_response(description: &str) -> Json {
     json!({
         "description": description,
         "content": { "application/json": { "schema": { "$ref": format!("{SCHEMAS}ErrorBody") } } },
+    })
+}
+
+/// The request that opens the native socket.
+fn native_socket() -> Json {
+    json!({
+        "operationId": "open_native_socket",
+        "tags": ["Sockets"],
+        "summary": "Opens a WebSocket for everything",
+        "description": "Many threads on one connection: calls that start, answer, cancel, change \
+            and follow, each answered under its id; events under the numbers of their thread's \
+            log, so that a client comes back where it was. The handbook describes the frames, \
+            with a JSON Schema.",
+        "parameters": [{
+            "name": "Sec-WebSocket-Protocol",
+            "in": "header",
+            "schema": { "enum": [SUBPROTOCOL, SUBPROTOCOL_MSGPACK] },
+            "description": "How frames are written",
+        }],
+        "responses": {
+            "101": { "description": "The WebSocket is open" },
+            "default": { "$ref": "#/components/responses/Error" },
+        },
     })
 }
 
