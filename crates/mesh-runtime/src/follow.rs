@@ -11,9 +11,13 @@ use uuid::Uuid;
 use crate::{
     Error, Runtime,
     hub::{Fed, Follower},
-    log::{Entry, Kind, PAGE},
+    log::{Entry, Kind},
     run::RunStatus,
 };
+
+/// Entries that a follower reads ahead. A thousand that stand still just then hold as many times
+/// this.
+const AHEAD: usize = 64;
 
 /// How often a follower looks into the log although it heard of nothing new.
 pub const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -265,9 +269,9 @@ impl Follow {
                 let (entries, over) = match run {
                     Some(run) => {
                         let over = tx.standing(run)?.is_none_or(|run| run.status.is_final());
-                        (tx.run_entries(&thread, run, after, PAGE)?, over)
+                        (tx.run_entries(&thread, run, after, AHEAD)?, over)
                     }
-                    None => (tx.entries(&thread, after, PAGE)?, false),
+                    None => (tx.entries(&thread, after, AHEAD)?, false),
                 };
                 Ok((entries, tx.last_seq(&thread)?, over))
             })
@@ -278,7 +282,7 @@ impl Follow {
             return Ok(());
         }
         let newest = entries.last().map_or(after, |entry| entry.seq);
-        if entries.len() < PAGE {
+        if entries.len() < AHEAD {
             // What is between is of other runs.
             self.after = newest.max(last);
             self.look = false;

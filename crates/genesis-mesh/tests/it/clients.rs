@@ -116,3 +116,62 @@ fn the_javascript_client_finds_what_it_knows() {
     );
     println!("{}", String::from_utf8_lossy(&seen.stdout));
 }
+
+#[test]
+fn our_typescript_client_reads_the_log_over_cuts() {
+    if !has("node") || !has("npm") {
+        return;
+    }
+    let folder = installed("socket-ts");
+    let source = clients().join("socket-ts");
+    install_once(&folder, &fs::read_to_string(source.join("package-lock.json")).unwrap(), || {
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(name), folder.join(name)).unwrap();
+        }
+        let npm = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        succeed(Command::new("npm").args(npm).current_dir(&folder));
+    });
+    for name in ["mesh-socket.ts", "mesh-socket.test.mjs", "tsconfig.json"] {
+        fs::copy(source.join(name), folder.join(name)).unwrap();
+    }
+    succeed(Command::new("npx").args(["--no-install", "tsc", "-p", "."]).current_dir(&folder));
+    let (_place, serving) = served();
+    let seen = succeed(
+        Command::new("node")
+            .args(["--experimental-websocket", "--test", "--test-reporter=spec"])
+            .arg("mesh-socket.test.mjs")
+            .current_dir(&folder)
+            .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
+    );
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+}
+
+#[test]
+fn our_python_client_reads_the_log_over_cuts_and_conversations_are_replayed() {
+    if !has("python3") {
+        return;
+    }
+    let folder = installed("socket-py");
+    let python = folder.join("venv/bin/python");
+    let source = clients().join("socket-py");
+    let wanted = source.join("requirements.txt");
+    install_once(&folder, &fs::read_to_string(&wanted).unwrap(), || {
+        let venv = folder.join("venv");
+        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        succeed(Command::new(&python).args(pip).arg(&wanted));
+    });
+    let (_place, serving) = served();
+    let address = format!("http://{}", serving.address);
+    let seen = succeed(
+        Command::new(&python)
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "."])
+            .current_dir(&source)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("GENESIS_MESH_URL", &address),
+    );
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+    let replay = clients().join("conversations/replay.py");
+    let seen = succeed(Command::new(&python).arg(replay).arg(&address));
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+}

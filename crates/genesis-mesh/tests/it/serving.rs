@@ -36,8 +36,9 @@ impl Serving {
             let line = line.unwrap();
             said.push_str(&line);
             said.push('\n');
-            if let Some(page) = line.trim().strip_prefix("page ") {
-                let place = page.trim().trim_start_matches("http://").trim_end_matches('/');
+            if let Some(page) = line.trim().strip_prefix("studio ") {
+                let place = page.trim().trim_start_matches("http://");
+                let place = place.trim_end_matches("/studio/");
                 address = Some(place.parse().unwrap());
             }
             if line == "Ctrl-C stops it." {
