@@ -108,7 +108,10 @@ export class RunLive {
       case "ended": {
         if (data?.status !== "error" && data?.status !== "timeout") break;
         this.error = errorText(data.error) ?? `the run ended as ${data.status}`;
-        this.#add({ kind: "error", id: "error", node: "", message: this.error, at: now });
+        // That of a task is told already.
+        if (!this.cards.some((card) => card.kind === "error")) {
+          this.#add({ kind: "error", id: "error", node: "", message: this.error, at: now });
+        }
         break;
       }
     }

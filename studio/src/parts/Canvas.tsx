@@ -35,7 +35,7 @@ interface View {
   scale: number;
 }
 
-const SCALES = { least: 0.1, most: 2.5, step: 1.25, fitMost: 1.15 };
+const SCALES = { least: 0.1, most: 2.5, step: 1.25, fitMost: 1.15, readable: 0.62 };
 const PAN_STEP = 60;
 const PADDING = 16;
 
@@ -60,13 +60,15 @@ export function Canvas({ drawing, name, facts, selected, onSelect, taken, still 
     if (!layout || !size.width || !size.height) return { x: 0, y: 0, scale: 1 };
     const wide = (size.width - 2 * PADDING) / layout.width;
     const high = (size.height - 2 * PADDING) / layout.height;
-    const scale = Math.max(SCALES.least, Math.min(wide, high, SCALES.fitMost));
+    const whole = Math.min(wide, high, SCALES.fitMost);
+    // Names have to be read: what does not fit then is reached by moving, from the top on.
+    const scale = still ? whole : Math.max(SCALES.least, whole, Math.min(wide, SCALES.readable));
     return {
       scale,
       x: (size.width - layout.width * scale) / 2,
-      y: (size.height - layout.height * scale) / 2,
+      y: Math.max(PADDING, (size.height - layout.height * scale) / 2),
     };
-  }, [layout, size]);
+  }, [layout, size, still]);
   const view = moved ?? fit;
 
   const zoom = (factor: number, at = { x: size.width / 2, y: size.height / 2 }) => {

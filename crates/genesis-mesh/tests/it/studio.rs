@@ -128,6 +128,15 @@ fn what_is_compiled_in_is_what_the_sources_build() {
 }
 
 #[test]
+fn forms_fit_their_schemas() {
+    if !has_node() {
+        return;
+    }
+    let seen = succeed(Command::new("npm").arg("test").current_dir(prepared()));
+    println!("{}", String::from_utf8_lossy(&seen.stdout));
+}
+
+#[test]
 fn the_studio_does_in_a_browser_what_its_tests_say() {
     let (true, Some(chromium)) = (has_node(), chromium()) else { return };
     let folder = prepared();
@@ -143,6 +152,7 @@ fn the_studio_does_in_a_browser_what_its_tests_say() {
             .args(&tests)
             .current_dir(folder)
             .env("CHROMIUM", chromium)
+            .env("STUDIO_ASSETS", repository().join("crates/mesh-studio/assets"))
             .env("GENESIS_MESH_BIN", env!("CARGO_BIN_EXE_genesis-mesh")),
     );
     println!("{}", String::from_utf8_lossy(&seen.stdout));

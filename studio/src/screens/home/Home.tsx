@@ -77,12 +77,14 @@ function Recent() {
 }
 
 function Row({ row }: { row: ThreadRow }) {
-  const waits = Object.keys(row.interrupts ?? {}).length > 0;
+  const waits = Object.values(row.interrupts ?? {}).flat().length;
   return (
     <li>
       <Link href={`/threads/${row.thread_id}`} className={styles.row}>
         <span className={styles.title}>{titleOf(row)}</span>
-        <StateMark state={ofThread(row.status, waits)} />
+        <StateMark
+          state={ofThread(row.status, waits > 0)} word={waits > 0 ? `${waits} ${waits === 1 ? "question" : "questions"}` : undefined}
+        />
         <span className={styles.when}><Ago at={row.updated_at} /></span>
       </Link>
     </li>

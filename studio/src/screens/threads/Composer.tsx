@@ -37,7 +37,10 @@ interface Props {
 export function Composer({ thread, assistant, busy, onThread, onStarted }: Props) {
   const { data: assistants } = useQuery(assistantsQuery);
   const [picked, setPicked] = useState<string | null>(null);
-  const chosen = picked ?? assistant ?? assistants?.[0]?.assistant_id ?? null;
+  // An assistant is named by its id, or by the graph whose own it is.
+  const named = assistants?.find((it) => it.assistant_id === assistant)
+    ?? assistants?.find((it) => it.graph_id === assistant && it.metadata?.created_by === "system");
+  const chosen = picked ?? named?.assistant_id ?? assistant ?? assistants?.[0]?.assistant_id ?? null;
   const { data: schemas } = useQuery({ ...schemasQuery(chosen ?? ""), enabled: chosen !== null });
   const chats = takesMessages(schemas?.input_schema ?? null);
   const [mode, setMode] = useState<"message" | "form">("form");

@@ -15,11 +15,13 @@ interface Props {
   at: string | null;
   /** Whether the end is looked at, and goes on. */
   live: boolean;
+  /** A run is on the thread. */
+  active: boolean;
   onSelect: (step: Step) => void;
   onLive: () => void;
 }
 
-export function Scrubber({ steps, at, live, onSelect, onLive }: Props) {
+export function Scrubber({ steps, at, live, active, onSelect, onLive }: Props) {
   const moments = useMemo(() => steps.filter((step) => step.checkpoint), [steps]);
   const place = moments.findIndex((step) => step.checkpoint?.id === at);
   const open = steps.filter((step) => !step.checkpoint);
@@ -50,7 +52,7 @@ export function Scrubber({ steps, at, live, onSelect, onLive }: Props) {
       <span className={styles.now}>
         {now && <>{now.number} of {moments.at(-1)?.number ?? 0}</>}
       </span>
-      {open[0] && live && <StateMark state={open.at(-1)?.state ?? "running"} />}
+      {active ? <StateMark state="running" /> : open[0] && live && <StateMark state={open.at(-1)?.state ?? "idle"} />}
       {!live && <Button kind="plain" onClick={onLive}>Back to live</Button>}
     </div>
   );

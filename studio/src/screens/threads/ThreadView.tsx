@@ -156,7 +156,7 @@ export function ThreadView({ id }: { id: string }) {
               }
             />
             <Scrubber
-              steps={steps} at={at?.id ?? null} live={isLive} onSelect={(step) => select(step, null)}
+              steps={steps} at={at?.id ?? null} live={isLive} active={active} onSelect={(step) => select(step, null)}
               onLive={() => choose({ cp: null, task: null })}
             />
             {!isLive && at && (
