@@ -52,6 +52,7 @@ pages![
     "server/what-survives.md",
     "sources-and-safety.md",
     "streaming.md",
+    "studio.md",
     "who-may-ask.md",
 ];
 

@@ -39,6 +39,12 @@ export function ofThread(status: string, waits: boolean): NodeState {
   }
 }
 
+/** In words, where the state's own would say too little. */
+export function wordOfThread(status: string, questions: number): string | undefined {
+  if (questions > 0) return `${questions} ${questions === 1 ? "question" : "questions"}`;
+  return status === "interrupted" ? "paused" : undefined;
+}
+
 interface Props {
   state: NodeState;
   /** In place of the state's own word. */

@@ -5,7 +5,7 @@ import { infoQuery, threadCountQuery, threadsQuery, type ThreadFilter, type Thre
 import { titleOf } from "../../data/titles";
 import { Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
-import { StateMark, ofThread } from "../../parts/StateMark";
+import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
 import { Ago } from "../../parts/time";
 import { screens } from "..";
 import { Demo } from "./Demo";
@@ -82,9 +82,7 @@ function Row({ row }: { row: ThreadRow }) {
     <li>
       <Link href={`/threads/${row.thread_id}`} className={styles.row}>
         <span className={styles.title}>{titleOf(row)}</span>
-        <StateMark
-          state={ofThread(row.status, waits > 0)} word={waits > 0 ? `${waits} ${waits === 1 ? "question" : "questions"}` : undefined}
-        />
+        <StateMark state={ofThread(row.status, waits > 0)} word={wordOfThread(row.status, waits)} />
         <span className={styles.when}><Ago at={row.updated_at} /></span>
       </Link>
     </li>

@@ -8,7 +8,7 @@ import { titleOf } from "../../data/titles";
 import { Button } from "../../parts/Button";
 import { Empty, Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
-import { StateMark, ofThread } from "../../parts/StateMark";
+import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
 import { Ago } from "../../parts/time";
 import styles from "./ThreadList.module.css";
 
@@ -149,10 +149,7 @@ function Row({ row, wide, selected }: { row: ThreadRow; wide: boolean; selected:
     <Link href={`/threads/${row.thread_id}`} className={wide ? styles.row : styles.short} aria-current={selected ? "true" : undefined} title={title}>
       <span className={styles.title}>{title}</span>
       {wide && <span className={styles.soft}>{graph}</span>}
-      <StateMark
-        state={ofThread(row.status, waits > 0)}
-        word={waits > 0 ? `${waits} ${waits === 1 ? "question" : "questions"}` : undefined}
-      />
+      <StateMark state={ofThread(row.status, waits > 0)} word={wordOfThread(row.status, waits)} />
       <span className={styles.when}><Ago at={row.updated_at} /></span>
     </Link>
   );

@@ -18,7 +18,7 @@ import { Menu } from "../../parts/Menu";
 import { Empty, Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
 import { Split } from "../../parts/Split";
-import { StateMark, ofThread } from "../../parts/StateMark";
+import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
 import { Tabs } from "../../parts/Tabs";
 import { AnswerForm } from "../inbox/AnswerForm";
 import { shown } from "../inbox/asked";
@@ -112,7 +112,10 @@ export function ThreadView({ id }: { id: string }) {
       title={title} fills
       note={
         <span className={styles.note}>
-          <StateMark state={ofThread(thread.data.status, questions.length > 0)} />
+          <StateMark
+            state={ofThread(thread.data.status, questions.length > 0)}
+            word={questions.length === 0 ? wordOfThread(thread.data.status, 0) : undefined}
+          />
           {data.graph && <span>{data.graph}</span>}
         </span>
       }

@@ -10,7 +10,7 @@ import styles from "./Waterfall.module.css";
 
 const ROW_HEIGHT = 28;
 /** Marks on the axis. */
-const TICKS = 4;
+const TICKS = 2;
 
 interface Props {
   live: RunLive;
