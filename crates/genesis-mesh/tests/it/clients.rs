@@ -12,12 +12,12 @@ use std::{
 
 use crate::{process::Place, serving::Serving};
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients")
 }
 
 /// A folder below the target directory that stays from one run to the next.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
@@ -26,11 +26,16 @@ fn installed(name: &str) -> PathBuf {
 /// Whether the program is there.
 #[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 pub(crate) fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
+    let there = runs(program);
     if !there {
         println!("skipped: {program} is not installed");
     }
     there
+}
+
+/// Whether the program is there, without a word.
+pub(crate) fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success())
 }
 
 pub(crate) fn succeed(command: &mut Command) -> Output {

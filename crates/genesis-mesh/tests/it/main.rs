@@ -11,5 +11,6 @@ mod handbook;
 mod mesh;
 mod model;
 mod process;
+mod react;
 mod serving;
 mod studio;
