@@ -12,7 +12,6 @@ use crate::{
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 #[test]
-#[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 fn a_page_with_the_stock_hook_shows_what_goes_on() {
     if !has("node") || !has("npm") {
         return;

@@ -26,6 +26,7 @@ fn repository() -> PathBuf {
 }
 
 /// Whether Node is there and new enough.
+#[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 fn has_node() -> bool {
     if !has("node") || !has("npm") {
         return false;
@@ -40,6 +41,7 @@ fn has_node() -> bool {
     found >= NODE
 }
 
+#[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 fn chromium() -> Option<String> {
     let named = std::env::var("CHROMIUM").ok();
     let found =

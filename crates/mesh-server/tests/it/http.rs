@@ -158,7 +158,8 @@ async fn the_studio_loads_only_its_own_files_and_runs_no_inline_code() {
     for path in named {
         let file = mesh.http("GET", path, "").await;
         assert_eq!(file.status, 200, "{path}");
-        let kind = if path.ends_with(".css") { "text/css" } else { "text/javascript" };
+        let is_style = path.rsplit('.').next() == Some("css");
+        let kind = if is_style { "text/css" } else { "text/javascript" };
         assert!(file.header("content-type").unwrap().starts_with(kind), "{path}");
         assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
         assert!(file.header("cache-control").unwrap().contains("immutable"), "{path}");

@@ -170,7 +170,7 @@ async fn a_question_is_at_its_task_at_the_top_and_on_the_thread() {
 #[tokio::test]
 async fn an_answer_that_does_not_fit_its_question_is_refused_and_the_question_stays() {
     let kept = serve().await;
-    let (id, path) = thread(&kept, "exacting").await;
+    let (_, path) = thread(&kept, "exacting").await;
     let runs = format!("{path}/runs/wait");
     let run = |body: Json| kept.post(&runs, body);
     run(json!({ "assistant_id": "exacting", "input": { "topic": "t" } })).await.good();

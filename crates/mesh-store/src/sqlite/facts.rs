@@ -67,7 +67,7 @@ fn show_table(
     let quoted = table.replace('"', "\"\"");
     let mut query = connection.prepare(&format!("SELECT * FROM \"{quoted}\""))?;
     let columns: Vec<String> =
-        query.column_names().into_iter().map(|column| format!("{table}.{column}")).collect();
+        query.column_names().map(|column| format!("{table}.{column}")).collect();
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         for (index, column) in columns.iter().enumerate() {

@@ -477,9 +477,8 @@ impl World {
                 let mut nodes: Vec<_> = updates.filter_map(|entry| entry.node.as_deref()).collect();
                 nodes.sort_unstable();
                 assert!(nodes.windows(2).all(|two| two[0] != two[1]), "{of}: it told {nodes:?}");
-                let read = self.read.lock().unwrap();
-                assert!(read[&id].iter().eq(told.iter().copied()), "{of}: its follower read else");
-                drop(read);
+                let read = self.read.lock().unwrap()[&id].clone();
+                assert!(read.iter().eq(told.iter().copied()), "{of}: its follower read else");
                 let own = trail.iter().filter_map(|mark| mark.strip_prefix(&format!("{word} ")));
                 let own: String = own.collect();
                 let stored = self.ledger.read(move |tx| tx.run(id)).await.unwrap();
@@ -531,8 +530,7 @@ async fn simulate(seed: u64) -> usize {
     while processes.join_next().await.is_some() {}
     world.check_rules().await;
     world.check_promises().await;
-    let made = world.made.lock().unwrap().len();
-    made
+    world.made.lock().unwrap().len()
 }
 
 #[test]
