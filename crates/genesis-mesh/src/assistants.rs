@@ -6,14 +6,16 @@ use mesh_agents::blogger::Request;
 use mesh_server::{Assistant, InvalidRequest};
 use serde_json::{Value as Json, json};
 
-use crate::{blogger, settings::Settings, shelf::DataDirShelf};
+use crate::{agents, blogger, settings::Settings, shelf::DataDirShelf};
 
 /// Every assistant, as `settings` have it, in no particular order.
 ///
 /// # Errors
 /// [`blogger::BuildError`] names the setting that does not work.
 pub fn all(settings: &Settings) -> Result<Vec<Assistant>, blogger::BuildError> {
-    Ok(vec![blogger_assistant(settings)?])
+    let mut all = agents::all(settings)?;
+    all.push(blogger_assistant(settings)?);
+    Ok(all)
 }
 
 fn blogger_assistant(settings: &Settings) -> Result<Assistant, blogger::BuildError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_agents::{
     blogger::{self, Blogger, Models, Request, Role, state::Blog},
-    source::{Collection, Shelf},
+    source::{Collection, Fetch, Search, Shelf},
 };
 use mesh_graph::App;
 use mesh_model::ChatModel;
@@ -27,8 +27,11 @@ pub enum BuildError {
     #[error("searxng.base_url cannot be used")]
     Search(#[from] mesh_tools::searxng::BuildError),
     /// The graph has a mistake: a bug.
-    #[error("the blogger's graph does not compile")]
+    #[error("the graph of an agent does not compile")]
     Graph(#[from] mesh_graph::CompileError),
+    /// The parts of an agent do not fit together: a bug.
+    #[error("an agent cannot be built")]
+    Agent(#[from] mesh_agents::BuildError),
 }
 
 /// The blog agent, reading `collections` for every post and keeping texts on `shelf`.
@@ -40,15 +43,8 @@ pub fn app(
     shelf: Arc<dyn Shelf>,
     collections: Vec<Arc<dyn Collection>>,
 ) -> Result<App<Blog>, BuildError> {
-    let guard = Guard::with_networks(settings.fetch.allowed_networks.iter().copied());
-    let fetch = FetchConfig {
-        version: VERSION.to_owned(),
-        page_bytes_max: settings.fetch.page_bytes_max,
-        page_time_max: settings.fetch.timeout,
-        ..FetchConfig::default()
-    };
     let mut deps = Blogger::new(Arc::new(Handbook), shelf)
-        .fetch(Arc::new(PageFetch::new(fetch, guard)?))
+        .fetch(pages(settings)?)
         .structure(settings.blogger.blog_structure.clone())
         .queries_per_section(settings.blogger.number_of_queries)
         .parallel_sections(settings.blogger.parallel_sections)
@@ -56,12 +52,8 @@ pub fn app(
     for collection in collections {
         deps = deps.collection(collection);
     }
-    if let Some(base) = &settings.searxng.base_url {
-        let mut search = SearXngConfig::new(base.clone());
-        search.path.clone_from(&settings.searxng.search_path);
-        search.engines.clone_from(&settings.searxng.engines);
-        search.score_min = settings.searxng.min_score;
-        deps = deps.search(Arc::new(SearXng::new(search)?));
+    if let Some(search) = search(settings)? {
+        deps = deps.search(search);
     }
     if let Some(names) = settings.blogger_models() {
         let planner = model(settings, names.planner)?;
@@ -83,7 +75,30 @@ pub fn app(
     Ok(blogger::graph()?.app(deps))
 }
 
-fn model(settings: &Settings, name: &str) -> Result<Arc<dyn ChatModel>, BuildError> {
+/// The reader of web pages.
+pub(crate) fn pages(settings: &Settings) -> Result<Arc<dyn Fetch>, BuildError> {
+    let guard = Guard::with_networks(settings.fetch.allowed_networks.iter().copied());
+    let fetch = FetchConfig {
+        version: VERSION.to_owned(),
+        page_bytes_max: settings.fetch.page_bytes_max,
+        page_time_max: settings.fetch.timeout,
+        ..FetchConfig::default()
+    };
+    Ok(Arc::new(PageFetch::new(fetch, guard)?))
+}
+
+/// Web search, if there is an instance to ask.
+pub(crate) fn search(settings: &Settings) -> Result<Option<Arc<dyn Search>>, BuildError> {
+    let Some(base) = &settings.searxng.base_url else { return Ok(None) };
+    let mut search = SearXngConfig::new(base.clone());
+    search.path.clone_from(&settings.searxng.search_path);
+    search.engines.clone_from(&settings.searxng.engines);
+    search.score_min = settings.searxng.min_score;
+    Ok(Some(Arc::new(SearXng::new(search)?)))
+}
+
+/// The model of this name.
+pub(crate) fn model(settings: &Settings, name: &str) -> Result<Arc<dyn ChatModel>, BuildError> {
     let mut config = OpenAiConfig::new(
         settings.openai.base_url.clone(),
         name,

@@ -5,6 +5,7 @@
 //! the command line. Neither opens a port, a database or a connection. [`mesh`] puts a mesh
 //! together and serves it; [`serve`] does so as the settings have it.
 
+pub mod agents;
 pub mod assistants;
 mod auth;
 pub mod blog;

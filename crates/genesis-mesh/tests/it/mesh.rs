@@ -1,11 +1,12 @@
 //! The library: a mesh from parts, several in one process.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use genesis_mesh::{
-    Assistant, GenesisMesh,
+    Assistant, GenesisMesh, assistants,
     mesh::{BuildError, ServeError, SetupError},
+    settings::{Flags, Settings, Surroundings},
 };
 use mesh_graph::{Ctx, Graph, NodeResult, START, State, View};
 use serde_json::{Value as Json, json};
@@ -18,6 +19,8 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
+
+use crate::model::ModelServer;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -96,7 +99,10 @@ impl Running {
         read.expect("an answer comes soon").unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Json::Null))
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        // A run that takes a while is waited for with blanks in between.
+        let body = if chunked { whole(body) } else { body.to_owned() };
+        (status, serde_json::from_str(&body).unwrap_or(Json::Null))
     }
 
     async fn stopped(mut self) {
@@ -104,6 +110,17 @@ impl Running {
         let ended = tokio::time::timeout(SOON, self.task.join_next()).await;
         ended.expect("it stops soon").unwrap().unwrap().unwrap();
     }
+}
+
+/// A body that came in chunks.
+fn whole(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let (chunk, rest) = rest.split_at(usize::from_str_radix(length, 16).unwrap());
+        body.push_str(chunk);
+        chunks = rest.strip_prefix("\r\n").unwrap();
+    }
+    body
 }
 
 #[tokio::test]
@@ -155,6 +172,54 @@ async fn without_a_data_directory_everything_works_until_the_mesh_ends() {
     let again = Running::start(mesh()).await;
     assert_eq!(again.post(&wait, body).await.0, 404);
     again.stopped().await;
+}
+
+#[tokio::test]
+async fn with_a_model_the_finished_agents_are_served_and_answer() {
+    let settings = |variables: &[(&str, &str)]| {
+        Settings::load(&Surroundings {
+            flags: Flags::none(),
+            environment: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect(),
+            working_directory: std::env::temp_dir(),
+            data_dir: Some(std::env::temp_dir().join("nothing-is-written-here")),
+        })
+        .unwrap()
+    };
+    let names = |settings: &Settings| {
+        let all = assistants::all(settings).unwrap();
+        all.iter().map(|one| one.name().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(&settings(&[])), BTreeSet::from(["blogger".to_owned()]));
+
+    let model = ModelServer::start();
+    let settings =
+        settings(&[("OPENAI_API_BASE_URL", &model.base_url), ("OPENAI_LLM_NAME", "local")]);
+    let expected = ["blogger", "reflection", "research_agent", "team"].map(str::to_owned);
+    assert_eq!(names(&settings), BTreeSet::from(expected));
+    let mesh = GenesisMesh::builder().assistants(assistants::all(&settings).unwrap());
+    let running = Running::start(mesh.build().unwrap()).await;
+    let question = json!({ "messages": [{ "role": "user", "content": "What is it?" }] });
+    for graph in ["research_agent", "team"] {
+        let body = json!({ "assistant_id": graph, "input": question });
+        let (status, state) = running.post("/runs/wait", body).await;
+        let said = state["messages"].as_array().and_then(|messages| messages.last().cloned());
+        let said = said.unwrap_or_default();
+        assert_eq!((status, &said["type"]), (200, &json!("ai")), "{graph}: {state}");
+        assert_eq!(said["content"], "An introduction in plain words.", "{graph}");
+    }
+    let shown = |request: &Json| {
+        let tools = request["tools"].as_array().cloned().unwrap_or_default();
+        tools.iter().map(|tool| tool["function"]["name"].clone()).collect::<Vec<_>>()
+    };
+    let shown: Vec<_> = model.requests.lock().unwrap().iter().map(shown).collect();
+    assert_eq!(
+        json!(shown),
+        json!([["read_page"], ["transfer_to_researcher", "transfer_to_writer"]])
+    );
+    running.stopped().await;
 }
 
 #[tokio::test]

@@ -25,41 +25,47 @@ use crate::{
 /// What can be asked about states.
 pub(super) fn operations() -> Vec<Operation> {
     let missing = "There is no such thread";
+    let foreign = "What is saved does not fit the graph: another one has saved it";
     let subgraphs = "Whether the states of mounted graphs are given, too";
     vec![
         Operation::get("/threads/{thread_id}/state", "get_state", get)
             .summary("Gives the state of a thread")
             .query("subgraphs", json!({ "type": "boolean" }), subgraphs)
             .gives::<ThreadState>("Its newest state")
-            .refuses(404, missing),
+            .refuses(404, missing)
+            .refuses(409, foreign),
         Operation::get("/threads/{thread_id}/state/{checkpoint_id}", "get_state_at", get_at)
             .summary("Gives the state of a thread at a checkpoint")
             .query("subgraphs", json!({ "type": "boolean" }), subgraphs)
             .gives::<ThreadState>("The state; empty when there is no such checkpoint")
-            .refuses(404, missing),
+            .refuses(404, missing)
+            .refuses(409, foreign),
         Operation::post("/threads/{thread_id}/state/checkpoint", "post_state_at", post_at)
             .summary("Gives the state of a thread, or of a graph mounted in it, at a checkpoint")
             .body::<StateAsked>()
             .gives::<ThreadState>("The state; empty when there is no such checkpoint")
-            .refuses(404, missing),
+            .refuses(404, missing)
+            .refuses(409, foreign),
         Operation::post("/threads/{thread_id}/state", "update_state", update)
             .summary("Changes the state of a thread, as if a node had returned the values")
             .body::<StateUpdate>()
             .gives::<StateUpdated>("The checkpoint that it has now")
             .refuses(400, "The thread has no graph yet, or the change does not fit it")
             .refuses(404, missing)
-            .refuses(409, "A run is on the thread"),
+            .refuses(409, "A run is on the thread, or what is saved does not fit its graph"),
         Operation::get("/threads/{thread_id}/history", "get_history", get_history)
             .summary("Gives the states of a thread, newest first")
             .query("limit", json!({ "type": "integer" }), "At most this many: 10 without")
             .query("before", json!({ "type": "string" }), "Only those older than this checkpoint")
             .gives::<Vec<ThreadState>>("The states")
-            .refuses(404, missing),
+            .refuses(404, missing)
+            .refuses(409, foreign),
         Operation::post("/threads/{thread_id}/history", "post_history", post_history)
             .summary("Gives the states of a thread, newest first")
             .body::<HistoryAsked>()
             .gives::<Vec<ThreadState>>("The states")
-            .refuses(404, missing),
+            .refuses(404, missing)
+            .refuses(409, foreign),
     ]
 }
 
