@@ -12,8 +12,17 @@ before(async () => {
   const waits = await ran(server, "agent", { messages: [{ role: "user", content: "Hello" }] });
   const { thread_id: failed } = await api(server, "/threads", {});
   await api(server, `/threads/${failed}/runs/wait`, { assistant_id: "error", input: { messages: [] }, stream_mode: ["tasks"] });
+  const asking = await ran(server, "ask", { questions: [
+    { value: { question: "Is it good?", text: "Look **twice**." }, schema: { type: "object", required: ["decision"], properties: { decision: { enum: ["approve", "stop"] }, why: { type: "string" } } } },
+    { value: "All kinds?", schema: { type: "object", required: ["day", "how"], properties: { day: { type: "string", format: "date" }, many: { type: "integer", minimum: 1 }, extras: { type: "array", items: { enum: ["a", "b"] } }, how: { oneOf: [{ title: "One", type: "object", properties: { a: { type: "string" } } }, { title: "Two", type: "object", required: ["b"], properties: { b: { type: "number" } } }] }, list: { type: "array", minItems: 1, items: { type: "object", properties: { name: { type: "string" }, sure: { type: "boolean" } } } } } } },
+  ] });
+  const questions = Object.values((await api(server, `/threads/${asking}`)).interrupts).flat();
+  const outlined = await ran(server, "blogger", { topic: "How does a run survive a crash?", mode: "extractive", sources: { search: false } }, { interrupt_after: ["generate_blog_plan"] });
+  const { assistant_id: assistant } = await api(server, "/assistants", { graph_id: "simple_runtime", name: "Careful", context: { model: "openai" } });
+  await api(server, `/assistants/${assistant}`, { context: { model: "anthropic" }, config: { tags: ["a"] } }, "PATCH");
+  await api(server, "/store/items", { namespace: ["users", "ana"], key: "profile", value: { name: "Ana" }, ttl: 90 }, "PUT");
   const { run_id: run } = (await api(server, `/threads/${done}/runs`))[0];
-  threads = { done, waits, failed, run };
+  threads = { done, waits, failed, run, questions, outlined, assistant };
 });
 after(async () => {
   await chromium?.close();
@@ -31,6 +40,19 @@ const screens = () => [
   ["its JSON", `/threads/${threads.done}?view=text&tab=json`],
   ["a waiting thread", `/threads/${threads.waits}`],
   ["a failed thread", `/threads/${threads.failed}`],
+  ["inbox", "/inbox"],
+  ...threads.questions.map((one, at) => [`question ${at + 1}`, `/inbox/${one.id}`, (page) => page.getByRole("heading", { level: 2 }).first().waitFor()]),
+  ["desk", "/desk"],
+  ["a request", "/desk/new", (page) => page.getByLabel("Topic").waitFor()],
+  ["an outline to approve", `/desk/${threads.outlined}`, (page) => page.getByText("Is this outline good?").waitFor()],
+  ["a draft", `/desk/${threads.done}?step=draft`, (page) => page.getByRole("article").waitFor()],
+  ...["sources", "outline", "checks", "export"].map((step) => [`its ${step}`, `/desk/${threads.done}?step=${step}`, (page) => page.getByRole("heading", { level: 2 }).first().waitFor()]),
+  ["assistants", "/assistants"],
+  ["a new assistant", "/assistants/new?graph=simple_runtime", (page) => page.getByLabel("Name").waitFor()],
+  ["an assistant", `/assistants/${threads.assistant}`, (page) => page.getByLabel("Name").waitFor()],
+  ["its versions", `/assistants/${threads.assistant}?part=versions`, (page) => page.getByRole("button", { name: /^Version 1/ }).waitFor()],
+  ["store", "/store", (page) => page.getByRole("button", { name: /^profile/ }).waitFor()],
+  ["an item", "/store?ns=users.ana&key=profile", (page) => page.getByRole("article", { name: "profile" }).waitFor()],
   ["graphs", "/graphs/blogger"],
   ["wire", "/wire"],
   ["settings", "/settings"],

@@ -144,6 +144,8 @@ pub struct Item {
     /// When it was written last: later than when it was written before, also within one
     /// millisecond.
     pub updated_at_ms: i64,
+    /// How long it is remembered after it was written or read, in milliseconds; for ever without.
+    pub ttl_ms: Option<i64>,
 }
 
 /// An item that a search found.

@@ -19,6 +19,9 @@ pub struct Item {
     /// When it was written last.
     #[schemars(extend("format" = "date-time"))]
     pub updated_at: String,
+    /// Minutes that it is remembered after it was written or read; absent when it is for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<f64>,
 }
 
 /// An item that a search found.

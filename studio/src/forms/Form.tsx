@@ -60,7 +60,7 @@ export function Form({ form, locked = false, plain, without, label }: Props) {
             <ul>
               {form.problems.slice(0, 12).map((problem, at) => (
                 <li key={at}>
-                  <button type="button" onClick={() => focusAt(id, problem.pointer)}>{placeWords(problem.pointer)}</button> {problem.message}
+                  <button type="button" onClick={() => focusAt(id, problem.pointer)}>{placeWords(problem.pointer, form.schema, form.value)}</button> {problem.message}
                 </li>
               ))}
             </ul>
@@ -105,11 +105,48 @@ function focusAt(id: string, pointer: string): boolean {
   }
 }
 
-/** `/sections/0/name` as a person reads it. */
-function placeWords(pointer: string): string {
+interface Spot {
+  schema: AnySchema;
+  value: unknown;
+  place: Place;
+}
+
+/** `/sections/0/name` as a person reads it: by the labels that the fields have. */
+function placeWords(pointer: string, schema: AnySchema, value: unknown): string {
   if (pointer === "") return "The whole";
-  return pointer.slice(1).split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
-    .map((part) => (/^\d+$/.test(part) ? `${Number(part) + 1}` : labelOf(part))).join(" › ");
+  const check = { root: schema };
+  const names: string[] = [];
+  let at: Spot | null = { schema, value, place: atRoot(schema) };
+  for (const part of pointer.slice(1).split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))) {
+    const next: Spot | null = at && inside(at, part, check);
+    const label = next && !/^\d+$/.test(part) ? fieldOf(next.schema, next.value, next.place, check).field.label : undefined;
+    names.push(label ?? (/^\d+$/.test(part) ? `${Number(part) + 1}` : labelOf(part)));
+    at = next;
+  }
+  return names.join(" › ");
+}
+
+/** The place of an entry inside of another place, where the form has one. */
+function inside(spot: Spot, part: string, check: Check): Spot | null {
+  const found = fieldOf(spot.schema, spot.value, spot.place, check);
+  const { field } = found;
+  const value = (spot.value as Record<string, unknown> | null | undefined)?.[part];
+  switch (field.kind) {
+    case "variants": {
+      const variant = field.variants[variantOf(field, spot.value, check)];
+      return variant ? inside({ schema: variant.schema, value: spot.value, place: found.inside }, part, check) : null;
+    }
+    case "group": {
+      const member = field.members.find((one) => one.key === part);
+      return member ? { schema: member.schema, value, place: found.inside } : null;
+    }
+    case "list": return { schema: field.items, value, place: found.inside };
+    case "places": {
+      const own = field.places[Number(part)];
+      return own === undefined ? null : { schema: own, value, place: found.inside };
+    }
+    default: return null;
+  }
 }
 
 interface PlaceProps {
@@ -235,7 +272,7 @@ function Place({ schema, value, at, place, label, required, onChange, bare, numb
     case "variants": return <Variants {...frame} field={field} place={place} value={value} onChange={onChange} off={off} />;
     case "json":
       return (
-        <Frame {...frame} kind="json" hint={field.why && `JSON: ${field.why}`}>
+        <Frame {...frame} kind="json" hint={field.why && `Written as JSON: ${field.why}`}>
           {(described) => <JsonField {...described} value={value} onChange={onChange} readOnly={off} optional={!required} />}
         </Frame>
       );
@@ -286,8 +323,8 @@ function Frame({ field, at, label, required, kind, hint, bare, children }: Frame
   };
   const name = (
     <>
-      <span>{label}</span>
-      {!required && !Object.hasOwn(field.schema, "default") && kind !== "group" && kind !== "flag" && <span className={styles.optional}>optional</span>}
+      <span>{label}</span>{" "}
+      {!required && !hasDefault(field) && kind !== "group" && kind !== "flag" && <span className={styles.optional}>optional</span>}
       {field.deprecated && <span className={styles.old}>deprecated</span>}
       {field.readOnly && <span className={styles.optional}>read only</span>}
     </>
@@ -329,6 +366,9 @@ function Frame({ field, at, label, required, kind, hint, bare, children }: Frame
   );
 }
 
+/** Whether it is something from the start. */
+const hasDefault = (field: Field) => field.schema.default !== undefined && field.schema.default !== null;
+
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 interface GroupProps {
@@ -358,7 +398,7 @@ function Group({ field, value, at, place, onChange, locked }: GroupProps) {
   return (
     <Around value={{ ...around, locked: around.locked || Boolean(locked) }}>
       {problems.map((problem) => <p key={problem.message} className={styles.bad}>{problem.message}</p>)}
-      {strays.map((problem) => <p key={problem.pointer} className={styles.bad}>{placeWords(problem.pointer)}: {problem.message}</p>)}
+      {strays.map((problem) => <p key={problem.pointer} className={styles.bad}>{labelOf(problem.pointer.split("/").at(-1) ?? "")}: {problem.message}</p>)}
       {members.length > 0 ? members : <p className={styles.note}>Nothing to fill in.</p>}
     </Around>
   );
@@ -388,7 +428,7 @@ function Choice({ options, value, onChange, off, ...frame }: ChoiceProps) {
       <Frame {...frame} kind="radios">
         {() => (
           <div className={styles.options} data-noted={options.some((option) => option.note) || undefined}>
-            {(!required && !Object.hasOwn(field.schema, "default")) || field.nullable ? (
+            {(!required && !hasDefault(field)) || field.nullable ? (
               <Radio name={name} label="Not set" checked={chosen < 0} off={off} onChoose={() => onChange(unset)} />
             ) : null}
             {options.map((option, place) => (

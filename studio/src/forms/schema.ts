@@ -429,7 +429,7 @@ function rangeWords(schema: Schema): string | undefined {
   const from = least !== undefined ? `${plain(least)}` : above !== undefined ? `above ${plain(above)}` : undefined;
   const to = most !== undefined ? `${plain(most)}` : below !== undefined ? `below ${plain(below)}` : undefined;
   const step = number("multipleOf");
-  const words = from && to ? `${from} to ${to}` : from ? (least !== undefined ? `at least ${from}` : from) : to ? (most !== undefined ? `at most ${to}` : to) : undefined;
+  const words = from && to ? (least !== undefined && most !== undefined ? `${from} to ${to}` : `${least !== undefined ? "at least " : ""}${from}, ${most !== undefined ? "at most " : ""}${to}`) : from ? (least !== undefined ? `at least ${from}` : from) : to ? (most !== undefined ? `at most ${to}` : to) : undefined;
   return [words, step !== undefined && `in steps of ${plain(step)}`].filter(Boolean).join(", ") || undefined;
 }
 

@@ -37,6 +37,11 @@ export const screens: Screen[] = [
     path: "/graphs", inside: "/graphs/:id", label: "Graphs", icon: "graphs", key: "g",
     Component: lazy(() => import("./graphs/Graphs")),
   },
+  {
+    path: "/assistants", inside: "/assistants/:id", label: "Assistants", icon: "assistants", key: "a",
+    Component: lazy(() => import("./assistants/Assistants")),
+  },
+  { path: "/store", label: "Store", icon: "store", key: "s", Component: lazy(() => import("./store/Store")) },
   { path: "/wire", label: "Wire", icon: "wire", key: "w", Component: lazy(() => import("./wire/Wire")) },
   { path: "/settings", label: "Settings", icon: "settings", key: ",", Component: lazy(() => import("./settings/Settings")) },
 ];

@@ -37,7 +37,6 @@ struct Shelves {
 struct Row {
     item: Item,
     vectors: Vec<Vec<f32>>,
-    ttl_ms: Option<i64>,
     expires_at_ms: Option<i64>,
     put: u64,
 }
@@ -48,7 +47,7 @@ impl Row {
     }
 
     fn refresh(&mut self, refresh: Refresh, now_ms: i64) {
-        if let (Refresh(true), Some(ttl)) = (refresh, self.ttl_ms) {
+        if let (Refresh(true), Some(ttl)) = (refresh, self.item.ttl_ms) {
             self.expires_at_ms = Some(now_ms.saturating_add(ttl));
         }
     }
@@ -195,9 +194,9 @@ impl Shelves {
                         value: item.value,
                         created_at_ms,
                         updated_at_ms,
+                        ttl_ms: item.ttl_ms,
                     },
                     vectors: item.vectors,
-                    ttl_ms: item.ttl_ms,
                     expires_at_ms: item.ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
                     put: self.puts,
                 };

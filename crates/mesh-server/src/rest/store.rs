@@ -214,5 +214,6 @@ fn wire(item: kept::Item) -> Item {
         value: item.value,
         created_at: time(item.created_at_ms),
         updated_at: time(item.updated_at_ms),
+        ttl: item.ttl_ms.map(|ms| ms as f64 / 60_000.0),
     }
 }

@@ -379,6 +379,7 @@ impl Kept {
             value,
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
+            ttl_ms: self.ttl,
         })
     }
 }

@@ -134,12 +134,15 @@ function DecisionButton({ decision, first, busy, off, onDecide }: DecisionProps)
     else onDecide();
   };
   return (
-    <Button
-      data-decision kind={decision.grave ? "danger" : first ? "primary" : "plain"} busy={busy}
-      refused={off && "it was answered elsewhere"} onClick={press}
-    >
-      <span role={decision.grave ? "status" : undefined}>{sure ? `Press again: ${decision.label}` : decision.label}</span>
-    </Button>
+    <>
+      <Button
+        data-decision kind={decision.grave ? "danger" : first ? "primary" : "plain"} busy={busy}
+        refused={off && "it was answered elsewhere"} onClick={press}
+      >
+        {sure ? `Press again: ${decision.label}` : decision.label}
+      </Button>
+      {decision.grave && <span className="visually-hidden" role="status">{sure ? "Press again to be sure" : ""}</span>}
+    </>
   );
 }
 

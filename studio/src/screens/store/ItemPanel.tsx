@@ -1,0 +1,139 @@
+// One item: its value as a form or JSON, how long it is kept, and the way out.
+
+import { useEffect, useState } from "react";
+import { Form, isObject, useForm, type Schema } from "../../forms";
+import { Button } from "../../parts/Button";
+import { CopyRequest } from "../../parts/CopyRequest";
+import { JsonTree } from "../../parts/JsonTree";
+import { Failed } from "../../parts/notices";
+import { Tabs } from "../../parts/Tabs";
+import { Ago } from "../../parts/time";
+import { deleteItem, putItem, type Item } from "./items";
+import { minutes } from "./Store";
+import styles from "./Store.module.css";
+
+const TTL = { type: "number", title: "Forget after minutes", exclusiveMinimum: 0, maximum: 525_600_000, description: "Counted from each writing and reading. Kept for ever without." };
+const VALUE = { type: "object", title: "Value", description: "A JSON object." };
+
+const EDITED: Schema = { type: "object", required: ["value"], properties: { value: VALUE, ttl: TTL } };
+const MADE: Schema = {
+  type: "object", required: ["namespace", "key", "value"],
+  properties: {
+    namespace: {
+      type: "array", title: "Namespace", minItems: 1, maxItems: 20, description: "From the outermost label inwards.",
+      items: { type: "string", title: "Label", minLength: 1, pattern: "^[^.]+$" },
+    },
+    key: { type: "string", title: "Key", minLength: 1, maxLength: 1000, "x-widget": "line" },
+    value: VALUE, ttl: TTL,
+  },
+};
+
+/** How long a deletion waits for its second press. */
+const SURE_MS = 5_000;
+
+export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) {
+  const [part, setPart] = useState<"see" | "edit">("see");
+  const form = useForm(EDITED, { value: item.value, ...(item.ttl === undefined ? {} : { ttl: item.ttl }) });
+  const [sending, setSending] = useState(false);
+  const [sure, setSure] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  useEffect(() => {
+    if (!sure) return;
+    const timer = setTimeout(() => setSure(false), SURE_MS);
+    return () => clearTimeout(timer);
+  }, [sure]);
+  const doing = async (work: () => Promise<void>) => {
+    setSending(true);
+    setProblem(null);
+    try {
+      await work();
+    } catch (error) {
+      if (!form.refuse(error)) setProblem(error);
+    } finally {
+      setSending(false);
+    }
+  };
+  const save = () => {
+    const checked = form.check();
+    if (!checked.ok) return;
+    const { value, ttl } = checked.value as { value: Record<string, unknown>; ttl?: number };
+    void doing(() => putItem({ namespace: item.namespace, key: item.key, value, ttl }));
+  };
+  const remove = () => {
+    if (!sure) setSure(true);
+    else void doing(async () => {
+      await deleteItem(item);
+      onGone();
+    });
+  };
+  return (
+    <article className={styles.panel} aria-label={item.key}>
+      <header>
+        <h2>{item.key}</h2>
+        <p className={styles.where}>{item.namespace.join(" › ")}</p>
+        <p className={styles.times}>
+          <span>written <Ago at={item.updated_at} /></span>
+          <span>first <Ago at={item.created_at} /></span>
+          <span>{item.ttl === undefined ? "kept for ever" : `forgotten ${minutes(item.ttl)} after it was written or read`}</span>
+        </p>
+      </header>
+      <Tabs label="Views of the item" tabs={[{ id: "see", label: "Value" }, { id: "edit", label: "Edit" }]} chosen={part} onChoose={setPart}>
+        <div className={styles.value}>
+          {part === "see" ? <JsonTree value={item.value} open /> : (
+            <>
+              <Form form={form} plain label={`Item ${item.key}`} />
+              <div className={styles.buttons}>
+                <Button kind="primary" busy={sending} refused={!form.changed && "nothing is changed"} onClick={save}>Save</Button>
+                <Button refused={!form.changed && "nothing is changed"} onClick={() => form.reset({ value: item.value, ...(item.ttl === undefined ? {} : { ttl: item.ttl }) })}>Discard</Button>
+              </div>
+            </>
+          )}
+        </div>
+      </Tabs>
+      {problem !== null && <Failed what="The item was not changed" error={problem} />}
+      <footer className={styles.buttons}>
+        <Button kind="danger" busy={sending} onClick={remove}>{sure ? "Press again to delete it" : "Delete"}</Button>
+        <span className="visually-hidden" role="status">{sure ? "Press again to be sure" : ""}</span>
+        <CopyRequest path={`/store/items?namespace=${encodeURIComponent(item.namespace.join("."))}&key=${encodeURIComponent(item.key)}`} />
+      </footer>
+    </article>
+  );
+}
+
+interface NewProps {
+  namespace: string[];
+  onMade: (item: { namespace: string[]; key: string }) => void;
+  onCancel: () => void;
+}
+
+export function NewItem({ namespace, onMade, onCancel }: NewProps) {
+  const form = useForm(MADE, { namespace: namespace.length ? namespace : [""], value: {} });
+  const [sending, setSending] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  const make = async () => {
+    const checked = form.check();
+    if (!checked.ok || sending || !isObject(checked.value)) return;
+    setSending(true);
+    setProblem(null);
+    try {
+      const item = checked.value as unknown as Item;
+      await putItem(item);
+      onMade(item);
+    } catch (error) {
+      if (!form.refuse(error)) setProblem(error);
+      setSending(false);
+    }
+  };
+  return (
+    <section className={styles.panel} aria-labelledby="new-item">
+      <h2 id="new-item">New item</h2>
+      <p className={styles.hint}>An item that is there under this key already is replaced.</p>
+      <Form form={form} plain label="New item" />
+      <div className={styles.buttons}>
+        <Button kind="primary" icon="plus" busy={sending} onClick={() => void make()}>Write it</Button>
+        <Button onClick={onCancel}>Cancel</Button>
+      </div>
+      {problem !== null && <Failed what="The item was not written" error={problem} safe="What you wrote is still here." />}
+    </section>
+  );
+}
