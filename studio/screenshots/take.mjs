@@ -28,6 +28,37 @@ await api(server, `/threads/${live}/runs`, {
   assistant_id: "steps", input: { n: 5000, delay: 0.4 }, config: { recursion_limit: 6000 }, stream_mode: ["tasks"],
 });
 
+const object = (properties, required = []) => ({ type: "object", properties, required });
+const asked = await ran(server, "ask", { questions: [
+  {
+    value: { question: "Is this outline good enough to write from?", text: "The planner found **six sources**. Two of them say the same, so the third section stands on one source alone.\n\n- Why a run survives\n- What a checkpoint holds\n- What the log adds" },
+    schema: object({ decision: { enum: ["approve", "change", "stop"] }, instruction: { type: "string", maxLength: 600, description: "What should be different.", "x-order": 1 }, words: { type: "integer", minimum: 150, maximum: 6000, default: 1200, "x-order": 2 } }, ["decision"]),
+  },
+  {
+    value: { action_requests: [{ name: "delete_files", args: { path: "/srv/archive/2019", recursive: true, keep: ["index.html", "robots.txt"] }, description: "The agent wants to clear the old archive." }] },
+    schema: object({ decisions: { type: "array", minItems: 1, maxItems: 1, prefixItems: [{ oneOf: [object({ type: { const: "approve" } }, ["type"]), object({ type: { const: "reject" }, message: { type: "string" } }, ["type"])] }] } }, ["decisions"]),
+  },
+  {
+    value: "When do you want to meet, and how many come?",
+    schema: object({
+      day: { type: "string", format: "date", "x-order": 1 }, people: { type: "integer", minimum: 2, maximum: 40, "x-order": 2 },
+      extras: { type: "array", uniqueItems: true, items: { enum: ["projector", "whiteboard", "coffee"] }, "x-order": 3 },
+      contact: { oneOf: [{ title: "By mail", ...object({ mail: { type: "string", format: "email" } }, ["mail"]) }, { title: "By phone", ...object({ phone: { type: "string" } }, ["phone"]) }], "x-order": 4 },
+    }, ["day", "people", "contact"]),
+  },
+] }, { metadata: { title: "Release notes for 1.0" } });
+const questions = Object.values((await api(server, `/threads/${asked}`)).interrupts).flat();
+const questionOf = (words) => questions.find((it) => JSON.stringify(it.value).includes(words)).id;
+const outlined = await ran(server, "blogger", { topic: "What is a checkpoint?", mode: "extractive", sources: { search: false } }, { interrupt_after: ["generate_blog_plan"], metadata: { title: "What is a checkpoint?" } });
+const { thread_id: unwritten } = await api(server, "/threads", { metadata: { title: "A post by a model that is not there" } });
+await api(server, `/threads/${unwritten}/runs/wait`, { assistant_id: "blogger", input: { topic: "A post by a model that is not there", mode: "model" } });
+const { assistant_id: careful } = await api(server, "/assistants", { graph_id: "simple_runtime", name: "Careful", description: "Asks twice.", context: { model: "openai" }, config: { recursion_limit: 30 } });
+await api(server, `/assistants/${careful}`, { context: { model: "anthropic" }, config: { recursion_limit: 40, tags: ["nightly"] } }, "PATCH");
+for (const [namespace, key, value, ttl] of [
+  [["users", "ana"], "profile", { name: "Ana", likes: ["trains", "rust"] }], [["users", "ana", "notes"], "2026-11-21", { text: "Prefers short answers." }, 43200],
+  [["users", "ben"], "profile", { name: "Ben" }], [["teams", "core"], "style", { tone: "dry", words: 1200 }],
+]) await api(server, "/store/items", { namespace, key, value, ttl }, "PUT");
+
 const heading = (page) => page.getByRole("heading", { level: 1 }).waitFor();
 const article = (page) => page.getByRole("article").first().waitFor();
 const steps = (page) => page.getByRole("treeitem").first().waitFor();
@@ -61,11 +92,32 @@ const SHOTS = [
   }],
   ["inbox-empty", empty, "/inbox", heading],
   ["inbox", server, "/inbox", heading],
+  ["inbox-question", server, `/inbox/${questionOf("outline")}`, (page) => page.getByRole("button", { name: "Approve" }).waitFor()],
+  ["inbox-tools", server, `/inbox/${questionOf("delete_files")}`, (page) => page.getByRole("radio").first().waitFor()],
+  ["inbox-problems", server, `/inbox/${questionOf("meet")}`, async (page) => {
+    await page.getByRole("button", { name: "Answer", exact: true }).click();
+    await page.getByRole("alert").waitFor();
+  }],
   ["desk-empty", empty, "/desk", heading],
-  ["desk", server, `/desk/${done}`, heading],
+  ["desk", server, "/desk", heading],
+  ["desk-request", server, "/desk/new", (page) => page.getByLabel("Topic").waitFor()],
+  ["desk-outline", server, `/desk/${outlined}`, (page) => page.getByText("Is this outline good?").waitFor()],
+  ["desk-sources", server, `/desk/${done}?step=sources`, (page) => page.getByRole("table").waitFor()],
+  ["desk-draft", server, `/desk/${done}?step=draft`, async (page) => {
+    await page.getByRole("button", { name: /^Evidence 2,/ }).focus();
+    await page.locator("blockquote mark").waitFor();
+  }],
+  ["desk-checks", server, `/desk/${done}?step=checks`, (page) => page.getByText("No section is empty").waitFor()],
+  ["desk-export", server, `/desk/${done}?step=export`, (page) => page.getByRole("button", { name: "Download" }).waitFor()],
+  ["desk-failed", server, `/desk/${unwritten}`, (page) => page.getByRole("alert").waitFor()],
   ["graphs", server, "/graphs/blogger", (page) => page.locator('[data-node="assemble"]').waitFor()],
-  ["assistants", server, "/assistants", heading],
+  ["assistants", server, "/assistants", (page) => page.getByRole("link", { name: /^Careful/ }).or(page.getByRole("heading")).first().waitFor()],
+  ["assistant-new", server, "/assistants/new?graph=simple_runtime", (page) => page.getByLabel("Name").waitFor()],
+  ["assistant", server, `/assistants/${careful}`, (page) => page.getByLabel("Name").waitFor()],
+  ["assistant-versions", server, `/assistants/${careful}?part=versions`, (page) => page.getByRole("row", { name: /model/ }).waitFor()],
   ["store-empty", empty, "/store", heading],
+  ["store", server, "/store?ns=users", (page) => page.getByRole("button", { name: /^profile/ }).first().waitFor()],
+  ["store-item", server, "/store?ns=users.ana&key=profile", (page) => page.getByRole("article", { name: "profile" }).waitFor()],
   ["wire", server, "/wire", heading],
   ["settings", server, "/settings", heading],
   ["palette", server, "/", async (page) => {
