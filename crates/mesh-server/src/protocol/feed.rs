@@ -87,7 +87,7 @@ impl Feed {
             entry: None,
             past,
             end,
-            at: entry_of(past),
+            at: entry_of(past).saturating_sub(1),
             translator: Translator::new(|_| true),
             is_new: false,
         })
@@ -115,6 +115,11 @@ impl Feed {
     /// The last entry that was read, or that needs not be.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Events up to this number were given, or are not told.
+    pub(super) fn reached(&self) -> u64 {
+        self.past.max(before(self.at + 1))
     }
 
     /// Waits for the next entry and gives what it became.

@@ -11,7 +11,7 @@ use super::{
     feed::Feed,
     filter::{may_want, only_controls},
     pause::{Watcher, hold, is_news},
-    translator::{Translator, before},
+    translator::Translator,
 };
 use crate::server::Shared;
 
@@ -85,7 +85,7 @@ impl Tail {
         // Everything before what is ready has been looked at.
         let reached = match self.ready.front() {
             Some(next) => next.seq - 1,
-            None => before(self.feed.at() + 1),
+            None => self.feed.reached(),
         };
         let from = reached.min(what.since);
         let feed = Feed::open(&self.runtime, &self.scope, &self.thread, from).await?;

@@ -144,6 +144,37 @@ async fn a_socket_that_comes_back_goes_on_after_its_number() {
 }
 
 #[tokio::test]
+async fn a_second_subscription_takes_nothing_from_the_first() {
+    let mesh = world().await;
+    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    let everything = events(&told(&mesh, THREAD, &all(), 1).await);
+    for (place, event) in everything.iter().enumerate().take(everything.len() - 1) {
+        let mut client = open(&mesh, THREAD).await;
+        let mut filter = all();
+        filter["since"] = event["seq"].clone();
+        command(&mut client, 1, "subscription.subscribe", filter).await;
+        let other = json!({ "channels": ["custom:none"], "since": 9_000_000_000_000_000_u64 });
+        command(&mut client, 2, "subscription.subscribe", other).await;
+        let (mut answers, mut heard) = (0, Vec::new());
+        while answers < 2 || heard.len() < everything.len() - place - 1 {
+            let next = client.next().await.unwrap();
+            if next["type"] == "event" { heard.push(next) } else { answers += 1 }
+        }
+        assert_eq!(heard, everything[place + 1..]);
+    }
+    // Beyond the end, too, the next run is told whole.
+    let mut client = open(&mesh, THREAD).await;
+    for id in 1..3 {
+        let mut filter = all();
+        filter["since"] = json!(9_000_000_000_000_000_u64);
+        answer(&mut client, id, "subscription.subscribe", filter).await;
+    }
+    answer(&mut client, 3, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    let live = until_end(&mut client).await;
+    assert_eq!(live.len(), everything.len(), "{live:?}");
+}
+
+#[tokio::test]
 async fn what_is_no_command_is_told_and_the_socket_stays_open() {
     let mesh = world().await;
     let mut client = open(&mesh, THREAD).await;
