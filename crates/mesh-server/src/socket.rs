@@ -6,7 +6,7 @@
 //!
 //! [`open`] checks the handshake and runs a session, which is one loop:
 //!
-//! ```ignore
+//! ```text
 //! let mut stop = pin!(shared.stop.cancelled()); // once: a wait that is made anew is dear
 //! loop {
 //!     tokio::select! {
