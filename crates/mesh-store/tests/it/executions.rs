@@ -1,5 +1,6 @@
 //! Runs as they are executed, and what their followers read, on real databases.
 
+mod chores;
 mod crashes;
 
 use std::{

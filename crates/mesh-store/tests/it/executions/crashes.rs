@@ -121,17 +121,17 @@ async fn a_server_that_stops_hands_its_runs_over_between_two_steps() {
 }
 
 /// A ledger of a process that stops at one of its writes: that one and all later ones fail.
-struct Stopping {
-    inner: Arc<dyn Ledger>,
-    stop: Arc<Stop>,
+pub(super) struct Stopping {
+    pub(super) inner: Arc<dyn Ledger>,
+    pub(super) stop: Arc<Stop>,
 }
 
-struct Stop {
-    at: usize,
+pub(super) struct Stop {
+    pub(super) at: usize,
     /// The write takes effect, and nobody hears of it.
-    late: bool,
-    writes: AtomicUsize,
-    reached: Semaphore,
+    pub(super) late: bool,
+    pub(super) writes: AtomicUsize,
+    pub(super) reached: Semaphore,
 }
 
 impl Stop {
