@@ -99,7 +99,6 @@ async fn a_refused_operation_takes_only_its_own_changes_with_it() {
 }
 
 #[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "what waits for it is polled, not awaited")]
 async fn a_commit_that_need_not_wait_for_the_disk_is_done_at_once() {
     let (database, _directory) = open_with(Synchronous::Normal).await;
     assert!(matches!(futures::poll!(Box::pin(mark(&database, 2))), Poll::Ready(Ok(()))));
