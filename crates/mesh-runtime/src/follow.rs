@@ -255,8 +255,8 @@ impl Follow {
     pub fn let_go(&mut self) {
         if let Some(next) = self.ready.front() {
             self.after = next.seq - 1;
-            self.ready = VecDeque::new();
         }
+        self.ready = VecDeque::new();
     }
 
     /// Reads on in the log.

@@ -69,8 +69,9 @@ const WATCHED_AT_ONCE: usize = 64;
 /// Pause between two such: however often threads change, this often they are looked up.
 const WATCHED_EVERY: Duration = Duration::from_millis(50);
 
-/// How long what was read ahead is kept for a client that takes nothing.
-const HELD_FOR: Duration = Duration::from_secs(1);
+/// How long what was read ahead is kept for a client that takes nothing. A client that is quick
+/// makes room within it; what others want later is read again.
+const HELD_FOR: Duration = Duration::from_millis(50);
 
 /// Runs of a connection that end with it, at most.
 const LEAVING_MAX: usize = 1024;

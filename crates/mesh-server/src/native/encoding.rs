@@ -14,11 +14,16 @@ use uuid::Uuid;
 use super::reading::{Patch, Told};
 use crate::{JSON_DEPTH_MAX, refusal::Refusal, socket::Encoded};
 
-/// Events of one thread whose encodings are remembered for its other followers.
+/// Events of one thread whose encodings are remembered for its other followers; as many small and
+/// as many large ones.
 const SHARED_EVENTS: usize = 128;
 
-/// Bytes of them.
+/// Bytes of the small ones, and of the large ones if there is more than one.
 const SHARED_BYTES: usize = 512 << 10;
+
+/// Bytes from which an event is large. Of these sockets hold no copies, so that followers who stand
+/// still at one of them hold it together, if they find it here.
+const LARGE: usize = 4 << 10;
 
 /// How frames are written on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +173,33 @@ pub(super) struct OfThread(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
+    small: Ring,
+    large: Ring,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
     events: VecDeque<(Key, Encoded)>,
     bytes: usize,
+}
+
+impl Ring {
+    fn find(&self, key: Key) -> Option<Encoded> {
+        let found = self.events.iter().rev().find(|(known, _)| *known == key);
+        found.map(|(_, event)| event.clone())
+    }
+
+    fn push(&mut self, key: Key, event: Encoded) {
+        self.bytes += event.len();
+        self.events.push_back((key, event));
+        // The newest stays, however large it is: that one is worth most.
+        while self.events.len() > SHARED_EVENTS
+            || (self.bytes > SHARED_BYTES && self.events.len() > 1)
+        {
+            let Some((_, oldest)) = self.events.pop_front() else { break };
+            self.bytes -= oldest.len();
+        }
+    }
 }
 
 /// Which event, and how it is encoded. The log of a thread that is made again has the same
@@ -214,16 +244,12 @@ impl OfThread {
         }
         let key = Key { seq, run, at_ms, encoding };
         let mut recent = locked(&self.0);
-        if let Some((_, known)) = recent.events.iter().rev().find(|(known, _)| *known == key) {
-            return known.clone();
+        if let Some(known) = recent.small.find(key).or_else(|| recent.large.find(key)) {
+            return known;
         }
         let new = encoding.event(thread, told);
-        recent.bytes += new.len();
-        recent.events.push_back((key, new.clone()));
-        while recent.events.len() > SHARED_EVENTS || recent.bytes > SHARED_BYTES {
-            let Some((_, oldest)) = recent.events.pop_front() else { break };
-            recent.bytes -= oldest.len();
-        }
+        let ring = if new.len() < LARGE { &mut recent.small } else { &mut recent.large };
+        ring.push(key, new.clone());
         new
     }
 }
