@@ -17,6 +17,10 @@ const SHARED_BYTES_MIN: usize = 4 << 10;
 /// Room that an empty socket keeps for its next frames; more goes back to the allocator.
 const KEPT_BYTES: usize = 512;
 
+/// Bytes at which a piece is closed and another one begun. A piece goes when all of it is written:
+/// one piece for everything would grow for as long as a slow client is never done with it.
+const PIECE_BYTES: usize = 4 << 10;
+
 /// Pieces that one write takes at most.
 const SLICES_MAX: usize = 8;
 
@@ -132,7 +136,8 @@ impl Outbox {
     }
 
     fn grow<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        if !matches!(self.pieces.back(), Some(Piece::Own(_))) {
+        let is_open = |own: &Vec<u8>| own.len() < PIECE_BYTES;
+        if !matches!(self.pieces.back(), Some(Piece::Own(own)) if is_open(own)) {
             self.pieces.push_back(Piece::Own(Vec::with_capacity(KEPT_BYTES)));
         }
         let Some(Piece::Own(own)) = self.pieces.back_mut() else { return write(&mut Vec::new()) };

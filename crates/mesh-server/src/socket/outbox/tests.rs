@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use axum::body::Bytes;
 
-use super::{Encoded, KEPT_BYTES, Opcode, Outbox, SHARED_BYTES_MIN};
+use super::{Encoded, KEPT_BYTES, Opcode, Outbox, PIECE_BYTES, SHARED_BYTES_MIN};
 
 /// Writes all that waits, `step` bytes at a time.
 fn drained(outbox: &mut Outbox, step: usize) -> Vec<u8> {
@@ -81,5 +81,19 @@ fn a_small_and_a_large_frame_that_go_out_together_leave_nothing_behind() {
         outbox.push_encoded(&Encoded::text(&long));
         let expected = outbox.len();
         assert_eq!(drained(&mut outbox, 100_000).len(), expected);
+    }
+}
+
+#[test]
+fn a_client_that_is_never_done_holds_no_more_than_what_waits() {
+    let mut outbox = Outbox::default();
+    for _ in 0..1000 {
+        while outbox.len() < 8 * PIECE_BYTES {
+            outbox.push(Opcode::Text, &[b'x'; 500]);
+        }
+        let taken = outbox.write(|_| Poll::Ready(Ok(1000)));
+        assert!(matches!(taken, Poll::Ready(Ok(1000))));
+        let held: usize = outbox.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        assert!(held < outbox.len() + 2 * PIECE_BYTES, "{held} for {}", outbox.len());
     }
 }
