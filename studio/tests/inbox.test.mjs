@@ -120,3 +120,23 @@ test("on a phone the list leads to the question and back", async () => {
   assert.deepEqual((await stateOf(thread)).values.answers, [true]);
   await page.done();
 });
+
+test("hostile questions stay text in their card", async () => {
+  const texts = [
+    '<script>window.hit = 1</script><img src=x onerror="window.hit = 1"> [press](javascript:window.hit=1) ![pixel](https://tracker.example/p.png)',
+    `${"wide ".repeat(5_000)}`, `${"W".repeat(1_000_000)}`, "safe \u202Egnp.exe\u202C \u2066hidden", `|${" a |".repeat(300)}\n|${"---|".repeat(300)}`,
+  ];
+  const thread = await ask(texts[0].slice(0, 100), ...texts.map((text) => ({ value: { question: text.slice(0, 120), text, [text.slice(0, 200)]: text }, schema: { type: "object", title: text.slice(0, 300), properties: { [text.slice(0, 300)]: { type: "string", description: text.slice(0, 3_000) } } } })));
+  const page = await chromium.open(server, "/inbox");
+  const questions = Object.values((await api(server, `/threads/${thread}`)).interrupts).flat();
+  for (const { id } of questions) {
+    await page.goto(`${server.url}/studio/inbox/${id}`);
+    await page.getByRole("region", { name: "Your answer" }).waitFor();
+    assert.equal(await page.evaluate(() => window.hit), undefined);
+    assert.equal(await page.locator("main img, main iframe, main script, main a[href^='javascript']").count(), 0);
+    const wide = await page.evaluate(() => Math.max(document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll("main > *")].map((it) => it.scrollWidth - it.clientWidth)));
+    assert.ok(wide <= 0, `wider by ${wide}`);
+  }
+  await api(server, `/threads/${thread}`, undefined, "DELETE");
+  await page.done();
+});

@@ -5,6 +5,7 @@ import { modKey, useShortcuts } from "../../app/shortcuts";
 import { Gone, answer, type Question } from "../../data/questions";
 import { Form, isObject, useForm, type AnySchema } from "../../forms";
 import { Button } from "../../parts/Button";
+import { CopyRequest } from "../../parts/CopyRequest";
 import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
@@ -41,7 +42,7 @@ export function AnswerForm({ question, onAnswered }: Props) {
     <section className={styles.answer} aria-labelledby="answer">
       <h3 id="answer">Your answer</h3>
       {question.schema === null ? (
-        <FreeAnswer id={question.id} sending={sending} locked={gone} onSend={(value) => void send(value, () => false)} />
+        <FreeAnswer question={question} sending={sending} locked={gone} onSend={(value) => void send(value, () => false)} />
       ) : (
         <SchemaAnswer question={question} schema={question.schema} sending={sending} locked={gone} onSend={send} />
       )}
@@ -105,10 +106,18 @@ function SchemaAnswer({ question, schema, sending, locked, onSend }: SchemaProps
         ) : (
           <Button data-send kind="primary" busy={sending} refused={locked && "it was answered elsewhere"} onClick={submit} title={`${modKey} Enter`}>Answer</Button>
         )}
+        <AsRequest question={question} answer={form.value} />
         {form.changed && !locked && <span className={styles.soft}>Draft kept in this browser</span>}
       </div>
     </div>
   );
+}
+
+/** The answer as it would be given from a terminal. */
+function AsRequest({ question, answer }: { question: Question; answer: unknown }) {
+  const { thread_id: thread, metadata } = question.thread;
+  const body = { assistant_id: metadata?.assistant_id ?? metadata?.graph_id, command: { resume: { [question.id]: answer } } };
+  return <CopyRequest method="POST" path={`/threads/${thread}/runs`} body={body} />;
 }
 
 /** How long a grave choice waits for its second press. */
@@ -147,14 +156,15 @@ function DecisionButton({ decision, first, busy, off, onDecide }: DecisionProps)
 }
 
 interface FreeProps {
-  id: string;
+  question: Question;
   sending: boolean;
   locked: boolean;
   onSend: (value: unknown) => void;
 }
 
 /** The graph says nothing of the form: a text, or any JSON. */
-function FreeAnswer({ id, sending, locked, onSend }: FreeProps) {
+function FreeAnswer({ question, sending, locked, onSend }: FreeProps) {
+  const { id } = question;
   const draft = draftOf(id) as { text?: string; json?: string; mode?: "text" | "json" } | undefined;
   const [mode, setMode] = useState<"text" | "json">(draft?.mode ?? "text");
   const [text, setText] = useState(draft?.text ?? "");
@@ -192,6 +202,7 @@ function FreeAnswer({ id, sending, locked, onSend }: FreeProps) {
       )}
       <div className={styles.buttons}>
         <Button kind="primary" busy={sending} refused={refused} onClick={send} title={`${modKey} Enter`}>Answer</Button>
+        <AsRequest question={question} answer={mode === "text" ? text : parsed.ok ? parsed.value : null} />
       </div>
     </div>
   );

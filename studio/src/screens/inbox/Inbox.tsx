@@ -8,6 +8,7 @@ import { stateQuery } from "../../data/queries";
 import { useQuestions, type Question } from "../../data/questions";
 import { titleOf } from "../../data/titles";
 import { Button } from "../../parts/Button";
+import { leaveField } from "../../parts/leaveField";
 import { JsonTree } from "../../parts/JsonTree";
 import { Markdown } from "../../parts/Markdown";
 import { Empty, Failed, Loading } from "../../parts/notices";
@@ -33,7 +34,7 @@ export default function Inbox() {
   useShortcuts("Inbox", [
     { keys: "j", label: "Next question", run: () => step(1) },
     { keys: "k", label: "Previous question", run: () => step(-1) },
-    ...(id ? [{ keys: "Escape", label: "Back to the list", run: () => go("/inbox") }] : []),
+    ...(id ? [{ keys: "Escape", label: "Back to the list", run: () => leaveField() || go("/inbox") }] : []),
   ]);
 
   if (error && !data) return <Page title="Inbox"><Failed what="The questions could not be read" error={error} onRetry={() => void refetch()} /></Page>;

@@ -7,6 +7,7 @@ import { useShortcuts } from "../../app/shortcuts";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { Empty, Failed, Loading } from "../../parts/notices";
+import { leaveField } from "../../parts/leaveField";
 import { Page } from "../../parts/Page";
 import { Ago } from "../../parts/time";
 import { ItemPanel, NewItem } from "./ItemPanel";
@@ -29,7 +30,7 @@ export default function Store() {
   const add = () => go({ ns: namespace, new: true });
   useShortcuts("Store", [
     { keys: "n", label: "New item", run: add },
-    ...(key !== null || isNew ? [{ keys: "Escape", label: "Back to the list", run: () => go({ ns: namespace }) }] : []),
+    ...(key !== null || isNew ? [{ keys: "Escape", label: "Back to the list", run: () => leaveField() || go({ ns: namespace }) }] : []),
   ]);
   const tree = useMemo(() => treeOf(namespaces.data ?? []), [namespaces.data]);
   const button = <Button kind="primary" icon="plus" onClick={add}>New item</Button>;

@@ -1,2 +1,0 @@
-import{o as e,s as t,u as n}from"./Page-DkIe6bBo.js";var r=n();function i({method:n=`GET`,path:i,body:a}){let[o,s]=e(),c=e=>`'${e.replaceAll(`'`,`'\\''`)}'`,l=[`curl -s ${n===`GET`?``:`-X ${n} `}${c(location.origin+i)}`,`-H "x-api-key: $TOKEN"`,...a===void 0?[]:[`-H 'Content-Type: application/json'`,`-d ${c(JSON.stringify(a))}`]].join(` \\
-  `);return(0,r.jsx)(t,{kind:`quiet`,icon:`copy`,onClick:()=>s(l),title:l,children:(0,r.jsx)(`span`,{role:`status`,children:o?`Copied`:`Copy as request`})})}export{i as t};

@@ -1,0 +1,1 @@
+function e(){let e=document.activeElement;return!(e instanceof HTMLElement)||!e.matches(`input, textarea, select`)?!1:(e.blur(),!0)}export{e as t};
