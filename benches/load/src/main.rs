@@ -8,15 +8,20 @@
 //! the reference. Each worker has one connection and sends its next request when the last answer
 //! is complete: what is measured is what a client sees, with no queue in between.
 
+//! `mesh-load sockets` puts sockets on a server instead, and `mesh-load floor` is the least that a
+//! server of sockets can be, to compare with.
+
 #![allow(clippy::print_stdout, reason = "the one line on standard output is what it is for")]
 
 mod call;
 mod figures;
+mod floor;
+mod sockets;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 use url::Url;
@@ -27,8 +32,23 @@ use crate::{
 };
 
 /// Measures one kind of request.
-#[derive(Parser, Clone)]
-#[command(version)]
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Arguments {
+    #[command(flatten)]
+    options: Option<Options>,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// What else there is to measure.
+#[derive(Subcommand)]
+enum Other {
+    Sockets(sockets::Options),
+    Floor(floor::Options),
+}
+
+#[derive(clap::Args, Clone)]
 struct Options {
     /// Where the server is
     #[arg(long)]
@@ -133,7 +153,13 @@ fn run(assistant: &str, more: Json) -> Json {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+    let Arguments { options, other } = Arguments::parse();
+    match other {
+        Some(Other::Sockets(options)) => return sockets::run(options).await,
+        Some(Other::Floor(options)) => return floor::run(options).await,
+        None => {}
+    }
+    let options = options.context("expected --url and --case, or a command")?;
     ensure!(options.concurrency > 0, "--concurrency: expected at least 1");
     let mut workers = Vec::with_capacity(options.concurrency);
     for _ in 0..options.concurrency {
