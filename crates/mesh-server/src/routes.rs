@@ -58,6 +58,11 @@ struct RequestId(Arc<str>);
 
 /// All paths, behind [`gate`].
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let for_suites = if shared.development {
+        Router::new().route("/internal/echo", get(socket::open_echo))
+    } else {
+        Router::new()
+    };
     Router::new()
         .route("/", get(async || Redirect::temporary("/studio/")))
         .route("/icon.svg", get(async || page::ICON))
@@ -70,6 +75,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/ws", get(native::open))
         .route("/ws/{assistant}", get(socket::open_plain))
         .route("/threads/{thread_id}/stream/events", get(protocol::socket::open))
+        .merge(for_suites)
         .merge(rest::routes(&shared))
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)

@@ -38,6 +38,7 @@
 //! - An idle socket holds no buffer: a few hundred bytes and its task.
 
 mod codec;
+mod echo;
 mod frames;
 #[allow(dead_code, reason = "the sockets of the protocols use the rest")]
 mod outbox;
@@ -76,6 +77,7 @@ use crate::{
 use codec::{Arrived, Decoder, Fault, Opcode};
 use outbox::Outbox;
 
+pub(crate) use echo::open as open_echo;
 pub(crate) use frames::from_any_depth;
 #[allow(unused_imports, reason = "the sockets of the protocols use it")]
 pub(crate) use outbox::Encoded;
