@@ -44,6 +44,10 @@ pub const LOOK_EVERY_BUSY: Duration = Duration::from_secs(1);
 /// How often due runs are looked for while nothing is going on.
 pub const LOOK_EVERY_IDLE: Duration = Duration::from_secs(15);
 
+/// Runs that are executed at once unless it is said otherwise. Most of them wait for a model, and
+/// one that waits takes some ten kilobytes.
+pub const RUNS_AT_ONCE: usize = 512;
+
 /// Runs that one transaction claims.
 pub const CLAIM_BATCH: usize = 32;
 
@@ -63,7 +67,7 @@ pub struct WorkOptions {
 
 impl Default for WorkOptions {
     fn default() -> Self {
-        Self { runs_at_once: 64, time_limit: None, drain_timeout: Duration::from_secs(30) }
+        Self { runs_at_once: RUNS_AT_ONCE, time_limit: None, drain_timeout: Duration::from_secs(30) }
     }
 }
 

@@ -48,7 +48,7 @@ use crate::{
     LEAVE_WAIT, RETRY_MS,
     auth::{Action, Caller},
     refusal::Refusal,
-    rest::{Kept, Making, wire_thread},
+    rest::{Kept, Making, headers_kept, wire_thread},
     routes::id_of,
     server::Shared,
     socket::{self, Heard, Left, NORMAL, Socket},
@@ -87,7 +87,7 @@ pub(crate) async fn open(
     mut request: Request,
 ) -> Response {
     let id = id_of(&request);
-    let headers = request.headers().clone();
+    let headers = headers_kept(request.headers(), &shared.copied_headers);
     let bytes_max = shared.limits.message_bytes_max;
     let server = Arc::clone(&shared);
     let session = move |socket: Socket| {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub(crate) use operation::{Operation, Tag};
-pub(crate) use runs::{Leaving, Making, new_run};
+pub(crate) use runs::{Leaving, Making, headers_kept, new_run};
 pub(crate) use states::refusal as state_refusal;
 pub(crate) use threads::wire as wire_thread;
 

@@ -22,7 +22,7 @@ use crate::{
     auth::{Caller, SUBPROTOCOL},
     extract::{OfThread, PathId, PathText, parse},
     refusal::Refusal,
-    rest::Kept,
+    rest::{Kept, headers_kept},
     routes::id_of,
     server::Shared,
     socket::{self, Heard, Left, NORMAL, Socket},
@@ -49,7 +49,7 @@ pub(crate) async fn open(
     mut request: Request,
 ) -> Response {
     let id = id_of(&request);
-    let headers = request.headers().clone();
+    let headers = headers_kept(request.headers(), &shared.copied_headers);
     let call = Call { id, caller, headers, runtime, thread };
     let bytes_max = shared.limits.message_bytes_max;
     let server = Arc::clone(&shared);

@@ -35,7 +35,7 @@ use crate::{
     refusal::Refusal,
     server::Shared,
 };
-pub(crate) use create::new_run;
+pub(crate) use create::{headers_kept, new_run};
 pub(crate) use leaving::Leaving;
 
 pub(super) const TAG: Tag = Tag {

@@ -17,7 +17,7 @@ use mesh_runtime::{
     runs::RunQuery,
 };
 use serde_json::Value as Json;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -31,13 +31,17 @@ use crate::{
     extract::{PathText, parse},
     query::Query,
     refusal::Refusal,
-    rest::{Leaving, Making, kept, new_run},
+    rest::{Leaving, Making, headers_kept, kept, new_run},
     routes::id_of,
     server::Shared,
 };
 
 /// How often a socket of a stopping server looks whether its run is still executed here.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// How long what was read of the log is held for a client that takes nothing. Then it is let go,
+/// and read again when there is room: a thousand stalled sockets hold nothing but their places.
+const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// Where the names that clients give their threads become ids.
 const THREAD_NAMES: Uuid = Uuid::from_u128(0x9d6b_6a0e_5c0f_4b53_8a1d_3f27_6c4e_b0a1);
@@ -56,7 +60,7 @@ pub(crate) async fn open(
         caller: caller.clone(),
         assistant: name.clone(),
         query: Query::parse(query.as_deref().unwrap_or_default()),
-        headers: request.headers().clone(),
+        headers: headers_kept(request.headers(), &shared.copied_headers),
     };
     let bytes_max = shared.limits.message_bytes_max;
     let server = Arc::clone(&shared);
@@ -80,7 +84,7 @@ struct Call {
     assistant: String,
     /// What the address asks for, or why that cannot be had.
     query: Result<Query, Refusal>,
-    /// Of the handshake, without credentials.
+    /// Of the handshake, those that its run may need.
     headers: HeaderMap,
 }
 
@@ -155,12 +159,15 @@ async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<
     let scope = caller.scope(Action::CreateRun)?;
     let query = query?;
     let runtime = kept(shared)?;
-    let assistant = assistant(&runtime, &caller, &name).await?;
+    // Boxed, as all that a socket does not need while it only waits for its request.
+    let assistant = Box::pin(assistant(&runtime, &caller, &name)).await?;
     let thread = query.thread.as_deref().map(|name| thread_id(&caller, name));
     if let (Some(thread), Some(after)) = (thread, query.after) {
         let scope = caller.scope(Action::ReadThread)?;
-        return again(&runtime, &scope, &assistant, &query, thread, after).await.map_err(End::from);
+        let again = again(&runtime, &scope, &assistant, &query, thread, after);
+        return Box::pin(again).await.map_err(End::from);
     }
+    drop(assistant);
     let wait = shared.limits.first_frame_wait;
     let text = tokio::select! {
         biased;
@@ -169,13 +176,34 @@ async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<
             text.map_err(|_| Refusal::NoRequest { seconds: wait.as_secs() })??
         }
     };
-    let input = request(&text)?;
-    drop(text);
+    let asked = Asked { caller, scope, assistant: name, query, headers, thread };
+    Box::pin(make(shared, runtime, asked, &text)).await
+}
+
+/// What makes a run, besides its input.
+struct Asked {
+    caller: Caller,
+    scope: Scope,
+    assistant: String,
+    query: Query,
+    headers: HeaderMap,
+    thread: Option<Uuid>,
+}
+
+/// Makes the run of a request.
+async fn make(
+    shared: &Arc<Shared>,
+    runtime: Runtime,
+    asked: Asked,
+    text: &str,
+) -> Result<Going, End> {
+    let Asked { caller, scope, assistant, query, headers, thread } = asked;
+    let input = request(text)?;
     if input.is_null() && thread.is_none() {
         return Err(Refusal::ResumeWithoutThread.into());
     }
     let body = RunCreate {
-        assistant_id: name,
+        assistant_id: assistant,
         input,
         if_not_exists: IfNotExists::Create,
         multitask_strategy: MultitaskStrategy::Reject,
@@ -326,6 +354,10 @@ async fn tell(
             },
             entry = follow.next(), if socket.has_room() => entry,
             () = &mut stop => return Turn::Over(Refusal::Stopping.into()),
+            () = sleep(HELD_FOR), if !socket.has_room() => {
+                follow.let_go();
+                continue;
+            }
         };
         let mut next = first;
         loop {
@@ -358,11 +390,11 @@ async fn stopped(shared: &Shared, runtime: &Runtime, run: Uuid) {
     while runtime.executes(run) {
         tokio::select! {
             () = shared.cancel.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = sleep(LOOK_EVERY) => {}
         }
     }
     // What it told last is on its way.
-    tokio::time::sleep(LOOK_EVERY).await;
+    sleep(LOOK_EVERY).await;
 }
 
 /// How the client learns how the run ended.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use mesh_protocol::run::{
     CheckpointRef, Command, Durability, IfNotExists, MultitaskStrategy, Nodes, OnCompletion,
     RunConfig, RunCreate, StreamMode,
@@ -229,15 +229,31 @@ fn after_ms(seconds: f64) -> Result<i64, Refusal> {
     Ok((seconds * 1000.0).ceil() as i64)
 }
 
-/// Headers that graphs can read.
-fn copied(headers: &HeaderMap, which: &CopiedHeaders) -> Map<String, Json> {
-    let is_meant = |name: &HeaderName| match which {
+/// The headers of a request that a run made later can need, in memory of their own: what came
+/// with a request shares one large buffer, which a socket that only waits must not hold.
+pub(crate) fn headers_kept(headers: &HeaderMap, which: &CopiedHeaders) -> HeaderMap {
+    let own = |(name, value): (&HeaderName, &HeaderValue)| {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    };
+    meant(headers, which).filter_map(own).collect()
+}
+
+/// Those that graphs can read.
+fn meant<'a>(
+    headers: &'a HeaderMap,
+    which: &'a CopiedHeaders,
+) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+    let is_meant = move |name: &HeaderName| match which {
         CopiedHeaders::Extensions => name.as_str().starts_with("x-"),
         CopiedHeaders::Only(names) => names.iter().any(|listed| listed == name.as_str()),
     };
-    headers
-        .iter()
-        .filter(|(name, _)| is_meant(name) && !NEVER_COPIED.contains(&name.as_str()))
+    headers.iter().filter(move |(name, _)| is_meant(name) && !NEVER_COPIED.contains(&name.as_str()))
+}
+
+/// Headers that graphs can read.
+fn copied(headers: &HeaderMap, which: &CopiedHeaders) -> Map<String, Json> {
+    meant(headers, which)
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), json!(value.to_str().ok()?))))
         .collect()
 }
