@@ -149,3 +149,36 @@ test("eight streams of a hundred pieces a second hold nobody up", async () => {
   assert.ok(Math.max(0, ...long) < 50 * SLACK, long.join());
   await page.done();
 });
+
+test("a fan-out of two hundred is one row, one node, and a list in which failures come first", async () => {
+  const page = await chromium.open(server, "/");
+  const { thread_id: own } = await api(server, "/threads", { metadata: { graph_id: "noop3" } });
+  await api(server, `/threads/${own}/runs/wait`, { assistant_id: "noop3", input: { log: [] }, stream_mode: ["tasks"] });
+  // The tasks of one step, as if a node had sent two hundred of them.
+  await page.route(`**/threads/${own}/history`, async (route) => {
+    const response = await route.fetch();
+    const states = await response.json();
+    for (const state of states) {
+      if (state.next[0] !== "b") continue;
+      state.tasks = Array.from({ length: 200 }, (_, place) => ({
+        ...state.tasks[0], id: `00000000-0000-0000-0000-${String(place).padStart(12, "0")}`, name: "b",
+        result: place === 117 ? null : { key: `part ${place}` }, error: place === 117 ? "ValueError('part 117')" : null,
+      }));
+    }
+    await route.fulfill({ response, json: states });
+  });
+  await page.goto(`${server.url}/studio/threads/${own}?view=steps`);
+  const row = page.getByRole("treeitem", { name: /b ×200/ });
+  await row.waitFor();
+  assert.match(await row.innerText(), /199 done, 1 failed|1 failed, 199 done/);
+  await row.focus();
+  await page.keyboard.press("ArrowRight");
+  await page.waitForFunction(() => document.querySelector('[role=treeitem][aria-level="2"]'));
+  assert.ok((await page.getByRole("treeitem").count()) < 120);
+  await row.focus();
+  await page.keyboard.press("ArrowDown");
+  assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), /failed/);
+  await page.getByRole("tab", { name: "Canvas" }).click();
+  await page.getByRole("button", { name: /^b 199 of 200 done, 1 failed/ }).waitFor();
+  await page.done();
+});

@@ -96,6 +96,22 @@ test("a question is shown where it was asked, and answering it goes on", async (
   await page.done();
 });
 
+test("an earlier input is taken again, and a run pauses where it was told to", async () => {
+  const thread = await ran(server, "noop3", { log: ["first"] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("button", { name: "New run" }).click();
+  await page.getByRole("button", { name: "Earlier input" }).click();
+  await page.getByRole("button", { name: "As JSON" }).click();
+  assert.match(await page.getByRole("group", { name: "Input" }).getByRole("textbox").inputValue(), /"first"/);
+  await page.getByText("Stops", { exact: true }).click();
+  await page.getByRole("checkbox", { name: "b", exact: true }).check();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("treeitem", { name: /Run 2/ }).waitFor();
+  await page.getByRole("treeitem", { name: /^step \d+ b idle/ }).waitFor();
+  assert.deepEqual((await api(server, `/threads/${thread}/state`)).next, ["b"]);
+  await page.done();
+});
+
 test("any two moments can be compared, and the address keeps what is looked at", async () => {
   const thread = await ran(server, "noop3", { log: [] });
   const page = await chromium.open(server, `/threads/${thread}?tab=diff`);

@@ -230,24 +230,26 @@ function Node({ node, facts, selected, onSelect, detailed }: NodeProps) {
   const label = [shown, told, facts?.order].filter((it) => it !== undefined && it !== "").join(" ")
     + (shown === name ? "" : `, ${name}`) + (told.includes(word) ? "" : `, ${word}`);
   return (
-    <g
-      className={styles.node} data-state={state} data-node={node.id} data-selected={selected || undefined}
-      role={onSelect ? "button" : undefined} tabIndex={onSelect ? 0 : undefined}
-      aria-label={onSelect ? label : undefined} aria-pressed={onSelect ? selected : undefined}
-      onClick={() => onSelect?.(node.id)}
-      onKeyDown={(event) => {
-        if (event.key === "Enter" || event.key === " ") {
-          event.preventDefault();
-          event.stopPropagation();
-          onSelect?.(node.id);
-        }
-      }}
-    >
-      <rect className={styles.box} x={x} y={y} width={width} height={height} rx="6" />
-      {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
+    <g className={styles.node} data-state={state} data-selected={selected || undefined}>
+      <g
+        className={styles.hit} data-state={state} data-node={node.id}
+        role={onSelect ? "button" : undefined} tabIndex={onSelect ? 0 : undefined}
+        aria-label={onSelect ? label : undefined} aria-pressed={onSelect ? selected : undefined}
+        onClick={() => onSelect?.(node.id)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" || event.key === " ") {
+            event.preventDefault();
+            event.stopPropagation();
+            onSelect?.(node.id);
+          }
+        }}
+      >
+        <rect className={styles.box} x={x} y={y} width={width} height={height} rx="6" />
+        {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
+      </g>
       {detailed && (
         // Said by the label of the whole.
-        <g aria-hidden="true">
+        <g aria-hidden="true" className={styles.words}>
           <g className={styles.glyph} transform={`translate(${x + 11} ${line - 10})`}><GlyphShape state={state} /></g>
           <text className={styles.name} x={x + 32} y={line}>{shown}</text>
           <text className={styles.detail} x={x + 32} y={y + 34}>{told}</text>

@@ -251,6 +251,25 @@ async fn a_search_filters_sorts_pages_and_selects() {
 }
 
 #[tokio::test]
+async fn a_drawing_has_places_when_they_are_asked_for() {
+    let kept = Kept::start().await;
+    let plain = kept.get("/assistants/nested/graph?xray=true").await.good();
+    assert!(plain.get("layout").is_none());
+    let mut placed = kept.get("/assistants/nested/graph?xray=true&layout=true").await.good();
+    let layout = placed.as_object_mut().unwrap().remove("layout").unwrap();
+    assert_eq!(placed, plain);
+    let count = |list: &Json| list.as_array().unwrap().len();
+    assert_eq!(count(&layout["nodes"]), count(&plain["nodes"]));
+    assert_eq!(count(&layout["edges"]), count(&plain["edges"]));
+    for (node, place) in
+        plain["nodes"].as_array().unwrap().iter().zip(layout["nodes"].as_array().unwrap())
+    {
+        assert_eq!(place["id"], node["id"]);
+    }
+    assert_eq!(kept.get("/assistants/nested/graph?layout=perhaps").await.status, 422);
+}
+
+#[tokio::test]
 async fn a_graph_is_drawn_closed_or_with_what_is_mounted_in_it() {
     let kept = Kept::start().await;
     let closed = kept.get("/assistants/nested/graph").await.good();

@@ -480,3 +480,23 @@ async fn a_thread_that_another_graph_goes_on_with_shows_what_that_graph_knows() 
     assert_eq!(shown[0]["values"]["log"], json!(["a", "b"]));
     assert!(shown.len() > 5, "what both have saved");
 }
+
+#[tokio::test]
+async fn a_history_gives_only_the_members_that_are_asked_for() {
+    let kept = serve().await;
+    let (_, path) = thread(&kept, "chain").await;
+    update(&kept, &path, json!({ "values": { "log": ["x"] }, "as_node": "a" })).await;
+    let asked = json!({ "select": ["next", "checkpoint_id"] });
+    let states = kept.post(&format!("{path}/history"), asked).await.good();
+    let whole = kept.post(&format!("{path}/history"), json!({})).await.good();
+    let expected: Vec<Json> = whole
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|state| json!({ "next": state["next"], "checkpoint_id": state["checkpoint_id"] }))
+        .collect();
+    assert!(!expected.is_empty());
+    assert_eq!(states, json!(expected));
+    let refused = kept.post(&format!("{path}/history"), json!({ "select": ["size"] })).await;
+    assert_eq!(refused.status, 422);
+}

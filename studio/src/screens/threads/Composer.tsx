@@ -1,10 +1,11 @@
 // What is sent to a thread: an input for its graph.
 
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
+import type { Run } from "@langchain/langgraph-sdk";
+import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useLocation } from "wouter";
 import { client } from "../../data/client";
-import { assistantsQuery, schemasQuery } from "../../data/queries";
+import { assistantsQuery, drawingQuery, runsQuery, schemasQuery } from "../../data/queries";
 import { startRun, type WhenBusy } from "../../data/runs";
 import { takesMessages } from "../../data/schemas";
 import { modKey } from "../../app/shortcuts";
@@ -60,6 +61,20 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
     setMode(takesMessages(schemas.input_schema) ? "message" : "form");
   }, [schemas, chosen]);
 
+  const { data: runs } = useQuery({ ...runsQuery(thread ?? ""), enabled: thread !== null });
+  const earlier = useMemo(() => inputsOf(runs ?? []), [runs]);
+  const [back, setBack] = useState(0);
+  const { data: drawing } = useQuery({ ...drawingQuery(chosen ?? "", false), enabled: chosen !== null });
+  const nodes = (drawing?.nodes ?? []).map((node) => node.id).filter((node) => !/^__(start|end)__$/.test(node));
+  const [stops, setStops] = useState<ReadonlySet<string>>(new Set());
+  /** Takes an earlier input: 1 is the last one; 0 begins anew. */
+  const recall = (place: number) => {
+    const at = Math.max(0, Math.min(earlier.length, place));
+    setBack(at);
+    setMode("form");
+    form.reset(at === 0 ? undefined : earlier[at - 1]);
+  };
+
   const asMessage = chats && mode === "message";
   const refused = chosen === null ? "no graph is chosen" : asMessage && !message.trim() && "the message is empty";
 
@@ -79,6 +94,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
       const run = await startRun(target, {
         assistant: chosen, input: checked.value as Record<string, unknown> | null,
         whenBusy: busy && whenBusy !== "fork" ? whenBusy : undefined,
+        interruptBefore: stops.size ? [...stops] : undefined,
       });
       setMessage("");
       if (thread !== null && target !== thread) go(`/threads/${target}?run=${run.run_id}`);
@@ -90,9 +106,13 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
     }
   };
   const onKey = (event: KeyboardEvent) => {
+    const step = event.altKey ? { ArrowUp: 1, ArrowDown: -1 }[event.key] : undefined;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       void send();
+    } else if (step && earlier.length > 0) {
+      event.preventDefault();
+      recall(back + step);
     }
   };
   return (
@@ -113,6 +133,9 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
             chosen={mode} onChoose={setMode}
           />
         )}
+        {earlier.length > 0 && (
+          <Button kind="quiet" onClick={() => recall(back + 1)} refused={back >= earlier.length && "this is the first one"} title="Alt ↑">Earlier input</Button>
+        )}
         <Button
           kind="primary" icon="play" busy={sending} refused={refused} onClick={() => void send()} className={styles.send}
           title={`${modKey} Enter`}
@@ -128,6 +151,28 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
       ) : (
         <div className={thread ? styles.form : undefined} onKeyDown={onKey}><Form form={form} label="Input" /></div>
       )}
+      {nodes.length > 0 && (
+        <details className={styles.options}>
+          <summary>Stops{stops.size > 0 && `: before ${[...stops].join(", ")}`}</summary>
+          <fieldset>
+            <legend>Pause before</legend>
+            {nodes.map((node) => (
+              <label key={node}>
+                <input
+                  type="checkbox" checked={stops.has(node)}
+                  onChange={(event) => {
+                    const next = new Set(stops);
+                    if (event.target.checked) next.add(node);
+                    else next.delete(node);
+                    setStops(next);
+                  }}
+                />
+                {node}
+              </label>
+            ))}
+          </fieldset>
+        </details>
+      )}
       {busy && (
         <fieldset className={styles.busy}>
           <legend>A run is on this thread. The new one is to</legend>
@@ -142,4 +187,16 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
       {problem !== null && <Failed what="The run was not started" error={problem} onRetry={() => void send()} />}
     </section>
   );
+}
+
+/** What the runs of a thread were given, the last one first, each once. */
+function inputsOf(runs: Run[]): unknown[] {
+  const seen = new Set<string>();
+  return runs.flatMap((run) => {
+    const input = (run as unknown as { kwargs?: { input?: unknown } }).kwargs?.input;
+    const text = JSON.stringify(input);
+    if (input === null || input === undefined || seen.has(text)) return [];
+    seen.add(text);
+    return [input];
+  });
 }

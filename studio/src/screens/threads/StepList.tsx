@@ -52,7 +52,6 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
   const cursorAt = Math.max(0, rows.findIndex((row) => row.key === cursor));
 
   // Follows the end while it is in view; a reader who scrolled up is left alone.
-  const count = rows.length;
   const atEnd = useRef(true);
   useLayoutEffect(() => {
     const element = box.current;
@@ -64,9 +63,13 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
     const observer = new ResizeObserver(follow);
     observer.observe(element);
     return () => observer.disconnect();
-  }, [count]);
+  }, [steps.length]);
 
-  const toggle = (row: Row, open: boolean) => setToggled((all) => new Map(all).set(row.key, open));
+  const toggle = (row: Row, open: boolean) => {
+    // What was opened is looked at, not the end.
+    atEnd.current = false;
+    setToggled((all) => new Map(all).set(row.key, open));
+  };
   const focus = (index: number) => {
     const row = rows[index];
     if (!row) return;
@@ -189,7 +192,7 @@ function rowsOf(steps: Step[], inner: Map<string, LiveTask[]>, runs: Run[], togg
       nested(`${only.name}:${only.id}`, 2, step, rows, inner, toggled);
       continue;
     }
-    for (const task of tasks) {
+    for (const task of inOrder(tasks)) {
       const place = `${task.name}:${task.id}`;
       const key = `${step.key}-${task.id}`;
       const isOpen = toggled.get(key) ?? false;
@@ -227,6 +230,14 @@ function countsOf(tasks: StepTask[]): string {
   const counts = new Map<NodeState, number>();
   for (const task of tasks) counts.set(task.state, (counts.get(task.state) ?? 0) + 1);
   return [...counts].map(([state, count]) => `${count} ${WORDS[state]}`).join(", ");
+}
+
+/** Those of a fan-out that matter first, then by their names. */
+function inOrder(tasks: StepTask[]): StepTask[] {
+  const order: NodeState[] = ["failed", "waiting", "running", "queued", "cancelled", "idle", "skipped", "done"];
+  const named = tasks.map((task) => ({ task, name: instanceOf(task), at: order.indexOf(task.state) }));
+  named.sort((a, b) => a.at - b.at || a.name.localeCompare(b.name, "en", { numeric: true }));
+  return named.map(({ task }) => task);
 }
 
 /** Which of a fan-out it is: a name in its input, else its id. */
