@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     time::{Duration, Instant},
 };
 
@@ -95,7 +96,7 @@ impl Asked {
     }
 
     fn flushes(&self, n: u64) -> bool {
-        !self.interval.is_zero() || (n + 1) % self.batch == 0
+        !self.interval.is_zero() || (n + 1).is_multiple_of(self.batch)
     }
 }
 
@@ -124,7 +125,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 connections.spawn(async move {
-                    let service = service_fn(move |request| raw(request, bytes, batch));
+                    let service = service_fn(move |request| {
+                        ready(Ok::<_, Infallible>(raw(request, bytes, batch)))
+                    });
                     let connection =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                     let _ = connection.with_upgrades().await;
@@ -152,14 +155,10 @@ async fn of_axum(mut socket: WebSocket, bytes: usize, batch: u64) -> Result<(), 
 }
 
 /// Answers a handshake and leaves the connection to [`of_raw`].
-async fn raw(
-    mut request: Request<Incoming>,
-    bytes: usize,
-    batch: u64,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
+fn raw(mut request: Request<Incoming>, bytes: usize, batch: u64) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY) else {
-        return Ok(response);
+        return response;
     };
     let accept = derive_accept_key(key.as_bytes());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -178,7 +177,7 @@ async fn raw(
     });
     // It ends by itself, with its client.
     owner.detach_all();
-    Ok(response)
+    response
 }
 
 async fn of_raw(mut stream: TcpStream, bytes: usize, batch: u64) -> std::io::Result<()> {
@@ -199,12 +198,11 @@ async fn of_raw(mut stream: TcpStream, bytes: usize, batch: u64) -> std::io::Res
         asked.due(begun, n).await;
         let token = asked.token();
         out.push(0x81);
-        match u8::try_from(token.len()) {
-            Ok(short @ 0..=125) => out.push(short),
-            _ => {
-                out.push(126);
-                out.extend_from_slice(&u16::try_from(token.len()).unwrap_or(0).to_be_bytes());
-            }
+        if let Ok(short @ 0..=125) = u8::try_from(token.len()) {
+            out.push(short);
+        } else {
+            out.push(126);
+            out.extend_from_slice(&u16::try_from(token.len()).unwrap_or(0).to_be_bytes());
         }
         out.extend_from_slice(token.as_bytes());
         if asked.flushes(n) {

@@ -143,7 +143,7 @@ async fn once(options: &Options, heard: &mut Heard) -> anyhow::Result<()> {
                 heard.bytes += text.len() as u64;
                 if let Some((count, said)) = tokens(&text) {
                     heard.tokens += count;
-                    if heard.frames % LATE_EVERY == 0 || options.interval_us > 0 {
+                    if heard.frames.is_multiple_of(LATE_EVERY) || options.interval_us > 0 {
                         heard.late_ns.push(monotonic_ns().saturating_sub(said));
                     }
                 }
