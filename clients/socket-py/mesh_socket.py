@@ -48,6 +48,10 @@ QUEUE = 256
 #: Seconds that the other side has to say hello, or to answer a ping.
 ANSWER_WAIT_S = 10.0
 
+#: Wait before a call is sent again that the server is still carrying out, and how often.
+EARLY_WAIT_S = 0.1
+EARLY_MAX = 50
+
 #: Seconds between two pings, unless chosen.
 PING_EVERY_S = 15.0
 
@@ -200,6 +204,8 @@ class _Call:
     answer: asyncio.Future[Json]
     at_once: Callable[[Json], None] | None
     sent: bool = False
+    #: How often the server was still at work on it when it was sent again.
+    early: int = 0
 
 
 class MeshSocket:
@@ -430,7 +436,13 @@ class MeshSocket:
             if call is None:
                 return
             if kind == "error":
-                if not call.answer.done():
+                early = frame["error"]["code"] == "key_in_use" and call.again
+                if early and call.early < EARLY_MAX:
+                    # What was sent before a cut is still being carried out.
+                    call.early += 1
+                    self._calls[frame["id"]] = call
+                    asyncio.get_running_loop().call_later(EARLY_WAIT_S, self._send_again, call, self._out)
+                elif not call.answer.done():
                     call.answer.set_exception(MeshError(**frame["error"]))
                 return
             # In the step in which the answer comes, since events may stand right behind it.
@@ -581,6 +593,11 @@ class MeshSocket:
         call.sent = True
         if self._out:
             self._out.put_nowait(json.dumps(call.members))
+
+    def _send_again(self, call: _Call, out: asyncio.Queue[str] | None) -> None:
+        """Unless another connection did."""
+        if self._out is out and call.members["id"] in self._calls:
+            self._send(call)
 
     def _lose(self) -> None:
         """What must not be done twice fails; the rest is sent again."""

@@ -205,6 +205,10 @@ const PING_EVERY_MS = 15_000;
 /** Milliseconds that the other side has to answer a ping, or to say hello. */
 const ANSWER_WAIT_MS = 10_000;
 
+/** Wait before a call is sent again that the server is still carrying out, and how often. */
+const EARLY_WAIT_MS = 100;
+const EARLY_MAX = 50;
+
 /** First and longest wait before connecting again, in milliseconds. */
 const RETRY_MS = 250;
 const RETRY_MS_MAX = 10_000;
@@ -221,6 +225,8 @@ interface Call {
   /** Whether doing it twice is as good as doing it once. */
   again: boolean;
   sent: boolean;
+  /** How often the server was still at work on it when it was sent again. */
+  early: number;
   done: (result: never) => void;
   failed: (error: MeshError) => void;
 }
@@ -703,6 +709,7 @@ export class MeshSocket {
         members: { op, id, ...members },
         again,
         sent: false,
+        early: 0,
         done: (result: T) => {
           at_once?.(result);
           resolve(result);
@@ -727,7 +734,14 @@ export class MeshSocket {
       return;
     }
     const error = new MeshError(frame.error as ConstructorParameters<typeof MeshError>[0]);
-    if (call) call.failed(error);
+    if (call?.again && error.code === "key_in_use" && call.early++ < EARLY_MAX) {
+      // What was sent before a cut is still being carried out.
+      this.calls.set(call.id, call);
+      const socket = this.socket;
+      setTimeout(() => {
+        if (this.socket === socket && this.calls.has(call.id)) this.send(call);
+      }, EARLY_WAIT_MS);
+    } else if (call) call.failed(error);
     else this.refusal = error;
   }
 

@@ -31,7 +31,7 @@ test("hostile texts are text", async () => {
     });
     await page.goto(`${server.url}/studio/threads/${thread}`);
     await page.getByRole("tree", { name: "Steps" }).waitFor();
-    await page.getByRole("tab", { name: "JSON" }).click();
+    await page.getByRole("tablist", { name: "Views of the state" }).getByRole("tab", { name: "JSON" }).click();
     await page.getByLabel("State as JSON").waitFor();
     assert.equal(await page.evaluate(() => window.hit), undefined, name);
     assert.equal(await page.locator("main iframe, main script, main img").count(), 0, name);

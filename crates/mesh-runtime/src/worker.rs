@@ -67,7 +67,11 @@ pub struct WorkOptions {
 
 impl Default for WorkOptions {
     fn default() -> Self {
-        Self { runs_at_once: RUNS_AT_ONCE, time_limit: None, drain_timeout: Duration::from_secs(30) }
+        Self {
+            runs_at_once: RUNS_AT_ONCE,
+            time_limit: None,
+            drain_timeout: Duration::from_secs(30),
+        }
     }
 }
 

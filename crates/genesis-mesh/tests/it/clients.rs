@@ -23,6 +23,9 @@ pub(crate) fn installed(name: &str) -> PathBuf {
     folder
 }
 
+/// A test that waits for what never comes fails, instead of holding up all others.
+const TEST_TIMEOUT: &str = "--test-timeout=300000";
+
 /// Whether the program is there.
 #[expect(clippy::print_stdout, reason = "what is skipped has to be told")]
 pub(crate) fn has(program: &str) -> bool {
@@ -114,7 +117,7 @@ fn the_javascript_client_finds_what_it_knows() {
     let seen = succeed(
         Command::new("node")
             // Older releases have sockets only when asked.
-            .args(["--experimental-websocket", "--test", "--test-reporter=spec"])
+            .args(["--experimental-websocket", "--test", "--test-reporter=spec", TEST_TIMEOUT])
             .args(files)
             .current_dir(&folder)
             .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
@@ -143,7 +146,7 @@ fn our_typescript_client_reads_the_log_over_cuts() {
     let (_place, serving) = served();
     let seen = succeed(
         Command::new("node")
-            .args(["--experimental-websocket", "--test", "--test-reporter=spec"])
+            .args(["--experimental-websocket", "--test", "--test-reporter=spec", TEST_TIMEOUT])
             .arg("mesh-socket.test.mjs")
             .current_dir(&folder)
             .env("GENESIS_MESH_URL", format!("http://{}", serving.address)),
