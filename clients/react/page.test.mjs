@@ -59,6 +59,16 @@ const until = async (page, holds) => {
   assert.fail(`still ${JSON.stringify(shown)}`);
 };
 
+/** Once the server has a run on the thread: the page says that it waits before it has asked. */
+const begun = async (thread) => {
+  for (const end = Date.now() + WAIT_MS; Date.now() < end; ) {
+    const runs = await fetch(`${GENESIS_MESH_URL}/threads/${thread}/runs`);
+    if (runs.ok && (await runs.json()).length > 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail(`no run on ${thread}`);
+};
+
 for (const transport of ["sse", "websocket"]) {
   test(`${transport}: a run is shown, asks, is answered after a reload and ends`, async () => {
     const context = await browser.newContext();
@@ -84,6 +94,7 @@ for (const transport of ["sse", "websocket"]) {
     const page = await open(context, transport, "delay", { messages: [], delay: 3000 });
     await page.click("#submit");
     const { thread } = await until(page, (shown) => shown.thread && shown.isLoading);
+    await begun(thread);
     await page.reload();
     await until(page, (shown) => shown.thread === thread && shown.isLoading);
     const ended = await until(page, (shown) => shown.texts.length > 0 && !shown.isLoading);

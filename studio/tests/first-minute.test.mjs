@@ -75,6 +75,7 @@ test("the demo, a difference, a fork and the way back need no pointer", async ()
   await made.getByText("compile_final_blog").waitFor();
   await made.getByRole("button", { name: "Run it now" }).focus();
   await page.keyboard.press("Enter");
+  await made.waitFor({ state: "hidden" });
   await page.getByRole("treeitem", { name: /Edited by hand/ }).waitFor();
   // What was there stays: the other end is offered beside the new one.
   await page.getByRole("combobox", { name: "Fork" }).waitFor();

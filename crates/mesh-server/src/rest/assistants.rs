@@ -54,7 +54,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/assistants/search", "search_assistants", search)
             .summary("Finds assistants")
             .body::<AssistantSearch>()
-            .gives::<Vec<Assistant>>("The assistants; only the chosen members of each")
+            .gives_chosen::<Assistant>("The assistants; only the chosen members of each")
             .paged(),
         Operation::post("/assistants/count", "count_assistants", count)
             .summary("Counts assistants")

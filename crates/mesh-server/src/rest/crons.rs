@@ -59,7 +59,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/runs/crons/search", "search_crons", search)
             .summary("Finds crons")
             .body::<CronSearch>()
-            .gives::<Vec<Cron>>("The crons; only the chosen members of each")
+            .gives_chosen::<Cron>("The crons; only the chosen members of each")
             .paged(),
         Operation::post("/runs/crons/count", "count_crons", count)
             .summary("Counts crons")

@@ -7,7 +7,7 @@ use axum::{
     http::Method,
     routing::{self, MethodRouter},
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value as Json, json};
 
 use crate::{idempotency::Again, server::Shared};
@@ -161,6 +161,23 @@ impl Operation {
         self.gives_as(JSON, SchemaGenerator::subschema_for::<T>, description)
     }
 
+    /// It answers 200 with a list of these, each with the members that were chosen.
+    pub(crate) fn gives_chosen<T: JsonSchema>(self, description: &'static str) -> Self {
+        self.gives_as(JSON, chosen::<T>, description)
+    }
+
+    /// It refuses with this status, in words of its own or in those of all others.
+    pub(crate) fn refuses_as(
+        mut self,
+        status: u16,
+        schema: SchemaOf,
+        description: &'static str,
+    ) -> Self {
+        let body = vec![(JSON, schema)];
+        self.answers.push(Answer { status, description, body, headers: Vec::new() });
+        self
+    }
+
     /// It answers 200 with a body of this type and schema.
     pub(crate) fn gives_as(
         mut self,
@@ -224,4 +241,11 @@ impl Operation {
         self.open = true;
         self
     }
+}
+
+/// A list of these, with any of their members.
+fn chosen<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = T::json_schema(generator);
+    item.remove("required");
+    json_schema!({ "type": "array", "items": item })
 }

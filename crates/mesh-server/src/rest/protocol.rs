@@ -9,8 +9,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use mesh_protocol::event::{Answer, Command as WireCommand, Event, Filter};
+use mesh_protocol::{
+    ErrorBody,
+    event::{Answer, Command as WireCommand, Event, Filter},
+};
 use mesh_runtime::Error;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -39,6 +43,13 @@ pub(super) const TAG: Tag = Tag {
 
 const EVENTS: &str = "text/event-stream";
 
+/// What is no command is refused in the words of the protocol, what is no JSON in those of all
+/// others.
+fn no_command(generator: &mut SchemaGenerator) -> Schema {
+    let words = [generator.subschema_for::<Answer>(), generator.subschema_for::<ErrorBody>()];
+    json_schema!({ "anyOf": words })
+}
+
 /// What can be asked of the protocol over HTTP.
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -50,7 +61,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .body::<WireCommand>()
             .gives::<Answer>("What came of it")
-            .refuses(400, "It is no command"),
+            .refuses_as(400, no_command, "It is no command"),
         Operation::post("/threads/{thread_id}/stream/events", "stream_events", events)
             .summary("Streams the events of a thread")
             .description(
@@ -60,7 +71,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .body::<Filter>()
             .gives_as(
                 EVENTS,
-                schemars::SchemaGenerator::subschema_for::<Event>,
+                SchemaGenerator::subschema_for::<Event>,
                 "Frames of `event`, `data` and `id`; the schema is that of the data of one",
             )
             .refuses(400, "The filter has no channels, or ones that there are not"),

@@ -70,7 +70,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/threads/search", "search_threads", search)
             .summary("Finds threads")
             .body::<ThreadSearch>()
-            .gives::<Vec<Thread>>("The threads; only the chosen members of each")
+            .gives_chosen::<Thread>("The threads; only the chosen members of each")
             .paged(),
         Operation::post("/threads/count", "count_threads", count)
             .summary("Counts threads")
