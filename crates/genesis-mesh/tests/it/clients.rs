@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Mutex,
 };
 
 use crate::{process::Place, serving::Serving};
@@ -22,6 +23,10 @@ pub(crate) fn installed(name: &str) -> PathBuf {
     fs::create_dir_all(&folder).unwrap();
     folder
 }
+
+/// Held by a test with a browser: one fills a small machine, and people's patience is part of what
+/// those tests have.
+pub(crate) static BROWSER: Mutex<()> = Mutex::new(());
 
 /// A test that waits for what never comes fails, instead of holding up all others.
 const TEST_TIMEOUT: &str = "--test-timeout=300000";

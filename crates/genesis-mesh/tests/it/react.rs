@@ -1,9 +1,9 @@
 //! The stock React hook in a browser without a window, against the real binary.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{fs, net::TcpListener, process::Command, sync::PoisonError};
 
 use crate::{
-    clients::{clients, has, install_once, installed, runs, succeed},
+    clients::{BROWSER, clients, has, install_once, installed, runs, succeed},
     process::Place,
     serving::Serving,
 };
@@ -32,6 +32,7 @@ fn a_page_with_the_stock_hook_shows_what_goes_on() {
     for name in ["index.html", "page.jsx", "page.test.mjs"] {
         fs::copy(react.join(name), folder.join(name)).unwrap();
     }
+    let _alone = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
     // The server has to know the origin of the page before the page is there.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let origin = format!("http://127.0.0.1:{port}");

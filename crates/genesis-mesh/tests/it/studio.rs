@@ -9,10 +9,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{OnceLock, PoisonError},
 };
 
-use crate::clients::{has, install_once, succeed};
+use crate::clients::{BROWSER, has, install_once, succeed};
 
 /// Where Chromium is looked for, after the variable `CHROMIUM`.
 const CHROMIUM: [&str; 3] =
@@ -148,6 +148,7 @@ fn the_studio_does_in_a_browser_what_its_tests_say() {
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
         .collect();
     tests.sort();
+    let _alone = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = succeed(
         Command::new("node")
             .args(["--test", "--test-reporter=spec", "--test-concurrency=2"])
