@@ -3,11 +3,12 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { chromium } from "playwright-core";
 
 const BINARY = process.env.GENESIS_MESH_BIN;
@@ -55,6 +56,18 @@ export async function api(server, path, body, method = body === undefined ? "GET
   const text = await response.text();
   assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
   return text ? JSON.parse(text) : null;
+}
+
+/** Waits until `read` gives `expected`, and says what it gave last if that never comes: a screen
+ * can tell of an answer before the run that took it has ended. */
+export async function eventually(read, expected) {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await read();
+    if (isDeepStrictEqual(found, expected)) return;
+    if (Date.now() > until) assert.deepEqual(found, expected);
+    await delay(50);
+  }
 }
 
 /** A thread on which this was run to its end. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { api, browser, ran, serve } from "./harness.mjs";
+import { api, browser, eventually, ran, serve } from "./harness.mjs";
 
 let server, chromium;
 before(async () => {
@@ -16,6 +16,7 @@ after(async () => {
 
 const ask = (title, ...questions) => ran(server, "ask", { questions }, { metadata: { title } });
 const stateOf = (thread) => api(server, `/threads/${thread}/state`);
+const answersOf = async (thread) => (await stateOf(thread)).values.answers;
 const DECISION = {
   type: "object", required: ["decision"],
   properties: { decision: { enum: ["stop", "approve", "change"] }, instruction: { type: "string" } },
@@ -51,7 +52,7 @@ test("a decision is a button; what cannot be taken back is last and pressed twic
   await page.getByLabel("Instruction").fill("shorter");
   await page.getByRole("button", { name: "Change" }).click();
   await page.getByText("The run goes on where it stopped.").waitFor();
-  assert.deepEqual((await stateOf(thread)).values.answers, [{ decision: "change", instruction: "shorter" }]);
+  await eventually(() => answersOf(thread), [{ decision: "change", instruction: "shorter" }]);
   await page.done();
 });
 
@@ -72,8 +73,8 @@ test("questions are answered by keys alone, one after the other", async () => {
   await page.keyboard.type("Because.");
   await page.keyboard.press("Control+Enter");
   await page.getByText("The run goes on where it stopped.").waitFor();
-  assert.deepEqual((await stateOf(one)).values.answers, [true]);
-  assert.deepEqual((await stateOf(two)).values.answers, ["Because."]);
+  await eventually(() => answersOf(one), [true]);
+  await eventually(() => answersOf(two), ["Because."]);
   await page.done();
 });
 
@@ -89,7 +90,7 @@ test("of several questions of a thread each has its own answer, and the others s
   await page.getByRole("textbox", { name: "Answer as JSON" }).fill('{"n": 2}');
   await page.getByRole("button", { name: "Answer", exact: true }).click();
   await page.getByText("The run goes on where it stopped.").waitFor();
-  assert.deepEqual((await stateOf(thread)).values.answers, ["one", { n: 2 }]);
+  await eventually(() => answersOf(thread), ["one", { n: 2 }]);
   await page.done();
 });
 
@@ -104,7 +105,7 @@ test("a draft outlives a reload; a question that was answered elsewhere keeps wh
   await page.getByRole("button", { name: "Answer", exact: true }).click();
   await page.getByText("Answered elsewhere.").waitFor();
   assert.equal(await page.getByRole("textbox", { name: "Answer" }).inputValue(), "half of it");
-  assert.deepEqual((await stateOf(thread)).values.answers, ["by somebody else"]);
+  await eventually(() => answersOf(thread), ["by somebody else"]);
   await page.done();
 });
 
@@ -117,7 +118,7 @@ test("on a phone the list leads to the question and back", async () => {
   await page.getByRole("link", { name: /On the way\?/ }).tap();
   await page.getByRole("button", { name: "Yes" }).tap();
   await page.getByText("The run goes on where it stopped.").waitFor();
-  assert.deepEqual((await stateOf(thread)).values.answers, [true]);
+  await eventually(() => answersOf(thread), [true]);
   await page.done();
 });
 

@@ -40,7 +40,6 @@
 mod codec;
 mod echo;
 mod frames;
-#[allow(dead_code, reason = "the sockets of the protocols use the rest")]
 mod outbox;
 mod plain;
 
@@ -79,7 +78,6 @@ use outbox::Outbox;
 
 pub(crate) use echo::open as open_echo;
 pub(crate) use frames::from_any_depth;
-#[allow(unused_imports, reason = "the sockets of the protocols use it")]
 pub(crate) use outbox::Encoded;
 pub(crate) use plain::open as open_plain;
 
@@ -218,7 +216,6 @@ fn taken_apart(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
-#[allow(dead_code, reason = "the sockets of the protocols use the rest")]
 impl Socket {
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> SocketAddr {
