@@ -16,12 +16,14 @@ mod cors;
 mod extract;
 mod frames;
 mod handshake;
+mod held;
 mod idempotency;
 mod layout;
 mod limits;
 mod metrics;
 mod native;
 mod openapi;
+mod pace;
 mod page;
 mod patient;
 mod protocol;
@@ -39,8 +41,8 @@ pub use access::Access;
 pub use assistant::Assistant;
 pub use limits::{
     ACCEPT_RETRY, BODY_BYTES_MAX, BODY_WAIT, CLOSE_WAIT, CONNECTIONS_MAX, DRAIN_TIMEOUT,
-    FIRST_FRAME_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, JSON_DEPTH_MAX, LEAVE_WAIT, LOGIN_WAIT,
-    Limits, MESSAGE_BYTES_MAX, OUT_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX,
+    FIRST_FRAME_WAIT, HANDSHAKE_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, IDLE_WAIT, JSON_DEPTH_MAX,
+    LEAVE_WAIT, LOGIN_WAIT, Limits, MESSAGE_BYTES_MAX, OUT_BYTES_MAX, PING_EVERY, PINGS_MISSED_MAX, REFUSALS_MAX,
     THREAD_ID_CHARS_MAX, WRITE_TIMEOUT,
 };
 pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, PAUSE_HOLD, QUICK_RUN, RETRY_MS};

@@ -35,8 +35,15 @@ pub const PINGS_MISSED_MAX: u32 = 2;
 /// How long a client may accept no byte before its connection is dropped, unless configured.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to send the head of a request, also between two requests.
+/// How long a client may take to send the head of a request, from its first byte on; of the first
+/// request of a connection, from the connection on.
 pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay without a request after one was answered.
+pub const IDLE_WAIT: Duration = Duration::from_secs(75);
+
+/// How long a WebSocket's handshake may take after its request: until our answer is written.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
 /// Largest head of an HTTP request, in bytes.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;

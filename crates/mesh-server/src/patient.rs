@@ -1,4 +1,4 @@
-//! A connection that gives up on a peer who takes no bytes.
+//! A connection that gives up on a peer who takes no bytes, or begins a request and does not go on.
 
 use std::{
     future::Future,
@@ -13,18 +13,22 @@ use tokio::{
     time::Sleep,
 };
 
-/// Fails a write that could pass on no byte for `patience`. A slow peer is fine as long as it
-/// takes something; a stalled one must not hold a connection, a run and their buffers for ever.
+use crate::pace::HeadClock;
+
+/// Fails a write that could pass on no byte for `patience`, and a read while the head of a request
+/// is late. A slow peer is fine as long as it takes something; a stalled one must not hold a
+/// connection, a run and their buffers for ever.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     inner: S,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    heads: HeadClock,
 }
 
 impl<S> Patient<S> {
-    pub(crate) fn new(inner: S, patience: Duration) -> Self {
-        Self { inner, patience, stalled: None }
+    pub(crate) fn new(inner: S, patience: Duration, heads: HeadClock) -> Self {
+        Self { inner, patience, stalled: None, heads }
     }
 
     /// The connection alone.
@@ -53,7 +57,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.heads.watch(cx, read, buffer.filled().len() > before)
     }
 }
 

@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{Router, extract::Request, response::Response};
 use hyper::{
     body::Incoming,
     server::conn::http1,
-    service::{HttpService, Service, service_fn},
+    service::{Service, service_fn},
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,19 +23,21 @@ use hyper_util::{
 use mesh_graph::env::Env;
 use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions, graphs, outbox::Courier};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, HEADER_WAIT,
+    ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, IDLE_WAIT,
     LEAVE_WAIT, Limits, REFUSALS_MAX,
     auth::Auth,
     idempotency::Handled,
     metrics::Metrics,
     native::Encodings,
+    pace::{HeadClock, Pace},
     patient::Patient,
     protocol::Watchers,
     routes::{self, Connection},
@@ -449,14 +451,24 @@ fn to_refusal(
 }
 
 /// Serves one connection until it ends, is upgraded, or the server stops.
-async fn connect<S>(shared: &Shared, stream: TcpStream, service: S)
+async fn connect<IO, S>(shared: &Shared, stream: IO, service: S)
 where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send>,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
 {
-    let stream = TokioIo::new(Patient::new(stream, shared.limits.write_timeout));
+    let pace = Pace::new();
+    let heads = HeadClock::new(pace.clone());
+    let stream = TokioIo::new(Patient::new(stream, shared.limits.write_timeout, heads));
+    let service = service_fn(move |request| {
+        pace.answering();
+        let (pace, answer) = (pace.clone(), service.call(request));
+        async move { answer.await.map(|response| pace.answered(response)) }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_WAIT)
+        // The time without any byte of a request; that of a head which has begun is shorter, and
+        // counted where it is read.
+        .header_read_timeout(IDLE_WAIT)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(stream, service)
@@ -496,3 +508,6 @@ fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused)
 }
+
+#[cfg(test)]
+mod tests;

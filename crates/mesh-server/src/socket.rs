@@ -64,7 +64,7 @@ use tokio::{
 };
 
 use crate::{
-    CLOSE_WAIT, LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX,
+    CLOSE_WAIT, HANDSHAKE_WAIT, LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX,
     auth::{self, Caller},
     handshake,
     patient::Patient,
@@ -174,10 +174,14 @@ where
     let connection = request.extensions_mut().remove::<Connection>().ok_or(Refusal::Internal)?;
     let (ping_every, patience) = (shared.limits.ping_every, shared.limits.write_timeout);
     shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
-        let upgraded = match upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => {
+        let upgraded = match timeout(HANDSHAKE_WAIT, upgrade).await {
+            Ok(Ok(upgraded)) => upgraded,
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "the connection ended before its upgrade");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!("the answer to the handshake was not taken");
                 return;
             }
         };
