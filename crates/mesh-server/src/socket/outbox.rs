@@ -14,12 +14,23 @@ use super::codec::{Opcode, write_head};
 /// piece of its own; larger ones are shared by all sockets that wait to send them.
 const SHARED_BYTES_MIN: usize = 4 << 10;
 
+/// The same for a socket on which more than a piece waits: its client is slow, or gone, and so may
+/// be those of a thousand others, who then hold the frame together.
+const SHARED_BYTES_MIN_SLOW: usize = 256;
+
 /// Room that an empty socket keeps for its next frames; more goes back to the allocator.
 const KEPT_BYTES: usize = 512;
 
-/// Bytes at which a piece is closed and another one begun. A piece goes when all of it is written:
-/// one piece for everything would grow for as long as a slow client is never done with it.
+/// Pieces that an empty socket keeps room for.
+const KEPT_PIECES: usize = 8;
+
+/// Bytes of a full piece. Another one begins with a frame that does not fit any more. A piece goes
+/// when all of it is written: one for everything would grow for as long as a slow client is never
+/// done with it, and one that doubled would be half empty.
 const PIECE_BYTES: usize = 4 << 10;
+
+/// Longest header of a frame that a server sends.
+const HEAD_BYTES_MAX: usize = 10;
 
 /// Pieces that one write takes at most.
 const SLICES_MAX: usize = 8;
@@ -51,7 +62,7 @@ impl Encoded {
     }
 
     fn new(opcode: Opcode, payload: &[u8]) -> Self {
-        let mut frame = Vec::with_capacity(payload.len() + 10);
+        let mut frame = Vec::with_capacity(payload.len() + HEAD_BYTES_MAX);
         write_head(opcode, payload.len(), &mut frame);
         frame.extend_from_slice(payload);
         Self(frame.into())
@@ -95,8 +106,7 @@ impl Outbox {
 
     /// Adds a frame.
     pub(super) fn push(&mut self, opcode: Opcode, payload: &[u8]) {
-        self.grow(|own| {
-            own.reserve(payload.len() + 10);
+        self.grow(payload.len() + HEAD_BYTES_MAX, |own| {
             write_head(opcode, payload.len(), own);
             own.extend_from_slice(payload);
         });
@@ -107,14 +117,16 @@ impl Outbox {
         if payload.len() < SHARED_BYTES_MIN {
             return self.push(opcode, payload);
         }
-        self.grow(|own| write_head(opcode, payload.len(), own));
+        self.grow(HEAD_BYTES_MAX, |own| write_head(opcode, payload.len(), own));
         self.share(payload);
     }
 
     /// Adds a frame that others share.
     pub(super) fn push_encoded(&mut self, Encoded(frame): &Encoded) {
-        if frame.len() < SHARED_BYTES_MIN {
-            self.grow(|own| own.extend_from_slice(frame));
+        let is_slow = self.waiting >= PIECE_BYTES;
+        let shared_min = if is_slow { SHARED_BYTES_MIN_SLOW } else { SHARED_BYTES_MIN };
+        if frame.len() < shared_min {
+            self.grow(frame.len(), |own| own.extend_from_slice(frame));
         } else {
             self.share(frame);
         }
@@ -122,26 +134,31 @@ impl Outbox {
 
     /// Adds a frame of text whose payload `write` appends. Returns what `write` returns.
     pub(super) fn push_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.grow(|own| {
+        self.grow(0, |own| {
             // Room for the header of a middling frame, which is put right afterwards.
             let start = own.len();
             own.extend_from_slice(&[0; 4]);
             let result = write(own);
             let length = own.len() - start - 4;
-            let mut head = Vec::with_capacity(10);
+            let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
             write_head(Opcode::Text, length, &mut head);
             own.splice(start..start + 4, head);
             result
         })
     }
 
-    fn grow<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let is_open = |own: &Vec<u8>| own.len() < PIECE_BYTES;
-        if !matches!(self.pieces.back(), Some(Piece::Own(own)) if is_open(own)) {
-            self.pieces.push_back(Piece::Own(Vec::with_capacity(KEPT_BYTES)));
+    /// Adds what `write` appends, about `length` bytes, to a piece that has room for it.
+    fn grow<R>(&mut self, length: usize, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let has_room = |own: &Vec<u8>| own.len() < PIECE_BYTES && own.len() + length <= PIECE_BYTES;
+        if !matches!(self.pieces.back(), Some(Piece::Own(own)) if has_room(own)) {
+            self.pieces.push_back(Piece::Own(Vec::new()));
         }
         let Some(Piece::Own(own)) = self.pieces.back_mut() else { return write(&mut Vec::new()) };
         let before = own.len();
+        if own.capacity() < before + length.max(1) {
+            let wanted = if before + length <= KEPT_BYTES { KEPT_BYTES } else { PIECE_BYTES };
+            own.reserve_exact(wanted.max(before + length) - before);
+        }
         let result = write(own);
         self.waiting += own.len() - before;
         result
@@ -182,6 +199,9 @@ impl Outbox {
                 }
                 _ => drop(self.pieces.pop_front()),
             }
+        }
+        if self.waiting == 0 && self.pieces.capacity() > 2 * KEPT_PIECES {
+            self.pieces.shrink_to(KEPT_PIECES);
         }
         Poll::Ready(Ok(taken))
     }
