@@ -15,6 +15,7 @@ use genesis_mesh::keys;
 use genesis_mesh::serve::{self, ServeFailure};
 use genesis_mesh::settings::{LoadError, LogFormat, Settings, Surroundings};
 use secrecy::ExposeSecret;
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 /// A server allocates from every thread for as long as it runs: the allocator of the C library is
@@ -82,11 +83,17 @@ fn explain(error: &(dyn Error + Send + Sync + 'static)) {
     }
 }
 
-/// The runtime that everything asynchronous runs on, with the one crypto provider set up.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// A runtime for everything asynchronous, with the one crypto provider set up.
+fn runtime() -> Result<Runtime, Failure> {
+    runtime_of("mesh")
+}
+
+/// The same, with this name on its threads.
+fn runtime_of(threads: &str) -> Result<Runtime, Failure> {
     // Fails only if a provider is installed already, and then there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread()
+        .thread_name(threads)
         .enable_all()
         .build()
         .map_err(|error| during("cannot start the runtime", error))
@@ -132,9 +139,12 @@ fn run() -> Result<(), Failure> {
 }
 
 fn serve_with(settings: &Settings, options: &Serve) -> Result<(), Failure> {
-    let runtime = runtime()?;
-    let served = runtime.block_on(serve::run(settings, options)).map_err(Failure::Serve);
-    // A computation on a thread of its own cannot be dropped, and is not waited for long.
+    // Nodes have threads of their own: whatever they do there, clients are answered.
+    let (runtime, nodes) = (runtime()?, runtime_of("nodes")?);
+    let serving = serve::run(settings, options, nodes.handle().clone());
+    let served = runtime.block_on(serving).map_err(Failure::Serve);
+    // What blocks a thread cannot be dropped, and is not waited for long.
+    nodes.shutdown_timeout(LAST_WAIT);
     runtime.shutdown_timeout(LAST_WAIT);
     served
 }

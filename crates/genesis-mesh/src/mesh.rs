@@ -18,7 +18,7 @@ use mesh_runtime::{
 };
 use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, Texts, auth::Auth};
 use mesh_store::Sqlite;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -76,6 +76,7 @@ pub struct Builder {
     courier: Option<Arc<dyn Courier>>,
     texts: Option<Arc<dyn Texts>>,
     development: bool,
+    executor: Option<Handle>,
     parts: Parts,
 }
 
@@ -218,6 +219,14 @@ impl Builder {
         self
     }
 
+    /// Runs graphs and their nodes on this runtime, which has to last as long as the mesh serves
+    /// and needs its timers and its network enabled. A node that blocks a thread there keeps no
+    /// request and no socket waiting. Without one, they share the runtime that serves.
+    pub fn execute_on(mut self, executor: Handle) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
     /// The mesh, if its parts fit together.
     ///
     /// # Errors
@@ -242,6 +251,9 @@ impl Builder {
         }
         if self.development {
             server = server.development();
+        }
+        if let Some(executor) = self.executor {
+            server = server.execute_on(executor);
         }
         Ok(GenesisMesh { server, parts: self.parts })
     }

@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -72,13 +73,18 @@ impl ServeFailure {
 }
 
 /// Serves until SIGTERM or SIGINT, then lets running work finish. A second signal ends the
-/// process at once.
+/// process at once. Graphs run on `executor`.
 ///
 /// # Errors
 /// [`ServeFailure`], before anything is served.
-pub async fn run(settings: &Settings, options: &Serve) -> Result<(), ServeFailure> {
+pub async fn run(
+    settings: &Settings,
+    options: &Serve,
+    executor: Handle,
+) -> Result<(), ServeFailure> {
     let mesh = GenesisMesh::builder()
         .settings(settings)
+        .execute_on(executor)
         .courier(Arc::new(webhooks::of(settings)?))
         .texts(Arc::new(DataDirShelf::new(&settings.data_dir)))
         .assistants(assistants::all(settings)?);

@@ -1,8 +1,9 @@
 //! One execution of a run: from the claim to the end that is written for it.
 //!
-//! The graph runs in a task of its own, so that whatever a node does to it, what has to be decided
-//! about the run (it is cancelled, it was lost, the server stops) is decided in time. What it tells
-//! goes to the log together with what it stores; its end is written with all that is left.
+//! The graph runs in a task of its own, where there is one on a runtime of its own, so that
+//! whatever a node does to it, what has to be decided about the run (it is cancelled, it was lost,
+//! the server stops) is decided in time. What it tells goes to the log together with what it
+//! stores; its end is written with all that is left.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -12,7 +13,10 @@ use mesh_graph::{
     checkpoint::Place, checkpointer,
 };
 use serde_json::{Map, Value as Json, json};
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -54,6 +58,8 @@ pub(crate) struct Execution {
     run: Run,
     held: Arc<Held>,
     store: Arc<dyn Store>,
+    /// Where the graph runs.
+    executor: Handle,
 }
 
 /// A graph that is ready to be driven.
@@ -67,8 +73,14 @@ struct Ready {
 }
 
 impl Execution {
-    pub(crate) fn new(runtime: Runtime, run: Run, held: Arc<Held>, store: Arc<dyn Store>) -> Self {
-        Self { runtime, run, held, store }
+    pub(crate) fn new(
+        runtime: Runtime,
+        run: Run,
+        held: Arc<Held>,
+        store: Arc<dyn Store>,
+        executor: Handle,
+    ) -> Self {
+        Self { runtime, run, held, store, executor }
     }
 
     /// Executes the run and writes its end, unless it was lost meanwhile.
@@ -218,7 +230,7 @@ impl Execution {
         };
         ready.teller.listen(events);
         let mut driver = JoinSet::new();
-        driver.spawn(graph);
+        driver.spawn_on(graph, &self.executor);
         let quit = CancellationToken::new();
         let pump = self.pump(&ready.teller, &quit);
         tokio::pin!(pump);
@@ -285,6 +297,8 @@ impl Execution {
                 return Some(Cause::Cancelled { state, forced: false });
             }
             End::Graph(Ok(outcome)) => outcome,
+            // Nobody here did that: what it ran on is shut down, and the process is about to end.
+            End::Graph(Err(ended)) if ended.is_cancelled() => return None,
             End::Graph(Err(panic)) => {
                 tracing::error!(run = %self.run.id, %panic, "the engine panicked");
                 let error = failure::told("InternalError", "the run came to an unexpected end");

@@ -55,7 +55,7 @@ pub const CLAIM_BATCH: usize = 32;
 pub const HAND_OVER_TIME: Duration = Duration::from_secs(5);
 
 /// How a worker works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct WorkOptions {
     /// Runs that are executed at once; more wait for their turn.
     pub runs_at_once: usize,
@@ -63,6 +63,10 @@ pub struct WorkOptions {
     pub time_limit: Option<Duration>,
     /// How long running steps may take to end when the worker is to stop.
     pub drain_timeout: Duration,
+    /// Where graphs and their nodes run. A node that blocks a thread, or computes for long without
+    /// a pause, then takes it from other nodes alone: claims are kept, runs are cancelled and
+    /// clients are answered elsewhere. Without one, all share the runtime of the worker.
+    pub executor: Option<Handle>,
 }
 
 impl Default for WorkOptions {
@@ -71,6 +75,7 @@ impl Default for WorkOptions {
             runs_at_once: RUNS_AT_ONCE,
             time_limit: None,
             drain_timeout: Duration::from_secs(30),
+            executor: None,
         }
     }
 }
@@ -105,8 +110,8 @@ pub(crate) struct Worker {
     places: Arc<Semaphore>,
     /// Owns every execution, and every creation that may become one.
     tasks: TaskTracker,
-    /// Where nodes run.
-    executor: Handle,
+    /// Where creations and executions are looked after.
+    home: Handle,
     store: Arc<dyn Store>,
     state: Mutex<Holding>,
     dropped: Arc<AtomicU64>,
@@ -120,8 +125,7 @@ struct Holding {
 
 impl Runtime {
     /// Executes runs until `stop` fires; then hands over what is running at its next step
-    /// boundary, or, after [`WorkOptions::drain_timeout`], as it is. Nodes run on the runtime that
-    /// this is awaited on. Only one worker at a time.
+    /// boundary, or, after [`WorkOptions::drain_timeout`], as it is. Only one worker at a time.
     ///
     /// # Errors
     /// What looking after the runs that another process left behind reports; see
@@ -133,10 +137,10 @@ impl Runtime {
         self.settle_after_start().await?;
         let worker = Arc::new(Worker {
             id: Uuid::from_u128(self.env().new_id()),
-            options,
             places: Arc::new(Semaphore::new(options.runs_at_once.min(Semaphore::MAX_PERMITS))),
+            options,
             tasks: TaskTracker::new(),
-            executor: Handle::current(),
+            home: Handle::current(),
             store: Arc::clone(self.store()),
             state: Mutex::default(),
             dropped: Arc::default(),
@@ -185,7 +189,7 @@ impl Runtime {
         };
         // By the worker: whoever asked may go away, and the run must not wait for its lease then.
         let (runtime, scope, tasks) = (self.clone(), scope.clone(), worker.tasks.clone());
-        let executor = worker.executor.clone();
+        let home = worker.home.clone();
         let creation = async move {
             let created = runtime.create_run_for(&scope, new, Some(worker.claim())).await?;
             let mut run = created.run;
@@ -195,7 +199,7 @@ impl Runtime {
             }
             Ok(run)
         };
-        tasks.spawn_on(creation, &executor).await.map_err(|_| Error::Stopping)?
+        tasks.spawn_on(creation, &home).await.map_err(|_| Error::Stopping)?
     }
 }
 
@@ -247,7 +251,8 @@ impl Worker {
         state.runs.insert(run.id, Arc::clone(&held));
         drop(state);
         let (worker, store) = (Arc::clone(self), Arc::clone(&self.store));
-        let execution = Execution::new(runtime.clone(), run, Arc::clone(&held), store);
+        let executor = self.options.executor.as_ref().unwrap_or(&self.home).clone();
+        let execution = Execution::new(runtime.clone(), run, Arc::clone(&held), store, executor);
         let task = async move {
             execution.execute().await;
             let mut state = worker.state();
@@ -258,7 +263,7 @@ impl Worker {
             drop(state);
             drop(place);
         };
-        self.tasks.spawn_on(task, &self.executor);
+        self.tasks.spawn_on(task, &self.home);
     }
 
     /// Claims runs as long as there is room.

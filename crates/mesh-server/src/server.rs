@@ -25,6 +25,7 @@ use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions, graphs, outbox::Courier
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    runtime::Handle,
     sync::Semaphore,
     time::timeout,
 };
@@ -106,6 +107,7 @@ pub struct Server {
     auth: Auth,
     unsafe_settings: Vec<String>,
     copied_headers: CopiedHeaders,
+    executor: Option<Handle>,
 }
 
 impl std::fmt::Debug for Server {
@@ -140,6 +142,8 @@ pub(crate) struct Shared {
     /// Names of the switches that were set against good advice.
     pub(crate) unsafe_settings: Vec<String>,
     pub(crate) copied_headers: CopiedHeaders,
+    /// Where graphs run, if not here.
+    pub(crate) executor: Option<Handle>,
     pub(crate) started: Instant,
     /// Connections that pass on what the runs of a thread tell.
     pub(crate) watchers: Arc<Watchers>,
@@ -177,6 +181,7 @@ impl Shared {
             auth: server.auth,
             unsafe_settings: server.unsafe_settings,
             copied_headers: server.copied_headers,
+            executor: server.executor,
             started: Instant::now(),
             watchers: Arc::default(),
             encodings: Encodings::default(),
@@ -235,6 +240,7 @@ impl Server {
             auth: Auth::default(),
             unsafe_settings: Vec::new(),
             copied_headers: CopiedHeaders::default(),
+            executor: None,
         })
     }
 
@@ -300,6 +306,13 @@ impl Server {
         self
     }
 
+    /// Runs graphs and their nodes on this runtime. A node that blocks a thread there keeps no
+    /// request and no socket waiting. Without one, they share the runtime that serves.
+    pub fn execute_on(mut self, executor: Handle) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
     /// Writes the bodies of HTTP errors in this form.
     pub fn error_format(mut self, format: ErrorFormat) -> Self {
         self.error_format = format;
@@ -348,8 +361,11 @@ impl Server {
 /// Executes runs, on a server that keeps some, until the server stops.
 fn work(shared: &Shared) {
     let Some(runtime) = shared.runtime.clone() else { return };
-    let options =
-        WorkOptions { drain_timeout: shared.limits.drain_timeout, ..WorkOptions::default() };
+    let options = WorkOptions {
+        drain_timeout: shared.limits.drain_timeout,
+        executor: shared.executor.clone(),
+        ..WorkOptions::default()
+    };
     let stop = shared.stop.clone();
     let (keeper, courier) = (runtime.clone(), shared.courier.clone());
     shared.tasks.spawn(shared.stop.clone().run_until_cancelled_owned(async move {
@@ -363,7 +379,7 @@ fn work(shared: &Shared) {
     shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
         // Fails only while what an earlier process left behind cannot be settled: a full disk, for
         // instance, which somebody may clear.
-        while let Err(error) = runtime.work(options, stop.clone()).await {
+        while let Err(error) = runtime.work(options.clone(), stop.clone()).await {
             tracing::error!(%error, "runs are not executed; trying again");
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::JoinSet,
 };
 use tokio_tungstenite::{
@@ -81,6 +81,15 @@ async fn wait(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
     let _guard = Guard::new(&ctx);
     Probe::wait_for(&ctx.deps().go).await;
     Ok(S::update().push_log("waited"))
+}
+
+/// Keeps its thread until there is a permit.
+async fn block(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
+    let _guard = Guard::new(&ctx);
+    while ctx.deps().go.try_acquire().map(SemaphorePermit::forget).is_err() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(S::update().push_log("blocked"))
 }
 
 async fn fail(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
@@ -163,6 +172,14 @@ fn assistants(probe: &Deps) -> Vec<Assistant> {
         |g| {
             g.node("wait", wait);
             single("wait")(g);
+        },
+        probe,
+    );
+    let blocking = one(
+        "blocking",
+        |g| {
+            g.node("block", block);
+            single("block")(g);
         },
         probe,
     );
@@ -253,6 +270,7 @@ fn assistants(probe: &Deps) -> Vec<Assistant> {
     vec![
         Assistant::new("echo", echo_app.clone()).description("Says it again"),
         Assistant::new("slow", slow),
+        Assistant::new("blocking", blocking),
         Assistant::new("failing", failing),
         Assistant::new("frank", frank),
         Assistant::new("doubting", doubting),
@@ -437,6 +455,17 @@ impl Client {
             Message::Text(text) => Some(serde_json::from_str(&text).unwrap()),
             Message::Close(_) => None,
             other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Reads until the server closes, with a permit for every ping. The code that it closes with.
+    pub(crate) async fn count_pings(mut self, pings: Arc<Semaphore>) -> u16 {
+        loop {
+            match self.0.next().await.expect("the server closes first").unwrap() {
+                Message::Ping(_) => pings.add_permits(1),
+                Message::Close(Some(close)) => return close.code.into(),
+                _ => {}
+            }
         }
     }
 
