@@ -13,6 +13,11 @@ import { chromium } from "playwright-core";
 
 const BINARY = process.env.GENESIS_MESH_BIN;
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/** The Studio is taken from this folder in place of the binary, so that a change to it can be
+ * tested before the binary is built. */
+const FOLDER = process.env.STUDIO_FOLDER;
+/** A page that comes from no address is taken for one from far away. */
+const ARGS = FOLDER ? ["--disable-features=LocalNetworkAccessChecks"] : [];
 /** Patience for what a busy machine does slowly. */
 export const PATIENCE_MS = 30_000;
 
@@ -81,13 +86,14 @@ export async function ran(server, assistant, input, { metadata = {}, ...more } =
 }
 
 export async function browser() {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--force-color-profile=srgb"] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--force-color-profile=srgb", ...ARGS] });
   return {
     close: () => browser.close(),
     /** A page at an address of the Studio. */
     async open(server, path, options = {}) {
       const { expectErrors = false, ...context } = options;
       const own = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...context });
+      if (FOLDER) await own.route(`${server.url}/studio/**`, (route) => fromFolder(route, FOLDER));
       const page = await own.newPage();
       page.setDefaultTimeout(PATIENCE_MS);
       const problems = [];
@@ -109,6 +115,20 @@ export async function browser() {
       });
     },
   };
+}
+
+const TYPES = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8", svg: "image/svg+xml" };
+
+/** A file of the Studio as the server would give it, its policy included. */
+async function fromFolder(route, folder) {
+  const path = new URL(route.request().url()).pathname.replace("/studio/", "");
+  const file = /\.(css|js|svg|txt)$/.test(path) ? path : "index.html";
+  const body = await readFile(join(folder, file)).catch(() => null);
+  if (body === null) return route.fulfill({ status: 404 });
+  await route.fulfill({
+    body, contentType: TYPES[file.split(".").at(-1)] ?? "text/plain",
+    headers: { "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'" },
+  });
 }
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

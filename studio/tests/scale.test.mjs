@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
-import { api, browser, serve } from "./harness.mjs";
+import { api, browser, eventually, serve } from "./harness.mjs";
 
 const THREADS = 10_000;
 const NODES = 2_000;
@@ -150,35 +150,37 @@ test("eight streams of a hundred pieces a second hold nobody up", async () => {
   await page.done();
 });
 
-test("a fan-out of two hundred is one row, one node, and a list in which failures come first", async () => {
-  const page = await chromium.open(server, "/");
-  const { thread_id: own } = await api(server, "/threads", { metadata: { graph_id: "noop3" } });
-  await api(server, `/threads/${own}/runs/wait`, { assistant_id: "noop3", input: { log: [] }, stream_mode: ["tasks"] });
-  // The tasks of one step, as if a node had sent two hundred of them.
-  await page.route(`**/threads/${own}/history`, async (route) => {
-    const response = await route.fetch();
-    const states = await response.json();
-    for (const state of states) {
-      if (state.next[0] !== "b") continue;
-      state.tasks = Array.from({ length: 200 }, (_, place) => ({
-        ...state.tasks[0], id: `00000000-0000-0000-0000-${String(place).padStart(12, "0")}`, name: "b",
-        result: place === 117 ? null : { key: `part ${place}` }, error: place === 117 ? "ValueError('part 117')" : null,
-      }));
-    }
-    await route.fulfill({ response, json: states });
-  });
-  await page.goto(`${server.url}/studio/threads/${own}?view=steps`);
-  const row = page.getByRole("treeitem", { name: /b ×200/ });
+test("a fan-out of two hundred is one row, one node, and a table in which failures come first", async () => {
+  const { thread_id: own } = await api(server, "/threads", {});
+  await api(server, `/threads/${own}/runs/wait`, { assistant_id: "fan_out", input: { parts: 200, delay: 0.02, fails: [117] }, stream_mode: ["tasks"] });
+  const page = await chromium.open(server, `/threads/${own}?view=steps`);
+  const row = page.getByRole("treeitem", { name: /part ×200/ });
   await row.waitFor();
-  assert.match(await row.innerText(), /199 done, 1 failed|1 failed, 199 done/);
+  assert.match(await row.innerText(), /1 failed, 199 done/);
   await row.focus();
   await page.keyboard.press("ArrowRight");
   await page.waitForFunction(() => document.querySelector('[role=treeitem][aria-level="2"]'));
   assert.ok((await page.getByRole("treeitem").count()) < 120);
   await row.focus();
   await page.keyboard.press("ArrowDown");
-  assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), /failed/);
+  await eventually(() => page.evaluate(() => /part 117.*failed/.test(document.activeElement?.textContent ?? "")), true);
+  await row.focus();
+  await page.keyboard.press("Enter");
+  const table = page.getByRole("region", { name: "Tasks of step 2" });
+  await table.getByText("200 tasks: 1 failed, 199 done").waitFor();
+  const rows = table.getByRole("row");
+  assert.equal(await rows.count(), 201);
+  assert.match(await rows.nth(1).innerText(), /part 117\s+.*failed/);
+  assert.match(await rows.nth(2).innerText(), /part 0\s/);
+  await table.getByRole("columnheader", { name: "Time" }).getByRole("button").click();
+  await table.getByRole("columnheader", { name: "Time" }).getByRole("button").click();
+  assert.equal(await table.getByRole("columnheader", { name: "Time" }).getAttribute("aria-sort"), "descending");
+  await table.getByRole("button", { name: "part 117" }).click();
+  const inspector = page.getByRole("complementary", { name: "Inspector" });
+  await inspector.getByText("part 117 was told to fail").waitFor();
+  await inspector.getByRole("button", { name: "All 200 of step 2" }).click();
+  await table.waitFor();
   await page.getByRole("tab", { name: "Canvas" }).click();
-  await page.getByRole("button", { name: /^b 199 of 200 done, 1 failed/ }).waitFor();
+  await page.getByRole("button", { name: /^part 199 of 200 done, 1 failed/ }).waitFor();
   await page.done();
 });

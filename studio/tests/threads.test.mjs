@@ -104,7 +104,7 @@ test("an earlier input is taken again, and a run pauses where it was told to", a
   await page.getByRole("button", { name: "As JSON" }).click();
   assert.match(await page.getByRole("group", { name: "Input" }).getByRole("textbox").inputValue(), /"first"/);
   await page.getByText("Stops", { exact: true }).click();
-  await page.getByRole("checkbox", { name: "b", exact: true }).check();
+  await page.getByRole("group", { name: "Pause before" }).getByRole("checkbox", { name: "b", exact: true }).check();
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.getByRole("treeitem", { name: /Run 2/ }).waitFor();
   await page.getByRole("treeitem", { name: /^step \d+ b idle/ }).waitFor();
@@ -138,7 +138,7 @@ test("a run from an earlier step is a fork, and stops where it was told to", asy
   await page.getByRole("button", { name: "Run from here" }).click();
   const dialog = page.getByRole("dialog", { name: "Run from step 1" });
   await dialog.getByText("b", { exact: true }).first().waitFor();
-  await dialog.getByRole("checkbox", { name: "c" }).check();
+  await dialog.getByRole("group", { name: "Stop before" }).getByRole("checkbox", { name: "c" }).check();
   await dialog.getByRole("button", { name: "Run", exact: true }).click();
   await page.getByRole("treeitem", { name: /Run again from here/ }).waitFor();
   await page.getByRole("combobox", { name: "Fork" }).waitFor();

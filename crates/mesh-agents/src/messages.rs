@@ -95,6 +95,10 @@ fn read<T: Kept>(value: Value) -> Result<Messages, ReduceError> {
 }
 
 impl<T: Kept> Reduce for AddMessages<T> {
+    fn name(&self) -> &'static str {
+        "messages"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(T::keep(Messages::new()).ok()?))
     }

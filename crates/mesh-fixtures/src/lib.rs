@@ -29,7 +29,7 @@ use mesh_agents::ToolNodeError;
 use mesh_graph::{App, CompileError, Failure, Untyped};
 use mesh_runtime::graphs::{Factory, Graphs, Served};
 
-pub use measure::{DELAY_MAX, INTERVAL_US_MAX, PAD_MAX, TOKENS_MAX};
+pub use measure::{DELAY_MAX, INTERVAL_US_MAX, PAD_MAX, PARTS_MAX, TOKENS_MAX};
 pub use turns::THREADS_MAX;
 
 /// A public suite of clients. Both know a graph `agent`, and mean different ones.
@@ -110,6 +110,8 @@ impl Fixtures {
             fixed("noop3", measure::noop3::graph())?,
             fixed("tokens200", measure::tokens200::graph())?,
             fixed("echo", measure::echo::graph())?,
+            fixed("fan_out", measure::fan_out::graph())?,
+            fixed("large", measure::large::graph())?,
             fixed("ask", people::ask::graph())?,
         ];
         Ok(Self { graphs })

@@ -183,6 +183,12 @@ impl<S> App<S> {
         self.inner.core.draw(xray, &self.inner.before, &self.inner.after)
     }
 
+    /// The same, with those mounted graphs opened whose paths are wanted: names of nodes on the way
+    /// to them, joined by `:`. One that is closed hides what is mounted in it.
+    pub fn draw_where(&self, opens: &dyn Fn(&str) -> bool) -> Drawing {
+        self.inner.core.draw_where(opens, &self.inner.before, &self.inner.after)
+    }
+
     /// JSON Schema of the input.
     pub fn input_schema(&self) -> Json {
         self.inner.core.schema.input_schema()
@@ -196,6 +202,11 @@ impl<S> App<S> {
     /// JSON Schema of the state: all keys that a checkpoint has.
     pub fn state_schema(&self) -> Json {
         self.inner.core.schema.state_schema()
+    }
+
+    /// The keys of the state that a checkpoint has, each with the rule by which it takes writes.
+    pub fn channels(&self) -> Vec<crate::channel::ChannelRule> {
+        self.inner.core.schema.rules()
     }
 
     /// The graphs that are mounted in this one and in each other, by the names of the nodes on the

@@ -79,6 +79,19 @@ impl std::fmt::Debug for Rule {
 }
 
 impl Rule {
+    /// Its name for people: that of the reducer, where there is one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LastValue => "last_value",
+            Self::AnyValue => "any_value",
+            Self::Ephemeral { .. } => "ephemeral",
+            Self::Untracked { .. } => "untracked",
+            Self::Reduce(reducer) => reducer.name(),
+            Self::Topic { .. } => "topic",
+            Self::Managed(_) => "managed",
+        }
+    }
+
     /// Whether two plain writes in one superstep are a conflict.
     pub(crate) fn single_writer(&self) -> bool {
         match self {
@@ -210,6 +223,15 @@ impl Channel {
         self.output = output;
         self
     }
+}
+
+/// A key of the state and how it takes writes, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelRule {
+    /// The state key.
+    pub key: Arc<str>,
+    /// `last_value`, `any_value`, `ephemeral`, `topic`, or the name of its reducer.
+    pub rule: &'static str,
 }
 
 /// The channel table of a graph.
@@ -376,6 +398,16 @@ impl Schema {
     /// The values before the first write.
     pub(crate) fn initial_values(&self) -> Values {
         Values(self.channels.iter().map(|channel| channel.initial.clone()).collect())
+    }
+
+    /// The keys that a checkpoint has, with their rules.
+    pub(crate) fn rules(&self) -> Vec<ChannelRule> {
+        let stored = self.channels.iter().filter(|channel| channel.rule.stored());
+        let shown = |channel: &Channel| ChannelRule {
+            key: Arc::clone(&channel.key),
+            rule: channel.rule.name(),
+        };
+        stored.map(shown).collect()
     }
 
     /// JSON Schema of the input: an object of the input keys, nothing else allowed.

@@ -71,6 +71,11 @@ pub trait Reduce: Any + Send + Sync {
         Ok(())
     }
 
+    /// What it does, in a word for people.
+    fn name(&self) -> &'static str {
+        "function"
+    }
+
     /// Whether its channels hold chat messages; see [`crate::channel::Channel::messages`].
     fn holds_messages(&self) -> bool {
         false
@@ -110,6 +115,10 @@ pub fn append<T: Datum>() -> Arc<dyn Reduce> {
 struct Append<T>(PhantomData<fn() -> T>);
 
 impl<T: Datum> Reduce for Append<T> {
+    fn name(&self) -> &'static str {
+        "append"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(Vec::<T>::new()))
     }
@@ -143,6 +152,10 @@ pub fn add<T: Datum + Default + AddAssign>() -> Arc<dyn Reduce> {
 struct Add<T>(PhantomData<fn() -> T>);
 
 impl<T: Datum + Default + AddAssign> Reduce for Add<T> {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(T::default()))
     }
@@ -190,6 +203,10 @@ pub fn merge<T: Mergeable>() -> Arc<dyn Reduce> {
 struct Merge<T>(PhantomData<fn() -> T>);
 
 impl<T: Mergeable> Reduce for Merge<T> {
+    fn name(&self) -> &'static str {
+        "merge"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(T::default()))
     }

@@ -289,6 +289,18 @@ pub struct GraphSchemas {
     pub config_schema: Option<Json>,
     /// Of the context.
     pub context_schema: Option<Json>,
+    /// How each key of the state takes writes.
+    pub channels: Vec<ChannelRule>,
+}
+
+/// A key of the state and how it takes writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ChannelRule {
+    /// The key.
+    pub key: String,
+    /// `last_value`, `any_value`, `ephemeral` or `topic`, or the name of its reducer: `append`,
+    /// `add`, `merge`, `messages`, or `function` for one of the graph's own.
+    pub rule: String,
 }
 
 /// JSON Schemas of a mounted graph, under the names of both LangGraph servers.

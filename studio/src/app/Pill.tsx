@@ -37,11 +37,17 @@ function Words({ now }: { now: Connection }) {
     case "connecting": return "Connecting";
     case "live": return "Live";
     case "reconnecting": return <Reconnecting attempt={now.attempt} at={now.at} />;
-    case "caught-up": return `Caught up, was away ${span(now.seconds * 1000)}`;
+    case "catching-up": return <CatchingUp done={now.done} of={now.of} />;
+    case "caught-up": return `Caught up: ${now.events === 1 ? "1 event" : `${now.events.toLocaleString("en")} events`}, ${span(now.seconds * 1000)}`;
+    case "slow": return "Slow view: text merged";
     case "offline": return "Offline";
     case "signed-out": return "Signed out";
     case "version": return "Server updated";
   }
+}
+
+function CatchingUp({ done, of }: { done: number; of: number }) {
+  return <>Catching up{of > 0 && <span aria-hidden="true"> {done.toLocaleString("en")} / {of.toLocaleString("en")}</span>}</>;
 }
 
 function Reconnecting({ attempt, at }: { attempt: number; at: number }) {

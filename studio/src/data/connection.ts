@@ -6,7 +6,11 @@ export type Connection =
   | { state: "connecting" }
   | { state: "live"; ms: number | null }
   | { state: "reconnecting"; attempt: number; at: number }
-  | { state: "caught-up"; seconds: number }
+  /** Of so many events that were missed, so many are here. */
+  | { state: "catching-up"; done: number; of: number }
+  | { state: "caught-up"; events: number; seconds: number }
+  /** The server puts pieces of text together, since they cannot be taken as fast as they come. */
+  | { state: "slow" }
   | { state: "offline" }
   | { state: "signed-out" }
   | { state: "version"; version: string };
@@ -16,8 +20,11 @@ export const connection = new Watched<Connection>({ state: "connecting" });
 /** When the server was last heard, in milliseconds since 1970. */
 export const lastHeard = new Watched<number | null>(null);
 
-/** How long "caught up" stays to be read. */
-const CAUGHT_UP_SHOWN_MS = 5_000;
+/** How long "caught up" and "slow" stay to be read. */
+const SHOWN_MS = 5_000;
+/** Time in which merged pieces are counted, and how many of them to an event are a slow view. */
+const PIECES_MS = 1_000;
+const PIECES_SLOW = 8;
 
 let version: string | null = null;
 let ms: number | null = null;
@@ -27,20 +34,46 @@ export function heard() {
   lastHeard.set(Date.now());
 }
 
-/** The socket is open; `since` is when it was lost. */
-export function live(latency: number | undefined, since: number | null) {
+/** The socket is open, and nothing was missed. */
+export function live(latency: number | undefined) {
   heard();
   ms = latency ?? ms;
-  const now = connection.get().state;
-  if (now === "version") return;
-  if (since === null) {
-    connection.set({ state: "live", ms: rounded() });
-    return;
-  }
-  connection.set({ state: "caught-up", seconds: (Date.now() - since) / 1000 });
-  setTimeout(() => {
-    if (connection.get().state === "caught-up") connection.set({ state: "live", ms: rounded() });
-  }, CAUGHT_UP_SHOWN_MS);
+  if (connection.get().state !== "version") connection.set({ state: "live", ms: rounded() });
+}
+
+/** The socket is open again, and what was missed comes in. */
+export function catchingUp(done: number, of: number) {
+  heard();
+  if (connection.get().state !== "version") connection.set({ state: "catching-up", done, of });
+}
+
+/** What was missed is here; `since` is when the socket was lost. */
+export function caughtUp(events: number, since: number) {
+  heard();
+  if (connection.get().state !== "version") passing({ state: "caught-up", events, seconds: (Date.now() - since) / 1000 });
+}
+
+let counted = { at: 0, events: 0, pieces: 0 };
+
+/** An event of text came in that stands for so many pieces. */
+export function merged(pieces: number) {
+  const now = Date.now();
+  if (now - counted.at > PIECES_MS) counted = { at: now, events: 0, pieces: 0 };
+  counted.events += 1;
+  counted.pieces += pieces;
+  const { state } = connection.get();
+  if ((state === "live" || state === "slow") && counted.events > 1 && counted.pieces >= PIECES_SLOW * counted.events) passing({ state: "slow" });
+}
+
+let passes: ReturnType<typeof setTimeout> | undefined;
+
+/** A state that is live again after a while. */
+function passing(to: Connection & { state: "caught-up" | "slow" }) {
+  if (connection.get().state !== to.state) connection.set(to);
+  clearTimeout(passes);
+  passes = setTimeout(() => {
+    if (connection.get().state === to.state) connection.set({ state: "live", ms: rounded() });
+  }, SHOWN_MS);
 }
 
 export function latency(latency: number | undefined) {

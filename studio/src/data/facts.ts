@@ -33,9 +33,17 @@ export function factsOf(tasks: Iterable<TaskFact>): Map<string, NodeFacts> {
     // A node that ran before tells of its last superstep.
     const now = list.filter((task) => task.ns.length > 0 || task.wave === last);
     const state = WEIGHT.find((it) => now.some((task) => task.state === it)) ?? "idle";
-    facts.set(id, { state, detail: detail(now, state, list), order: list[0]?.ns.length ? undefined : Math.min(...list.map((it) => it.wave)) + 1 });
+    facts.set(id, { state, detail: detail(now, state, list), brief: brief(now), order: list[0]?.ns.length ? undefined : Math.min(...list.map((it) => it.wave)) + 1 });
   }
   return facts;
+}
+
+/** Of a fan-out what matters most. */
+function brief(now: TaskFact[]): string | undefined {
+  if (now.length < 2) return undefined;
+  const count = (state: NodeState) => now.filter((task) => task.state === state).length;
+  const failed = count("failed");
+  return failed ? `${failed} failed of ${now.length}` : `${count("done")} of ${now.length} done`;
 }
 
 function detail(now: TaskFact[], state: NodeState, all: TaskFact[]): string | undefined {

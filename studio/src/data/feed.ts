@@ -3,6 +3,7 @@
 import type { InfiniteData } from "@tanstack/react-query";
 import { searched } from "./client";
 import { connection } from "./connection";
+import { contains } from "./containment";
 import { refreshHistory } from "./history";
 import { ROW, queryClient, type ThreadFilter, type ThreadRow } from "./queries";
 import { mesh, onReconnect } from "./socket";
@@ -94,7 +95,5 @@ function merge(rows: ThreadRow[], gone: string[]) {
 /** Whether a row is in a list with this filter, as the server decides it. */
 function fits(row: ThreadRow, filter: ThreadFilter): boolean {
   if (filter.status && row.status !== filter.status) return false;
-  return Object.entries(filter.metadata ?? {}).every(
-    ([key, value]) => JSON.stringify(row.metadata?.[key]) === JSON.stringify(value),
-  );
+  return contains(row.metadata ?? {}, filter.metadata ?? {});
 }

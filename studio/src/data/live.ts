@@ -68,11 +68,15 @@ export class RunLive {
   frames = 0;
   /** Rises with every change. */
   version = 0;
+  /** Rises with every change of what the nodes do, which is far seldomer than what they say. */
+  tasksVersion = 0;
 
   #open = new Map<string, number>();
   #waves = new Map<string, number>();
   #messages = new Map<string, Card & { kind: "message" }>();
   #texts = new Set<string>();
+  /** Ids of the cards. */
+  #ids = new Set<string>();
 
   /** Takes a frame in. */
   take(frame: Frame) {
@@ -81,6 +85,7 @@ export class RunLive {
     this.version += 1;
     const [mode = "", ...ns] = frame.event.split("|");
     const data = frame.data;
+    if (mode !== "messages" && mode !== "returned" && mode !== "custom") this.tasksVersion += 1;
     switch (mode) {
       case "begun": {
         const attempt = Number(data?.attempt ?? 1);
@@ -121,6 +126,7 @@ export class RunLive {
   end(status: string) {
     this.ended = true;
     this.version += 1;
+    this.tasksVersion += 1;
     for (const task of this.tasks.values()) {
       if (task.state === "running") task.state = status === "error" ? "failed" : "cancelled";
     }
@@ -213,7 +219,8 @@ export class RunLive {
 
   #add(card: Card) {
     // A card comes once: frames that are read again change nothing.
-    if (card.kind !== "note" && this.cards.some((it) => it.id === card.id)) return;
+    if (this.#ids.has(card.id)) return;
+    this.#ids.add(card.id);
     this.cards.push(card);
     if (this.cards.length > CARDS_MAX) this.cards.splice(0, this.cards.length - CARDS_MAX);
   }

@@ -40,6 +40,8 @@ export interface Schemas {
   state_schema: JsonSchema | null;
   config_schema: JsonSchema | null;
   context_schema: JsonSchema | null;
+  /** By which rule each key of the state takes writes. */
+  channels: { key: string; rule: string }[];
 }
 
 export const infoQuery = queryOptions({
@@ -158,7 +160,8 @@ export const schemasQuery = (assistant: string) =>
 
 /** A graph as the server lays it out. */
 export interface Drawing {
-  nodes: { id: string; type: string; data?: { name?: string } }[];
+  /** A mounted graph that is closed has `["mesh_graph", "Graph"]` as the id of its data. */
+  nodes: { id: string; type: string; data?: { id?: string[]; name?: string } }[];
   edges: { source: string; target: string; data?: string; conditional?: boolean }[];
   layout?: Layout;
 }
@@ -173,14 +176,23 @@ export interface Layout {
   groups: { id: string; x: number; y: number; width: number; height: number }[];
 }
 
-export const drawingQuery = (assistant: string, open: boolean) =>
+/** With all mounted graphs open, or none, or those that are named: `mount` or `mount:mount`. */
+export const drawingQuery = (assistant: string, open: boolean | readonly string[]) =>
   queryOptions({
     queryKey: ["drawing", assistant, open],
     staleTime: 60_000,
-    queryFn: ({ signal }) =>
-      request<Drawing>(
-        `/assistants/${encodeURIComponent(assistant)}/graph?xray=${open}&layout=true`, { signal },
-      ),
+    queryFn: ({ signal }) => {
+      const which = typeof open === "boolean" ? `xray=${open}` : `open=${encodeURIComponent(open.join(","))}`;
+      return request<Drawing>(`/assistants/${encodeURIComponent(assistant)}/graph?${which}&layout=true`, { signal });
+    },
+  });
+
+/** All nodes of a graph and of those mounted in it, without their places. */
+export const wholeQuery = (assistant: string) =>
+  queryOptions({
+    queryKey: ["whole", assistant],
+    staleTime: 60_000,
+    queryFn: ({ signal }) => request<Drawing>(`/assistants/${encodeURIComponent(assistant)}/graph?xray=true`, { signal }),
   });
 
 /** Everything about a thread is read again. */

@@ -36,6 +36,14 @@ function member(text: string, name: string): string | undefined {
 
 let socket: MeshSocket | null = null;
 let brokenAt: number | null = null;
+/** What is followed now. */
+const followed = new Set<Subscription>();
+/** Since when there was no connection, and how far everything was that was followed then. */
+let away: { since: number; from: Map<Subscription, number> } | null = null;
+/** Without an event for this long there is nothing more to catch up with, in milliseconds: the last
+ * events of a thread may be of a kind that is not followed. */
+const QUIET_MS = 1_000;
+let quiet: ReturnType<typeof setTimeout> | undefined;
 const opened = new Set<() => void>();
 
 /** The socket, which connects when it is first asked for. */
@@ -73,13 +81,16 @@ function tell(state: State, own: MeshSocket) {
   switch (state.kind) {
     case "live":
       if (own.hello) connection.seen(own.hello.version);
-      connection.live(own.latency_ms, brokenAt);
+      if (brokenAt === null) connection.live(own.latency_ms);
+      else comeBack(own, brokenAt);
       brokenAt = null;
       // The first ping is on its way; its answer says how far the server is.
       setTimeout(() => connection.latency(own.latency_ms), 1_000);
       break;
     case "reconnecting":
-      brokenAt ??= Date.now();
+      brokenAt ??= away?.since ?? Date.now();
+      away = null;
+      clearTimeout(quiet);
       connection.reconnecting(state.attempt, state.retry_at);
       break;
     case "refused":
@@ -89,11 +100,39 @@ function tell(state: State, own: MeshSocket) {
   }
 }
 
+/** Connected again: tells how far it is with what was missed. */
+function comeBack(own: MeshSocket, since: number) {
+  away = { since, from: new Map([...followed].map((it) => [it, it.cursor?.seq ?? 0])) };
+  connection.catchingUp(0, 0);
+  // Its answer comes behind those that say how much was missed.
+  own.ping().then(() => progress(), () => {});
+}
+
+/** Tells of what was missed, as long as some of it is missing. */
+function progress(over = false) {
+  if (!away) return;
+  let done = 0;
+  let of = 0;
+  for (const [subscription, from] of away.from) {
+    if (!followed.has(subscription) || !subscription.cursor) continue;
+    done += Math.max(0, subscription.cursor.seq - from);
+    of += Math.max(0, subscription.last - from);
+  }
+  clearTimeout(quiet);
+  if (over || done >= of) {
+    connection.caughtUp(done, away.since);
+    away = null;
+    return;
+  }
+  connection.catchingUp(done, of);
+  quiet = setTimeout(() => progress(true), QUIET_MS);
+}
+
 setInterval(() => socket?.state.kind === "live" && connection.latency(socket.latency_ms), 15_000);
 
 // A socket may outlive a short time without a network, and says nothing then.
 window.addEventListener("online", () => {
-  if (socket?.state.kind === "live") connection.live(socket.latency_ms, null);
+  if (socket?.state.kind === "live") connection.live(socket.latency_ms);
   else socket?.retry_now();
 });
 
@@ -110,10 +149,11 @@ export class Trimmed extends Error {
 
 /**
  * Follows one run from its beginning until it ends. Every event comes once, in order, whatever
- * happens to the connection. Throws `Trimmed` when nothing of it is kept.
+ * happens to the connection; `behind` says that there is more already. Throws `Trimmed` when
+ * nothing of it is kept.
  */
 export async function followRun(
-  thread: string, run: string, onEvent: (event: MeshEvent) => void, signal: AbortSignal,
+  thread: string, run: string, onEvent: (event: MeshEvent, behind: boolean) => void, signal: AbortSignal,
 ): Promise<void> {
   let subscription: Subscription | null = null;
   const stop = () => subscription?.close();
@@ -122,11 +162,15 @@ export async function followRun(
   try {
     for (;;) {
       subscription = mesh().subscribe(thread, { cursor, follow: { modes: MODES, run_id: run, merge: true } });
+      followed.add(subscription);
       let again: Cursor | null = null;
       for await (const item of subscription) {
         if (signal.aborted) return;
         if (item.type === "event") {
-          onEvent(item);
+          const behind = item.seq < subscription.last;
+          if (away) progress();
+          else if (item.kind === "messages" && !behind) connection.merged(item.seq - (item.from ?? item.seq) + 1);
+          onEvent(item, behind);
           if (item.kind === "ended" && item.run_id === run) return;
         } else if (item.type === "gap") {
           // Older runs may be gone while this one is there: from the oldest that is.
@@ -138,11 +182,13 @@ export async function followRun(
         }
       }
       if (!again || signal.aborted) return;
+      followed.delete(subscription);
       subscription.close();
       cursor = again;
     }
   } finally {
     signal.removeEventListener("abort", stop);
+    if (subscription) followed.delete(subscription);
     subscription?.close();
   }
 }

@@ -25,6 +25,12 @@ export function titleOfValues(id: string, metadata: unknown, values: unknown): s
   return titleOf({ thread_id: id, metadata: metadata as ThreadRow["metadata"], extracted });
 }
 
+/** The tags of a thread. */
+export function tagsOf(metadata: unknown): string[] {
+  const tags = (metadata as { tags?: unknown } | null | undefined)?.tags;
+  return Array.isArray(tags) ? tags.filter((it): it is string => typeof it === "string") : [];
+}
+
 /** The text of a message's content: a string, or blocks of which some are text. */
 function textOf(value: unknown): string | null {
   if (typeof value === "string") return value.trim() || null;

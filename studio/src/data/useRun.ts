@@ -7,23 +7,30 @@ import { Watched, useWatched } from "./store";
 
 const NONE = new Watched(0);
 
+/** Time after which what is caught up with is shown although there is more of it, in milliseconds. */
+const SHOW_MS = 300;
+
 interface Told {
   live: RunLive;
+  /** Rises with every change of it, at most once per frame of the screen. */
+  told: Watched<number>;
   /** Why the stream cannot be had. */
   problem: unknown;
 }
 
 /**
  * Follows a run. `onFrame` hears each frame after it was taken in, `onEnd` that the stream is over.
- * With `pace`, frames are shown no faster than a person can follow; see `Pace`.
+ * With `pace`, frames are shown no faster than a person can follow; see `Pace`. With `quiet` the
+ * component is not drawn anew for what nodes say, only for what they do; whoever shows the text
+ * watches `told`.
  */
 export function useRun(
   thread: string | null,
   run: string | null,
-  options: { onFrame?: (frame: Frame) => void; onEnd?: () => void; pace?: Pace } = {},
+  options: { onFrame?: (frame: Frame) => void; onEnd?: () => void; pace?: Pace; quiet?: boolean } = {},
 ): Told {
-  const [state, setState] = useState<{ live: RunLive; version: Watched<number>; problem: unknown }>(
-    () => ({ live: new RunLive(), version: NONE, problem: null }),
+  const [state, setState] = useState<{ live: RunLive; version: Watched<number>; tasks: Watched<number>; problem: unknown }>(
+    () => ({ live: new RunLive(), version: NONE, tasks: NONE, problem: null }),
   );
   const latest = useRef(options);
   latest.current = options;
@@ -33,41 +40,49 @@ export function useRun(
   useEffect(() => {
     const live = new RunLive();
     const version = new Watched(0);
-    setState({ live, version, problem: null });
+    const tasks = new Watched(0);
+    setState({ live, version, tasks, problem: null });
     if (!thread || !run) return;
     const abort = new AbortController();
     let status = "success";
-    const take = (frame: Frame) => {
-      live.take(frame);
+    let shownAt = performance.now();
+    const show = () => {
+      shownAt = performance.now();
       version.set(live.version);
+      tasks.set(live.tasksVersion);
+    };
+    // What is behind comes at once, and is shown at once: not a picture for each piece of it.
+    const take = (frame: Frame, behind = false) => {
+      live.take(frame);
+      if (!behind || performance.now() - shownAt > SHOW_MS) show();
       latest.current.onFrame?.(frame);
     };
     const pace = latest.current.pace;
-    const follow = followRun(thread, run, ({ kind, ns, data, at_ms }) => {
+    const follow = followRun(thread, run, ({ kind, ns, data, at_ms }, behind) => {
       if (kind === "ended") status = String((data as { status?: unknown } | null)?.status ?? status);
       const frame: Frame = { event: [kind, ...ns].join("|"), data, at: at_ms };
       if (pace) pace.add(frame, take);
-      else take(frame);
+      else take(frame, behind);
     }, abort.signal);
     follow
       .then(() => pace?.drained(abort.signal))
       .then(() => {
         if (abort.signal.aborted) return;
         live.end(status);
-        version.set(live.version);
+        show();
         latest.current.onEnd?.();
       })
       .catch((problem: unknown) => {
         // What was told goes a day after the run; what it left is still there.
-        if (!abort.signal.aborted) setState({ live, version, problem });
+        if (!abort.signal.aborted) setState({ live, version, tasks, problem });
       });
     return () => {
       abort.abort();
       pace?.stop();
     };
   }, [thread, run, session]);
-  useWatched(state.version);
-  return { live: state.live, problem: state.problem };
+  useWatched(options.quiet ? state.tasks : state.version);
+  return { live: state.live, told: state.version, problem: state.problem };
 }
 
 /** Hands frames on in their order, with a pause before each that changes what a node does. */

@@ -23,6 +23,8 @@ fn every_graph_of_the_suites_is_there_and_shows_itself() {
             "echo",
             "error",
             "factory_agent",
+            "fan_out",
+            "large",
             "nested",
             "noop3",
             "plain_zod_graph",

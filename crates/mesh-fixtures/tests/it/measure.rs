@@ -2,8 +2,8 @@
 
 use std::{fs, time::Duration};
 
-use mesh_fixtures::{INTERVAL_US_MAX, PAD_MAX, Suite, TOKENS_MAX};
-use mesh_graph::Mode;
+use mesh_fixtures::{INTERVAL_US_MAX, PAD_MAX, PARTS_MAX, Suite, TOKENS_MAX};
+use mesh_graph::{Mode, Xray};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -87,6 +87,35 @@ async fn numbers_beyond_their_bounds_are_refused_by_name() {
 async fn noop3_writes_its_letters() {
     let bench = Bench::new(Suite::Python, "noop3");
     assert_eq!(bench.run(json!({})).await, json!({"log": ["a", "b", "c"]}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fan_out_does_its_parts_in_one_step_and_keeps_those_beside_one_that_fails() {
+    let bench = Bench::new(Suite::Python, "fan_out");
+    let start = Instant::now();
+    let done = bench.run(json!({"parts": 200, "delay": 1.0})).await;
+    let expected: Vec<String> = (0..200).map(|number| format!("part {number}")).collect();
+    assert_eq!(done["done"], json!(expected));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+
+    let failing = Bench::new(Suite::Python, "fan_out");
+    let error = failing.fails(json!({"parts": 3, "fails": [1]})).await;
+    assert_eq!(error.failure().unwrap().message, "part 1 was told to fail");
+    assert_eq!(bench.run(json!({"parts": 0})).await["done"], json!(expected));
+    let many = PARTS_MAX + 1;
+    let error = Bench::new(Suite::Python, "fan_out").fails(json!({"parts": many})).await;
+    let told = format!("parts: {many}, expected at most {PARTS_MAX}");
+    assert_eq!(error.failure().unwrap().message, told);
+}
+
+#[tokio::test]
+async fn large_has_two_thousand_nodes_and_runs_them_all() {
+    let bench = Bench::new(Suite::Python, "large");
+    let nodes = |xray| bench.app.draw(xray).nodes.len();
+    assert_eq!((nodes(Xray::Closed), nodes(Xray::Open)), (40 + 2, 2_000 + 2 + 80));
+    let run = bench.app.run_json(json!({})).thread("t").subgraphs();
+    let told = stream(run, Mode::Tasks).await;
+    assert_eq!(told.iter().filter(|task| task.get("result").is_some()).count(), 2_040);
 }
 
 fn now_ns() -> i128 {

@@ -31,11 +31,12 @@ pub enum Xray {
 }
 
 impl Xray {
-    fn deeper(self) -> Self {
+    /// Whether the graph mounted at `path` is opened.
+    fn opens(self, path: &str) -> bool {
         match self {
-            Self::Depth(0 | 1) | Self::Closed => Self::Closed,
-            Self::Depth(depth) => Self::Depth(depth - 1),
-            Self::Open => Self::Open,
+            Self::Closed => false,
+            Self::Depth(depth) => path.matches(':').count() < depth,
+            Self::Open => true,
         }
     }
 }
@@ -87,6 +88,26 @@ pub struct DrawnEdge {
 impl Core {
     /// Draws the graph with these breakpoints.
     pub(crate) fn draw(&self, xray: Xray, before: &Breakpoints, after: &Breakpoints) -> Drawing {
+        self.draw_where(&|path| xray.opens(path), before, after)
+    }
+
+    /// The same, with those mounted graphs opened whose paths (`mount:mount`) are wanted.
+    pub(crate) fn draw_where(
+        &self,
+        opens: &dyn Fn(&str) -> bool,
+        before: &Breakpoints,
+        after: &Breakpoints,
+    ) -> Drawing {
+        self.draw_below("", opens, before, after)
+    }
+
+    fn draw_below(
+        &self,
+        above: &str,
+        opens: &dyn Fn(&str) -> bool,
+        before: &Breakpoints,
+        after: &Breakpoints,
+    ) -> Drawing {
         let edges = self.drawn_edges();
         let mut ids: Vec<NodeId> = (0..self.nodes.len() as NodeId).collect();
         ids.sort_by_key(|id| self.node(*id).declared);
@@ -101,13 +122,14 @@ impl Core {
             });
         }
         let mut drawing = Drawing { nodes, edges };
-        if xray != Xray::Closed && xray != Xray::Depth(0) {
-            for id in ids {
-                let child = self.node(id).run.as_ref().and_then(|run| run.mount()).map(Mount::core);
-                if let Some(child) = child {
-                    let none = Breakpoints::None;
-                    drawing.open(&self.node(id).name, child.draw(xray.deeper(), &none, &none));
-                }
+        for id in ids {
+            let name = &self.node(id).name;
+            let child = self.node(id).run.as_ref().and_then(|run| run.mount()).map(Mount::core);
+            let Some(child) = child else { continue };
+            let path = if above.is_empty() { name.to_string() } else { format!("{above}:{name}") };
+            if opens(&path) {
+                let none = Breakpoints::None;
+                drawing.open(name, child.draw_below(&path, opens, &none, &none));
             }
         }
         drawing

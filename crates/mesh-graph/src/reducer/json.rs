@@ -40,6 +40,10 @@ impl<F: Fn(Json, Json) -> Json + Send + Sync + 'static> Reduce for Function<F> {
 pub(crate) struct Append;
 
 impl Reduce for Append {
+    fn name(&self) -> &'static str {
+        "append"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(Json::Array(Vec::new())))
     }
@@ -67,6 +71,10 @@ impl Reduce for Append {
 pub(crate) struct Merge;
 
 impl Reduce for Merge {
+    fn name(&self) -> &'static str {
+        "merge"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(Json::Object(serde_json::Map::new())))
     }
@@ -94,6 +102,10 @@ impl Reduce for Merge {
 pub(crate) struct Add;
 
 impl Reduce for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
     fn initial(&self) -> Option<Value> {
         Some(Arc::new(Json::from(0)))
     }

@@ -1,6 +1,6 @@
 //! `/assistants`: graphs with a named, versioned configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Json,
@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use mesh_graph::Xray;
 use mesh_protocol::assistant::{
     Assistant, AssistantCount, AssistantCreate, AssistantLatest, AssistantPatch, AssistantSearch,
-    AssistantSelect, AssistantSortBy, AssistantVersion, AssistantVersionSearch, DrawnEdge,
-    DrawnGraph, DrawnNode, GraphSchemas, IfExists, SubgraphSchemas,
+    AssistantSelect, AssistantSortBy, AssistantVersion, AssistantVersionSearch, ChannelRule,
+    DrawnEdge, DrawnGraph, DrawnNode, GraphSchemas, IfExists, SubgraphSchemas,
 };
 use mesh_runtime::assistant::{
     self as kept, AssistantFilter, AssistantOrder, AssistantSort, Description,
@@ -101,10 +101,16 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!({ "oneOf": [{ "type": "boolean" }, { "type": "integer", "minimum": 1 }] }),
                 "Whether mounted graphs are drawn, too, or down to which depth",
             )
+            .query(
+                "open",
+                json!({ "type": "string" }),
+                "Mounted graphs that are drawn open, `mount` or `mount:mount` each, separated by \
+                 commas; in place of `xray`. One that is closed hides those in it",
+            )
             .query("layout", json!({ "type": "boolean" }), "Whether places are given, too")
             .gives::<DrawnGraph>("Nodes and edges")
             .refuses(404, missing)
-            .refuses(422, "`xray` is neither true or false nor a depth"),
+            .refuses(422, "`xray` is neither true or false nor a depth, or `open` is too long"),
         Operation::get("/assistants/{assistant_id}/schemas", "get_assistant_schemas", schemas)
             .summary("Gives JSON Schemas of what an assistant takes and gives")
             .gives::<GraphSchemas>("JSON Schemas")
@@ -271,7 +277,10 @@ async fn graph(
     let scope = caller.scope(Action::ReadAssistant)?;
     let xray = xray(params.text("xray"))?;
     let description = runtime.describe_assistant(&scope, &id).await?;
-    let drawing = description.app.draw(xray);
+    let drawing = match opened(&params)? {
+        Some(opened) => description.app.draw_where(&|path| opened.contains(path)),
+        None => description.app.draw(xray),
+    };
     let nodes = drawing.nodes.into_iter().map(|node| drawn_node(node, &description));
     let nodes: Vec<DrawnNode> = nodes.collect();
     let edges = drawing.edges.into_iter().map(|edge| DrawnEdge {
@@ -283,6 +292,20 @@ async fn graph(
     let edges: Vec<DrawnEdge> = edges.collect();
     let layout = params.flag("layout")?.unwrap_or(false).then(|| layout::of(&nodes, &edges));
     Ok(Json(DrawnGraph { nodes, edges, layout }))
+}
+
+/// Mounted graphs that one drawing opens by their names, at most.
+const OPENED_MAX: usize = 256;
+
+/// The mounted graphs that are to be opened, if they are named.
+fn opened(params: &Params) -> Result<Option<BTreeSet<&str>>, Refusal> {
+    let Some(text) = params.text("open") else { return Ok(None) };
+    let opened: BTreeSet<&str> = text.split(',').filter(|path| !path.is_empty()).collect();
+    if opened.len() > OPENED_MAX {
+        let problem = format!("open: expected at most {OPENED_MAX} mounted graphs");
+        return Err(Refusal::invalid(None, problem));
+    }
+    Ok(Some(opened))
 }
 
 /// How far a drawing opens mounted graphs.
@@ -322,6 +345,7 @@ async fn schemas(
 ) -> Result<Json<GraphSchemas>, Refusal> {
     let scope = caller.scope(Action::ReadAssistant)?;
     let description = runtime.describe_assistant(&scope, &id).await?;
+    let channels = description.app.channels();
     Ok(Json(GraphSchemas {
         graph_id: description.graph,
         input_schema: Some(description.request_schema),
@@ -329,6 +353,13 @@ async fn schemas(
         state_schema: Some(description.app.state_schema()),
         config_schema: description.context_schema.clone(),
         context_schema: description.context_schema,
+        channels: channels
+            .into_iter()
+            .map(|channel| ChannelRule {
+                key: channel.key.to_string(),
+                rule: channel.rule.to_owned(),
+            })
+            .collect(),
     }))
 }
 

@@ -306,6 +306,16 @@ async fn a_graph_is_drawn_closed_or_with_what_is_mounted_in_it() {
         assert!(ids(&opened).contains(&pair("second:inner", "runnable")), "{opened}");
         assert!(!ids(&opened).contains(&pair("second", "runnable")), "{opened}");
     }
+    let named = kept.get("/assistants/nested/graph?open=second").await.good();
+    assert_eq!(named, kept.get("/assistants/nested/graph?xray=1").await.good());
+    for none in ["", "second:inner", "third,first"] {
+        let drawn = kept.get(&format!("/assistants/nested/graph?xray=true&open={none}")).await;
+        assert_eq!(drawn.good(), closed, "{none}");
+    }
+    let many: Vec<String> = (0..257).map(|at| format!("m{at}")).collect();
+    let many = kept.get(&format!("/assistants/nested/graph?open={}", many.join(","))).await;
+    let told = "open: expected at most 256 mounted graphs".to_owned();
+    assert_eq!(many.refusal(), (422, told));
     for wrong in ["0", "-1", "deep", "1.5"] {
         let refused = kept.get(&format!("/assistants/nested/graph?xray={wrong}")).await;
         assert_eq!(refused.refusal(), (422, "Invalid xray value".to_owned()));
@@ -321,6 +331,7 @@ async fn schemas_are_those_of_the_graph_and_of_what_is_mounted_in_it() {
         assert_eq!(schemas[of]["type"], "object", "{of}");
         assert_eq!(schemas[of]["properties"]["log"]["type"], "array", "{of}");
     }
+    assert_eq!(schemas["channels"][0], json!({ "key": "log", "rule": "append" }));
     assert_eq!(schemas["context_schema"]["title"], "Context");
     assert_eq!(schemas["config_schema"], schemas["context_schema"]);
     let plain = kept.get("/assistants/plain/schemas").await.good();

@@ -4,7 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { Link, useLocation, useParams, useSearchParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
-import { assistantsQuery, drawingQuery, infoQuery, schemasQuery, threadCountQuery } from "../../data/queries";
+import { assistantsQuery, infoQuery, schemasQuery, threadCountQuery } from "../../data/queries";
+import { useDrawing } from "../../data/drawing";
 import { Button } from "../../parts/Button";
 import { Canvas } from "../../parts/Canvas";
 import { CopyRequest } from "../../parts/CopyRequest";
@@ -70,10 +71,9 @@ type Part = (typeof SCHEMAS)[number]["id"];
 
 function Graph({ graph }: { graph: string }) {
   const [query, setQuery] = useSearchParams();
-  const [opened, setOpened] = useState(false);
   const [node, setNode] = useState<string | null>(null);
   const [, go] = useLocation();
-  const drawing = useQuery(drawingQuery(graph, opened));
+  const drawn = useDrawing(graph);
   const schemas = useQuery(schemasQuery(graph));
   const { data: info } = useQuery(infoQuery);
   const { data: assistants } = useQuery(assistantsQuery);
@@ -85,7 +85,7 @@ function Graph({ graph }: { graph: string }) {
     input: schemas.data.input_schema, output: schemas.data.output_schema, state: schemas.data.state_schema,
     context: schemas.data.context_schema, nodes: null,
   }[part];
-  const nodes = (drawing.data?.nodes ?? []).filter((it) => !/(^|:)__(start|end)__$/.test(it.id));
+  const nodes = (drawn.drawing?.nodes ?? []).filter((it) => !/(^|:)__(start|end)__$/.test(it.id));
   return (
     <Page
       title={graph} fills
@@ -102,16 +102,18 @@ function Graph({ graph }: { graph: string }) {
         name="graphs" label="Width of the schemas" first={430} least={300} most={800}
         main={
           <div className={styles.canvas}>
-            {drawing.error && <Failed what="The graph could not be drawn" error={drawing.error} onRetry={() => void drawing.refetch()} />}
-            {drawing.isPending && <Loading what="the drawing" />}
-            {drawing.data && <Canvas drawing={drawing.data} name={graph} selected={node} onSelect={(id) => {
+            {drawn.error ? <Failed what="The graph could not be drawn" error={drawn.error} onRetry={drawn.refetch} />
+              : !drawn.drawing && <Loading what="the drawing" />}
+            {drawn.drawing && <Canvas drawing={drawn.drawing} name={graph} selected={node} onMount={drawn.toggle} onSelect={(id) => {
               setNode(id);
               setQuery((before) => { before.set("part", "nodes"); return before; }, { replace: true });
             }} />}
-            <label className={styles.open}>
-              <input type="checkbox" checked={opened} onChange={(event) => setOpened(event.target.checked)} />
-              Open mounted graphs
-            </label>
+            {drawn.hasMounts && (
+              <label className={styles.open}>
+                <input type="checkbox" checked={drawn.all} onChange={(event) => drawn.openAll(event.target.checked)} />
+                Open mounted graphs
+              </label>
+            )}
           </div>
         }
         side={
@@ -125,8 +127,8 @@ function Graph({ graph }: { graph: string }) {
                       {nodes.map((it) => (
                         <tr key={it.id} aria-selected={it.id === node}>
                           <th scope="row"><button type="button" aria-pressed={it.id === node} onClick={() => setNode(it.id === node ? null : it.id)}>{it.id}</button></th>
-                          <td>{ends(drawing.data?.edges.filter((edge) => edge.target === it.id).map((edge) => edge.source))}</td>
-                          <td>{ends(drawing.data?.edges.filter((edge) => edge.source === it.id).map((edge) => `${edge.target}${edge.conditional ? " ?" : ""}`))}</td>
+                          <td>{ends(drawn.drawing?.edges.filter((edge) => edge.target === it.id).map((edge) => edge.source))}</td>
+                          <td>{ends(drawn.drawing?.edges.filter((edge) => edge.source === it.id).map((edge) => `${edge.target}${edge.conditional ? " ?" : ""}`))}</td>
                         </tr>
                       ))}
                     </tbody>

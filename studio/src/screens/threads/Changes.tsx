@@ -7,12 +7,16 @@ import { client } from "../../data/client";
 import type { Checkpoint } from "../../data/history";
 import { assistantsQuery, stateQuery, threadChanged, threadsChanged } from "../../data/queries";
 import { startRun } from "../../data/runs";
+import { useStops } from "../../data/stops";
 import { same } from "../../data/diff";
 import { Button } from "../../parts/Button";
 import { Dialog } from "../../parts/Dialog";
 import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed, Loading } from "../../parts/notices";
 import styles from "./Changes.module.css";
+
+const TAGS_MAX = 20;
+const TAG_CHARS_MAX = 60;
 
 interface ForkProps {
   id: string;
@@ -140,7 +144,11 @@ interface AgainProps {
 export function Again({ id, at, assistant, nodes, onClose, onStarted }: AgainProps) {
   const { data: assistants } = useQuery(assistantsQuery);
   const [chosen, setChosen] = useState(assistant);
-  const [stops, setStops] = useState<string[]>([]);
+  const [stops, toggleStop] = useStops(assistants?.find((it) => it.assistant_id === chosen)?.graph_id ?? null);
+  const listed = (names: readonly string[]) => {
+    const known = names.filter((name) => nodes.includes(name));
+    return known.length ? known : undefined;
+  };
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const field = useId();
@@ -149,7 +157,8 @@ export function Again({ id, at, assistant, nodes, onClose, onStarted }: AgainPro
     setProblem(null);
     try {
       const started = await startRun(id, {
-        assistant: chosen, input: null, checkpoint: at.id, interruptBefore: stops.length ? stops : undefined,
+        assistant: chosen, input: null, checkpoint: at.id, 
+        interruptBefore: listed(stops.before), interruptAfter: listed(stops.after),
       });
       onStarted(started.run_id);
     } catch (error) {
@@ -177,18 +186,17 @@ export function Again({ id, at, assistant, nodes, onClose, onStarted }: AgainPro
           {(assistants ?? []).map((it) => <option key={it.assistant_id} value={it.assistant_id}>{it.name} v{it.version}</option>)}
         </select>
       </label>
-      <fieldset className={styles.stops}>
-        <legend>Stop before</legend>
-        {nodes.map((node) => (
-          <label key={node}>
-            <input
-              type="checkbox" checked={stops.includes(node)}
-              onChange={(event) => setStops(event.target.checked ? [...stops, node] : stops.filter((it) => it !== node))}
-            />
-            {node}
-          </label>
-        ))}
-      </fieldset>
+      {(["before", "after"] as const).map((where) => (
+        <fieldset key={where} className={styles.stops}>
+          <legend>Stop {where}</legend>
+          {nodes.map((node) => (
+            <label key={node}>
+              <input type="checkbox" checked={stops[where].includes(node)} onChange={() => toggleStop(node, where)} />
+              {node}
+            </label>
+          ))}
+        </fieldset>
+      ))}
       {problem !== null && <Failed what="The run was not started" error={problem} />}
     </Dialog>
   );
@@ -216,6 +224,39 @@ export function Rename({ id, title, onClose }: { id: string; title: string; onCl
         <label className={styles.row} htmlFor={field}><span>Title</span><input id={field} value={text} autoFocus onChange={(event) => setText(event.target.value)} /></label>
       </form>
       {problem !== null && <Failed what="The thread was not renamed" error={problem} />}
+    </Dialog>
+  );
+}
+
+/** Words to find a thread by: `metadata.tags`. */
+export function Tags({ id, tags, onClose }: { id: string; tags: string[]; onClose: () => void }) {
+  const [text, setText] = useState(tags.join(", "));
+  const [problem, setProblem] = useState<unknown>(null);
+  const field = useId();
+  const wanted = [...new Set(text.split(",").map((it) => it.trim()).filter(Boolean))];
+  const refused = wanted.length > TAGS_MAX ? `a thread has at most ${TAGS_MAX} tags` : wanted.some((it) => it.length > TAG_CHARS_MAX) && `a tag has at most ${TAG_CHARS_MAX} characters`;
+  const save = async () => {
+    if (refused) return;
+    try {
+      await client.threads.update(id, { metadata: { tags: wanted } });
+      threadChanged(id);
+      onClose();
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  return (
+    <Dialog title="Tags of the thread" onClose={onClose} actions={<Button kind="primary" refused={refused} onClick={() => void save()}>Save</Button>}>
+      <form onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}>
+        <label className={styles.column} htmlFor={field}>
+          <span>Words, separated by commas</span>
+          <input id={field} value={text} autoFocus autoComplete="off" onChange={(event) => setText(event.target.value)} />
+        </label>
+      </form>
+      {problem !== null && <Failed what="The tags were not saved" error={problem} />}
     </Dialog>
   );
 }

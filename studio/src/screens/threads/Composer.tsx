@@ -5,14 +5,17 @@ import type { Run } from "@langchain/langgraph-sdk";
 import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useLocation } from "wouter";
 import { client } from "../../data/client";
-import { assistantsQuery, drawingQuery, runsQuery, schemasQuery } from "../../data/queries";
+import { FILES_MAX, Unfit, attach, contentOf, roomFor, type Attachment } from "../../data/attachments";
+import { assistantsQuery, drawingQuery, infoQuery, runsQuery, schemasQuery } from "../../data/queries";
 import { startRun, type WhenBusy } from "../../data/runs";
 import { takesMessages } from "../../data/schemas";
+import { tell, useStops } from "../../data/stops";
 import { modKey } from "../../app/shortcuts";
 import { Form, useForm } from "../../forms";
 import { Button } from "../../parts/Button";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
+import { Attachments, filesOf } from "./Attachments";
 import styles from "./Composer.module.css";
 
 /** What a graph takes that says nothing of it. */
@@ -66,7 +69,13 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   const [back, setBack] = useState(0);
   const { data: drawing } = useQuery({ ...drawingQuery(chosen ?? "", false), enabled: chosen !== null });
   const nodes = (drawing?.nodes ?? []).map((node) => node.id).filter((node) => !/^__(start|end)__$/.test(node));
-  const [stops, setStops] = useState<ReadonlySet<string>>(new Set());
+  const graph = assistants?.find((it) => it.assistant_id === chosen)?.graph_id ?? null;
+  const [stops, toggleStop] = useStops(graph);
+  // Of another version of the graph there may be some that it does not have.
+  const known = (names: readonly string[]) => names.filter((name) => nodes.includes(name));
+  const { data: info } = useQuery(infoQuery);
+  const [attached, setAttached] = useState<readonly Attachment[]>([]);
+  const [dropping, setDropping] = useState(false);
   /** Takes an earlier input: 1 is the last one; 0 begins anew. */
   const recall = (place: number) => {
     const at = Math.max(0, Math.min(earlier.length, place));
@@ -76,11 +85,24 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   };
 
   const asMessage = chats && mode === "message";
-  const refused = chosen === null ? "no graph is chosen" : asMessage && !message.trim() && "the message is empty";
+  const refused = chosen === null ? "no graph is chosen" : asMessage && !message.trim() && attached.length === 0 && "the message is empty";
+  const add = async (files: File[]) => {
+    setProblem(null);
+    let now = attached;
+    for (const file of files) {
+      try {
+        if (now.length >= FILES_MAX) throw new Unfit(file.name, `a message has at most ${FILES_MAX} files`);
+        now = [...now, await attach(file, roomFor(info?.limits.body_bytes_max, now))];
+      } catch (error) {
+        setProblem(error);
+      }
+    }
+    setAttached(now);
+  };
 
   const send = async () => {
     if (refused || sending || chosen === null) return;
-    const checked = asMessage ? { ok: true as const, value: { messages: [{ role: "user", content: message }] } } : form.check();
+    const checked = asMessage ? { ok: true as const, value: { messages: [{ role: "user", content: contentOf(message, attached) }] } } : form.check();
     if (!checked.ok) return;
     setSending(true);
     setProblem(null);
@@ -94,9 +116,10 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
       const run = await startRun(target, {
         assistant: chosen, input: checked.value as Record<string, unknown> | null,
         whenBusy: busy && whenBusy !== "fork" ? whenBusy : undefined,
-        interruptBefore: stops.size ? [...stops] : undefined,
+        interruptBefore: listed(known(stops.before)), interruptAfter: listed(known(stops.after)),
       });
       setMessage("");
+      setAttached([]);
       if (thread !== null && target !== thread) go(`/threads/${target}?run=${run.run_id}`);
       else onStarted(target, run.run_id);
     } catch (error) {
@@ -116,7 +139,21 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
     }
   };
   return (
-    <section className={styles.composer} aria-label="New run">
+    <section
+      className={styles.composer} aria-label="New run" data-dropping={dropping || undefined}
+      onDragOver={(event) => {
+        if (!asMessage || !event.dataTransfer.types.includes("Files")) return;
+        event.preventDefault();
+        setDropping(true);
+      }}
+      onDragLeave={() => setDropping(false)}
+      onDrop={(event) => {
+        setDropping(false);
+        if (!asMessage) return;
+        event.preventDefault();
+        void add(filesOf(event.dataTransfer));
+      }}
+    >
       <div className={styles.bar}>
         <label htmlFor={`${id}-graph`}>Assistant</label>
         <select id={`${id}-graph`} value={chosen ?? ""} onChange={(event) => setPicked(event.target.value)}>
@@ -144,33 +181,36 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
         </Button>
       </div>
       {asMessage ? (
-        <textarea
-          className={styles.message} rows={3} value={message} aria-label="Message" placeholder={`Message, ${modKey} Enter sends it`}
-          onChange={(event) => setMessage(event.target.value)} onKeyDown={onKey}
-        />
+        <>
+          <textarea
+            className={styles.message} rows={3} value={message} aria-label="Message" placeholder={`Message, ${modKey} Enter sends it. Files can be pasted or dropped.`}
+            onChange={(event) => setMessage(event.target.value)} onKeyDown={onKey}
+            onPaste={(event) => {
+              const files = filesOf(event.clipboardData);
+              if (files.length === 0) return;
+              event.preventDefault();
+              void add(files);
+            }}
+          />
+          <Attachments attached={attached} onAdd={(files) => void add(files)} onRemove={(id) => setAttached(attached.filter((it) => it.id !== id))} />
+        </>
       ) : (
         <div className={thread ? styles.form : undefined} onKeyDown={onKey}><Form form={form} label="Input" /></div>
       )}
       {nodes.length > 0 && (
         <details className={styles.options}>
-          <summary>Stops{stops.size > 0 && `: before ${[...stops].join(", ")}`}</summary>
-          <fieldset>
-            <legend>Pause before</legend>
-            {nodes.map((node) => (
-              <label key={node}>
-                <input
-                  type="checkbox" checked={stops.has(node)}
-                  onChange={(event) => {
-                    const next = new Set(stops);
-                    if (event.target.checked) next.add(node);
-                    else next.delete(node);
-                    setStops(next);
-                  }}
-                />
-                {node}
-              </label>
-            ))}
-          </fieldset>
+          <summary>Stops{tell(stops) && `: ${tell(stops)}`}</summary>
+          {(["before", "after"] as const).map((where) => (
+            <fieldset key={where}>
+              <legend>Pause {where}</legend>
+              {nodes.map((node) => (
+                <label key={node}>
+                  <input type="checkbox" checked={stops[where].includes(node)} onChange={() => toggleStop(node, where)} />
+                  {node}
+                </label>
+              ))}
+            </fieldset>
+          ))}
         </details>
       )}
       {busy && (
@@ -184,9 +224,14 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
           ))}
         </fieldset>
       )}
-      {problem !== null && <Failed what="The run was not started" error={problem} onRetry={() => void send()} />}
+      {problem !== null && <Failed what={problem instanceof Unfit ? "A file was not attached" : "The run was not started"} error={problem} onRetry={() => void send()} />}
     </section>
   );
+}
+
+/** A list that is sent only if there is something in it. */
+function listed(names: string[]): string[] | undefined {
+  return names.length ? names : undefined;
 }
 
 /** What the runs of a thread were given, the last one first, each once. */

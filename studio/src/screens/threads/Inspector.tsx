@@ -7,7 +7,7 @@ import { useMemo, useState, type ReactNode } from "react";
 import { changes, patch, same, type Change } from "../../data/diff";
 import type { Checkpoint, Step, StepTask } from "../../data/history";
 import type { LiveTask } from "../../data/live";
-import { stateQuery } from "../../data/queries";
+import { schemasQuery, stateQuery, type JsonSchema } from "../../data/queries";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { CopyText, useCopy } from "../../parts/CopyText";
@@ -16,6 +16,7 @@ import { Empty, Failed, Loading } from "../../parts/notices";
 import { StateMark } from "../../parts/StateMark";
 import { Tabs } from "../../parts/Tabs";
 import { span } from "../../parts/time";
+import { Instances } from "./Instances";
 import type { Chosen, Tab, ThreadData } from "./useThread";
 import styles from "./Inspector.module.css";
 
@@ -48,13 +49,13 @@ export function Inspector({ id, data, chosen, onChoose, onEdit, onAgain }: Props
     <aside className={styles.inspector} aria-label="Inspector">
       <h2 className="visually-hidden">Inspector</h2>
       <Tabs label="Views of the state" tabs={TABS} chosen={chosen.tab} onChoose={(tab) => onChoose({ tab })}>
-        {chosen.tab === "task" ? <TaskView data={data} chosen={chosen} step={step} />
+        {chosen.tab === "task" ? <TaskView data={data} chosen={chosen} step={step} onChoose={onChoose} />
           : at === null ? <Empty title="No state yet.">The first checkpoint is saved when a run begins.</Empty>
           : state.error ? <Failed what="The state could not be read" error={state.error} onRetry={() => void state.refetch()} />
           : !state.data ? <Loading what="the state" onRetry={() => void state.refetch()} />
           : chosen.tab === "diff" ? <DiffView id={id} before={compared} at={at} after={state.data} pinned={chosen.cmp !== null} onUnpin={() => onChoose({ cmp: null })} />
           : chosen.tab === "json" ? <Raw state={state.data} path={`/threads/${id}/state/${at.id}`} />
-          : <StateView id={id} state={state.data} before={previous(path, at)} path={path} at={at} />}
+          : <StateView id={id} state={state.data} before={previous(path, at)} path={path} at={at} assistant={data.assistant ?? data.graph} onChoose={onChoose} />}
       </Tabs>
       {at && (
         <footer className={styles.foot}>
@@ -78,9 +79,12 @@ export function previous(path: Checkpoint[], at: Checkpoint | null): string | nu
   return place > 0 ? path[place - 1]?.id ?? null : null;
 }
 
-function StateView({ id, state, before, path, at }: {
-  id: string; state: ThreadState; before: string | null; path: Checkpoint[]; at: Checkpoint;
+function StateView({ id, state, before, path, at, assistant, onChoose }: {
+  id: string; state: ThreadState; before: string | null; path: Checkpoint[]; at: Checkpoint; assistant: string | null;
+  onChoose: (change: Partial<Chosen>) => void;
 }) {
+  const { data: schemas } = useQuery({ ...schemasQuery(assistant ?? ""), enabled: assistant !== null });
+  const rules = useMemo(() => new Map((schemas?.channels ?? []).map((it) => [it.key, it.rule])), [schemas]);
   const [text, setText] = useState("");
   const old = useQuery({ ...stateQuery(id, before), enabled: before !== null, staleTime: Infinity });
   const values = state.values as Record<string, unknown> | null;
@@ -100,8 +104,9 @@ function StateView({ id, state, before, path, at }: {
               <h3>{key}</h3>
               {change && <span className={styles.change}>{change === "added" ? "+ added" : "± changed"}</span>}
               <span className={styles.soft}>
-                {kindOf(value)}{writers.has(key) && `, by ${writers.get(key)}`}
+                {[typeWords(value, typeOf(key, schemas?.state_schema ?? null)), ruleWords(rules.get(key))].filter(Boolean).join(" · ")}
               </span>
+              {writers.has(key) && <Writer by={writers.get(key)} onChoose={onChoose} />}
             </header>
             <JsonTree value={value} open={Boolean(text)} />
           </section>
@@ -112,18 +117,76 @@ function StateView({ id, state, before, path, at }: {
   );
 }
 
+interface Written {
+  name: string;
+  task: string;
+  /** The checkpoint that came of it, and its step. */
+  checkpoint: string;
+  step: number;
+}
+
 /** Who wrote each key last, as far as the results of tasks tell. */
-function lastWriters(path: Checkpoint[], at: Checkpoint): Map<string, string> {
-  const writers = new Map<string, string>();
+function lastWriters(path: Checkpoint[], at: Checkpoint): Map<string, Written> {
+  const writers = new Map<string, Written>();
   const end = path.findIndex((it) => it.id === at.id);
-  for (const checkpoint of path.slice(0, end)) {
+  for (const [place, checkpoint] of path.slice(0, end).entries()) {
+    const next = path[place + 1];
     for (const task of checkpoint.tasks) {
-      if (task.result === null || typeof task.result !== "object") continue;
+      if (!next || task.result === null || typeof task.result !== "object") continue;
       const name = task.name === "__start__" ? "the input" : task.name;
-      for (const key of Object.keys(task.result)) writers.set(key, name);
+      for (const key of Object.keys(task.result)) writers.set(key, { name, task: task.id, checkpoint: next.id, step: next.step });
     }
   }
   return writers;
+}
+
+function Writer({ by, onChoose }: { by: Written | undefined; onChoose: (change: Partial<Chosen>) => void }) {
+  if (!by) return null;
+  if (by.name === "the input") return <span className={styles.soft}>by the input</span>;
+  return (
+    <button
+      type="button" className={styles.writer} title="Show the task that wrote it"
+      onClick={() => onChoose({ cp: by.checkpoint, task: by.task, tab: "task" })}
+    >
+      by {by.name}, step {by.step}
+    </button>
+  );
+}
+
+/** What a value is and was declared as, each once. */
+function typeWords(value: unknown, declared: string | undefined): string {
+  const kind = kindOf(value);
+  if (!declared || declared === "array" || declared === "object") return kind;
+  return value !== null && typeof value === "object" ? `${declared}, ${kind}` : declared;
+}
+
+/** By which rule a key takes writes, in words. */
+function ruleWords(rule: string | undefined): string | undefined {
+  switch (rule) {
+    case "last_value": return "last value stays";
+    case "any_value": return "any value of a step";
+    case "ephemeral": return "for one step";
+    case "append": return "appends";
+    case "add": return "adds";
+    case "merge": return "merges keys";
+    case "messages": return "messages by id";
+    case "topic": return "collects";
+    case "function": return "own reducer";
+    default: return rule;
+  }
+}
+
+/** The declared type of a key in words, where the schema has one word for it. */
+function typeOf(key: string, schema: JsonSchema | null): string | undefined {
+  const of = (it: unknown): string | undefined => {
+    const { type, $ref, anyOf, format } = (it ?? {}) as { type?: unknown; $ref?: string; anyOf?: unknown[]; format?: string };
+    if ($ref) return $ref.split("/").pop();
+    if (Array.isArray(anyOf)) return [...new Set(anyOf.map(of).filter((word) => word && word !== "null"))].join(" or ") || undefined;
+    const words = (Array.isArray(type) ? type : [type]).filter((word) => typeof word === "string" && word !== "null");
+    return format && words[0] === "string" ? format : words.join(" or ") || undefined;
+  };
+  if (schema === null || typeof schema === "boolean") return undefined;
+  return of((schema.properties as Record<string, unknown> | undefined)?.[key]);
 }
 
 function DiffView({ id, before, at, after, pinned, onUnpin }: {
@@ -200,14 +263,30 @@ function Words({ before, after }: { before: string; after: string }) {
   );
 }
 
-function TaskView({ data, chosen, step }: { data: ThreadData; chosen: Chosen; step: Step | null }) {
+function TaskView({ data, chosen, step, onChoose }: {
+  data: ThreadData; chosen: Chosen; step: Step | null; onChoose: (change: Partial<Chosen>) => void;
+}) {
   const all = data.steps.flatMap((it) => it.tasks.map((task) => ({ task, step: it })));
   const picked = chosen.task ? all.find(({ task }) => task.id === chosen.task) : undefined;
   const inner = chosen.task ? data.live.tasks.get(chosen.task) : undefined;
-  if (picked) return <OneTask task={picked.task} step={picked.step} />;
+  const open = chosen.task ? data.steps.find((it) => it.key === chosen.task) : undefined;
+  if (picked) {
+    const among = picked.step.tasks.length;
+    return (
+      <>
+        {among > 1 && (
+          <p className={styles.among}>
+            <Button kind="quiet" icon="up" onClick={() => onChoose({ task: picked.step.checkpoint ? null : picked.step.key, cp: picked.step.checkpoint?.id ?? null })}>All {among} of step {picked.step.number}</Button>
+          </p>
+        )}
+        <OneTask task={picked.task} step={picked.step} />
+      </>
+    );
+  }
   if (inner) return <InnerTask task={inner} />;
-  const shown = step ?? data.steps.at(-1) ?? null;
+  const shown = open ?? step ?? data.steps.at(-1) ?? null;
   if (!shown || shown.tasks.length === 0) return <Empty title="No task here.">This moment came from an input or an edit.</Empty>;
+  if (shown.tasks.length > 1) return <Instances step={shown} live={data.live} onChoose={(task) => onChoose({ task })} />;
   return <>{shown.tasks.map((task) => <OneTask key={task.id} task={task} step={shown} />)}</>;
 }
 

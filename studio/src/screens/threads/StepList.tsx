@@ -3,10 +3,11 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import type { Run } from "@langchain/langgraph-sdk";
-import type { Step, StepTask } from "../../data/history";
+import type { Step } from "../../data/history";
 import type { LiveTask, RunLive } from "../../data/live";
-import { StateMark, WORDS, ofRun, type NodeState } from "../../parts/StateMark";
+import { StateMark, ofRun, type NodeState } from "../../parts/StateMark";
 import { span } from "../../parts/time";
+import { countsOf, inOrder, instanceOf } from "./tasks";
 import styles from "./StepList.module.css";
 
 interface Props {
@@ -42,7 +43,7 @@ export function StepList({ steps, live, runs, at, task, onSelect }: Props) {
   const [toggled, setToggled] = useState<ReadonlyMap<string, boolean>>(new Map());
   const [cursor, setCursor] = useState<string | null>(null);
   const box = useRef<HTMLDivElement>(null);
-  const inner = useMemo(() => children(live), [live, live.version]);
+  const inner = useMemo(() => children(live), [live, live.tasksVersion]);
   const rows = useMemo(() => rowsOf(steps, inner, runs, toggled), [steps, inner, runs, toggled]);
   const virtual = useVirtualizer({
     count: rows.length, getScrollElement: () => box.current, estimateSize: () => ROW_HEIGHT, overscan: 16,
@@ -185,7 +186,7 @@ function rowsOf(steps: Step[], inner: Map<string, LiveTask[]>, runs: Run[], togg
     rows.push({
       key: step.key, level: 1, open: opens ? open : undefined, note: String(step.number), label: titleOf(step),
       state: step.state, counts: tasks.length > 1 ? countsOf(tasks) : undefined, took: step.took, step,
-      task: tasks.length === 1 && !step.checkpoint ? only?.id ?? null : null,
+      task: step.checkpoint ? null : tasks.length === 1 ? only?.id ?? null : step.key,
     });
     if (!opens || !open) continue;
     if (tasks.length === 1 && only) {
@@ -224,39 +225,4 @@ export function titleOf(step: Step): string {
   const counts = new Map<string, number>();
   for (const task of step.tasks) counts.set(task.name, (counts.get(task.name) ?? 0) + 1);
   return [...counts].map(([name, count]) => (count > 1 ? `${name} ×${count}` : name)).join(", ") || "Step";
-}
-
-function countsOf(tasks: StepTask[]): string {
-  const counts = new Map<NodeState, number>();
-  for (const task of tasks) counts.set(task.state, (counts.get(task.state) ?? 0) + 1);
-  return [...counts].map(([state, count]) => `${count} ${WORDS[state]}`).join(", ");
-}
-
-/** Those of a fan-out that matter first, then by their names. */
-function inOrder(tasks: StepTask[]): StepTask[] {
-  const order: NodeState[] = ["failed", "waiting", "running", "queued", "cancelled", "idle", "skipped", "done"];
-  const named = tasks.map((task) => ({ task, name: instanceOf(task), at: order.indexOf(task.state) }));
-  named.sort((a, b) => a.at - b.at || a.name.localeCompare(b.name, "en", { numeric: true }));
-  return named.map(({ task }) => task);
-}
-
-/** Which of a fan-out it is: a name in its input, else its id. */
-function instanceOf(task: StepTask): string {
-  const input = task.live?.input;
-  const named = findName(input, 0) ?? findName(task.result, 0);
-  return named ?? `${task.name} ${task.id.slice(0, 8)}`;
-}
-
-/** Depth to which an input is searched for a name. */
-const NAME_DEPTH = 3;
-
-function findName(value: unknown, depth: number): string | null {
-  if (value === null || typeof value !== "object" || depth > NAME_DEPTH) return null;
-  const { name, title, id, key } = value as Record<string, unknown>;
-  for (const it of [name, title, key, id]) if (typeof it === "string" && it.length > 0 && it.length < 100) return it;
-  for (const member of Object.values(value).slice(0, 4)) {
-    const found = findName(member, depth + 1);
-    if (found) return found;
-  }
-  return null;
 }

@@ -3,6 +3,7 @@
 
 import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Card, RunLive } from "../../data/live";
+import { useWatched, type Watched } from "../../data/store";
 import { JsonTree } from "../../parts/JsonTree";
 import { Markdown } from "../../parts/Markdown";
 import { Empty } from "../../parts/notices";
@@ -20,6 +21,8 @@ const SUMMARY_MS = 5_000;
 
 interface Props {
   live: RunLive;
+  /** Rises with every change of it. */
+  told: Watched<number>;
   active: boolean;
   /** Why there is nothing: the run is too old, or was not asked to tell. */
   problem: unknown;
@@ -27,7 +30,8 @@ interface Props {
   onFollow: (follow: boolean) => void;
 }
 
-export function TextStream({ live, active, problem, follow, onFollow }: Props) {
+export function TextStream({ live, told, active, problem, follow, onFollow }: Props) {
+  const version = useWatched(told);
   const box = useRef<HTMLDivElement>(null);
   const [shown, setShown] = useState(SHOWN);
   const [seen, setSeen] = useState(0);
@@ -35,7 +39,7 @@ export function TextStream({ live, active, problem, follow, onFollow }: Props) {
   useLayoutEffect(() => {
     const element = box.current;
     if (element && follow) element.scrollTop = element.scrollHeight;
-  }, [live.version, follow]);
+  }, [version, follow]);
   useEffect(() => {
     if (follow) setSeen(live.cards.length);
   }, [follow, live.cards.length]);

@@ -1,15 +1,20 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { memo, useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
-import { threadCountQuery, threadsQuery, type ThreadFilter, type ThreadRow } from "../../data/queries";
-import { titleOf } from "../../data/titles";
+import { forgetFilter, saveFilter, savedFilters } from "../../data/filters";
+import { assistantsQuery, threadCountQuery, threadsQuery, type ThreadFilter, type ThreadRow } from "../../data/queries";
+import { useWatched } from "../../data/store";
+import { tagsOf, titleOf } from "../../data/titles";
 import { Button } from "../../parts/Button";
+import { Dialog } from "../../parts/Dialog";
+import { Menu } from "../../parts/Menu";
 import { Empty, Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
 import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
 import { Ago } from "../../parts/time";
+import { Bulk } from "./Bulk";
 import styles from "./ThreadList.module.css";
 
 /** Heights of rows: one line across the page, two beside an open thread. */
@@ -17,17 +22,38 @@ const ROW = { wide: 36, narrow: 54 };
 /** Rows before the end at which more are asked for. */
 const AHEAD = 20;
 
+/** How long ago a thread has to have changed at most, in days. */
+const SINCE: Record<string, { label: string; days: number }> = {
+  day: { label: "Last 24 hours", days: 1 },
+  week: { label: "Last 7 days", days: 7 },
+  month: { label: "Last 30 days", days: 30 },
+};
+const DAY_MS = 86_400_000;
+/** What of the address is a filter. */
+const FILTERS = ["q", "status", "graph", "tag", "since", "meta"];
+
 /** All threads, the last changed first. Filters stand in the address. */
 export function ThreadList({ wide, selected }: { wide: boolean; selected: string | null }) {
   const [query, setQuery] = useSearchParams();
   const [, go] = useLocation();
   const [text, setText] = useState(query.get("q") ?? "");
-  const filter = useMemo(() => filterOf(query.get("status"), query.get("meta")), [query]);
+  const chosenFilter = JSON.stringify(filterOf(query));
+  const filter = useMemo(() => JSON.parse(chosenFilter) as ThreadFilter, [chosenFilter]);
+  const since = SINCE[query.get("since") ?? ""];
+  const [picked, setPicked] = useState<ReadonlySet<string> | null>(null);
+  const [naming, setNaming] = useState(false);
+  const saved = useWatched(savedFilters);
+  const { data: assistants } = useQuery({ ...assistantsQuery, enabled: wide });
+  const graphs = useMemo(() => [...new Set((assistants ?? []).map((it) => it.graph_id))].sort(), [assistants]);
   const { data, error, isPending, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } =
     useInfiniteQuery(threadsQuery(filter));
   const { data: total } = useQuery(threadCountQuery(filter));
   const all = useMemo(() => data?.pages.flatMap((page) => page.rows) ?? [], [data]);
-  const rows = useMemo(() => matching(all, text), [all, text]);
+  // Typing is answered at once, and the list when there is time.
+  const words = useDeferredValue(text);
+  const rows = useMemo(() => matching(since ? within(all, since.days) : all, words), [all, words, since]);
+  // The list is in the order of its times: behind one that is too old there is none that is not.
+  const isOver = since !== undefined && all.length > 0 && within(all.slice(-1), since.days).length === 0;
 
   const box = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
@@ -39,8 +65,8 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
   const shown = virtual.getVirtualItems();
   const last = shown.at(-1)?.index ?? 0;
   useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage && last >= rows.length - AHEAD) void fetchNextPage();
-  }, [last, rows.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
+    if (hasNextPage && !isOver && !isFetchingNextPage && last >= rows.length - AHEAD) void fetchNextPage();
+  }, [last, rows.length, hasNextPage, isOver, isFetchingNextPage, fetchNextPage]);
 
   const move = (step: number) => {
     const focused = document.activeElement?.closest("[data-index]")?.getAttribute("data-index");
@@ -69,7 +95,29 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
       move(step);
     }
   };
-  const filtered = Boolean(text || query.get("status") || query.get("meta"));
+  const filtered = Boolean(text) || FILTERS.some((key) => query.get(key));
+  const current = () => {
+    const kept = new URLSearchParams();
+    for (const key of FILTERS) {
+      const value = key === "q" ? text : query.get(key);
+      if (value) kept.set(key, value);
+    }
+    return kept.toString();
+  };
+  const apply = (wanted: string) => {
+    const next = new URLSearchParams(wanted);
+    setText(next.get("q") ?? "");
+    setQuery(next, { replace: true });
+  };
+  const clear = () => apply("");
+  const same = saved.find((it) => it.query === current());
+  const tags = useMemo(() => [...new Set(all.flatMap((row) => tagsOf(row.metadata)))].sort(), [all]);
+  const pick = (id: string) =>
+    setPicked((before) => {
+      const next = new Set(before);
+      if (!next.delete(id)) next.add(id);
+      return next;
+    });
   const bad = query.get("meta") && !metadataOf(query.get("meta"));
 
   const inside = (
@@ -87,15 +135,44 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
           <option value="idle">Idle</option>
         </select>
         {wide && (
+          <>
+            <select className={styles.extra} aria-label="Graph" value={query.get("graph") ?? ""} onChange={(event) => set("graph", event.target.value)}>
+              <option value="">Any graph</option>
+              {graphs.map((graph) => <option key={graph}>{graph}</option>)}
+            </select>
+            <select className={styles.extra} aria-label="Tag" value={query.get("tag") ?? ""} onChange={(event) => set("tag", event.target.value)}>
+              <option value="">Any tag</option>
+              {[...new Set([query.get("tag") ?? "", ...tags])].filter(Boolean).map((tag) => <option key={tag}>{tag}</option>)}
+            </select>
+            <select className={styles.extra} aria-label="Changed" value={query.get("since") ?? ""} onChange={(event) => set("since", event.target.value)}>
+              <option value="">Any time</option>
+              {Object.entries(SINCE).map(([key, { label }]) => <option key={key} value={key}>{label}</option>)}
+            </select>
+          </>
+        )}
+        {wide && (
           <input
-            className={styles.meta} aria-label="Metadata, as key=value" placeholder="Metadata: key=value"
+            key={query.get("meta")} className={styles.meta} aria-label="Metadata, as key=value" placeholder="Metadata: key=value"
             defaultValue={query.get("meta") ?? ""} aria-invalid={Boolean(bad)}
             onBlur={(event) => set("meta", event.target.value)}
             onKeyDown={(event) => event.key === "Enter" && set("meta", event.currentTarget.value)}
           />
         )}
+        {wide && (saved.length > 0 || filtered) && (
+          <Menu
+            label="Saved filters" kind="quiet"
+            items={[
+              ...saved.map((it) => ({ label: it.name, note: toldQuery(it.query), run: () => apply(it.query) })),
+              ...(filtered && !same ? [{ label: "Save this filter", run: () => setNaming(true) }] : []),
+              ...(same ? [{ label: `Forget “${same.name}”`, danger: true, run: () => forgetFilter(same.name) }] : []),
+              ...(filtered ? [{ label: "Clear the filter", run: clear }] : []),
+            ]}
+          >
+            {same ? same.name : "Filters"}
+          </Menu>
+        )}
         <span className={styles.total} role="status">
-          {total !== undefined && (text ? `${rows.length} shown of ${total}` : `${total}`)}
+          {total !== undefined && (text || since ? `${rows.length} shown of ${total}` : `${total}`)}
         </span>
       </div>
       {bad && <p className={styles.bad} role="alert">Metadata is written as key=value, such as graph_id=blogger.</p>}
@@ -104,15 +181,15 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
       {data && rows.length === 0 && (filtered ? (
         <Empty
           title="No thread matches."
-          action={<Button onClick={() => { setText(""); setQuery({}, { replace: true }); }}>Clear the filter</Button>}
+          action={<Button onClick={clear}>Clear the filter</Button>}
         >
-          {[text && `words “${text}”`, query.get("status") && `status ${query.get("status")}`, query.get("meta")].filter(Boolean).join(", ")}
+          {toldQuery(current())}
         </Empty>
       ) : (
         <Empty title="Nothing has run yet." action={<Button kind="primary" onClick={() => go("/")}>Run the demo</Button>} />
       ))}
       {wide && rows.length > 0 && (
-        <div className={styles.columns} aria-hidden="true">
+        <div className={styles.columns} data-picking={picked !== null || undefined} aria-hidden="true">
           <span>Thread</span><span>Graph</span><span>Status</span><span>Changed</span>
         </div>
       )}
@@ -125,7 +202,12 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
                 key={row.thread_id} data-index={item.index} className={styles.item} aria-setsize={rows.length} aria-posinset={item.index + 1}
                 style={{ height, transform: `translateY(${item.start}px)` }}
               >
-                <Row row={row} wide={wide} selected={row.thread_id === selected} />
+                {picked && (
+                  <label className={styles.pick}>
+                    <input type="checkbox" checked={picked.has(row.thread_id)} onChange={() => pick(row.thread_id)} aria-label={`Select ${titleOf(row)}`} />
+                  </label>
+                )}
+                <Row row={row} wide={wide} selected={row.thread_id === selected} picking={picked !== null} />
               </li>
             );
           })}
@@ -135,32 +217,95 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
   );
   if (!wide) return <nav className={styles.pane} aria-label="Threads">{inside}</nav>;
   return (
-    <Page title="Threads" fills actions={<Button kind="primary" icon="plus" onClick={() => go("/threads?new=1")}>New</Button>}>
-      <div className={styles.whole}>{inside}</div>
+    <Page
+      title="Threads" fills
+      actions={
+        <>
+          <Button aria-pressed={picked !== null} onClick={() => setPicked(picked ? null : new Set())} refused={rows.length === 0 && !picked && "there is no thread"}>Select</Button>
+          <Button kind="primary" icon="plus" onClick={() => go("/threads?new=1")}>New</Button>
+        </>
+      }
+    >
+      <div className={styles.whole}>
+        {picked && (
+          <Bulk
+            rows={rows} picked={picked} more={Boolean(hasNextPage) && !isOver} onPick={setPicked}
+            onDone={() => setPicked(null)}
+          />
+        )}
+        {inside}
+      </div>
+      {naming && <NameFilter onClose={() => setNaming(false)} onName={(name) => {
+        saveFilter(name, current());
+        setNaming(false);
+      }} />}
     </Page>
   );
 }
 
-function Row({ row, wide, selected }: { row: ThreadRow; wide: boolean; selected: boolean }) {
+const Row = memo(function Row({ row, wide, selected, picking }: { row: ThreadRow; wide: boolean; selected: boolean; picking: boolean }) {
   const waits = Object.values(row.interrupts ?? {}).flat().length;
   const title = titleOf(row);
   const graph = typeof row.metadata?.graph_id === "string" ? row.metadata.graph_id : "";
   return (
-    <Link href={`/threads/${row.thread_id}`} className={wide ? styles.row : styles.short} aria-current={selected ? "true" : undefined} title={title}>
-      <span className={styles.title}>{title}</span>
+    <Link href={`/threads/${row.thread_id}`} className={wide ? styles.row : styles.short} data-picking={picking || undefined} aria-current={selected ? "true" : undefined} title={title}>
+      <span className={styles.title}>
+        {title}
+        {wide && tagsOf(row.metadata).slice(0, TAGS_SHOWN).map((tag) => <span key={tag} className={styles.tag}>{tag}</span>)}
+      </span>
       {wide && <span className={styles.soft}>{graph}</span>}
       <StateMark state={ofThread(row.status, waits > 0)} word={wordOfThread(row.status, waits)} />
       <span className={styles.when}><Ago at={row.updated_at} /></span>
     </Link>
   );
+});
+
+/** Tags of a row that are shown beside its title. */
+const TAGS_SHOWN = 3;
+
+/** What the server is asked for. */
+function filterOf(query: URLSearchParams): ThreadFilter {
+  const filter: ThreadFilter = {};
+  const status = query.get("status");
+  if (status === "busy" || status === "interrupted" || status === "error" || status === "idle") filter.status = status;
+  const [graph, tag] = [query.get("graph"), query.get("tag")];
+  const metadata = { ...metadataOf(query.get("meta")), ...(graph && { graph_id: graph }), ...(tag && { tags: [tag] }) };
+  if (Object.keys(metadata).length > 0) filter.metadata = metadata;
+  return filter;
 }
 
-function filterOf(status: string | null, meta: string | null): ThreadFilter {
-  const filter: ThreadFilter = {};
-  if (status === "busy" || status === "interrupted" || status === "error" || status === "idle") filter.status = status;
-  const metadata = metadataOf(meta);
-  if (metadata) filter.metadata = metadata;
-  return filter;
+/** A filter in words. */
+function toldQuery(text: string): string {
+  const query = new URLSearchParams(text);
+  const words: Record<string, (value: string) => string> = {
+    q: (it) => `words “${it}”`, status: (it) => `status ${it}`, graph: (it) => `graph ${it}`, tag: (it) => `tag ${it}`,
+    since: (it) => SINCE[it]?.label.toLowerCase() ?? it, meta: (it) => it,
+  };
+  return FILTERS.flatMap((key) => {
+    const value = query.get(key);
+    return value ? [words[key]?.(value) ?? value] : [];
+  }).join(", ");
+}
+
+function within(rows: ThreadRow[], days: number): ThreadRow[] {
+  const least = Date.now() - days * DAY_MS;
+  return rows.filter((row) => Date.parse(row.updated_at) >= least);
+}
+
+function NameFilter({ onName, onClose }: { onName: (name: string) => void; onClose: () => void }) {
+  const [name, setName] = useState("");
+  const refused = !name.trim() && "the name is empty";
+  return (
+    <Dialog title="Save this filter" onClose={onClose} actions={<Button kind="primary" refused={refused} onClick={() => onName(name.trim())}>Save</Button>}>
+      <form onSubmit={(event) => {
+        event.preventDefault();
+        if (!refused) onName(name.trim());
+      }}>
+        <label className={styles.name}>Name<input value={name} autoFocus maxLength={60} autoComplete="off" onChange={(event) => setName(event.target.value)} /></label>
+      </form>
+      <p>It is kept in this browser.</p>
+    </Dialog>
+  );
 }
 
 /** `key=value`, of which the value may be JSON. */
@@ -175,11 +320,20 @@ function metadataOf(text: string | null): Record<string, unknown> | null {
   }
 }
 
+/** What words are looked for in, by row: made once, since thousands are looked through at each key. */
+const texts = new WeakMap<ThreadRow, string>();
+
+function textOf(row: ThreadRow): string {
+  let text = texts.get(row);
+  if (text === undefined) {
+    text = `${titleOf(row)} ${row.thread_id} ${JSON.stringify(row.metadata ?? {})}`.toLowerCase();
+    texts.set(row, text);
+  }
+  return text;
+}
+
 function matching(rows: ThreadRow[], text: string): ThreadRow[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return rows;
-  return rows.filter((row) => {
-    const all = `${titleOf(row)} ${row.thread_id} ${JSON.stringify(row.metadata ?? {})}`.toLowerCase();
-    return words.every((word) => all.includes(word));
-  });
+  return rows.filter((row) => words.every((word) => textOf(row).includes(word)));
 }

@@ -6,11 +6,13 @@ import { Link, useLocation } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
 import { Refused } from "../../data/client";
 import { factsOf, takenEdges, type TaskFact } from "../../data/facts";
+import { useDrawing } from "../../data/drawing";
 import { leaves, type Step } from "../../data/history";
 import { drawingQuery, type ThreadRow } from "../../data/queries";
 import { questionsOf } from "../../data/questions";
 import { cancelRun } from "../../data/runs";
-import { titleOfValues } from "../../data/titles";
+import { useStops, type Where } from "../../data/stops";
+import { tagsOf, titleOfValues } from "../../data/titles";
 import { Button } from "../../parts/Button";
 import { Canvas } from "../../parts/Canvas";
 import { CopyRequest } from "../../parts/CopyRequest";
@@ -23,7 +25,7 @@ import { Tabs } from "../../parts/Tabs";
 import { AnswerForm } from "../inbox/AnswerForm";
 import { shown } from "../inbox/asked";
 import { Composer } from "./Composer";
-import { Again, Fork, Remove, Rename } from "./Changes";
+import { Again, Fork, Remove, Rename, Tags } from "./Changes";
 import { Inspector, TABS } from "./Inspector";
 import { Scrubber } from "./Scrubber";
 import { StepList } from "./StepList";
@@ -40,7 +42,7 @@ const VIEWS = [
   { id: "time", label: "Time" },
 ] as const satisfies readonly { id: View; label: string }[];
 
-type Open = "fork" | "again" | "rename" | "remove" | null;
+type Open = "fork" | "again" | "rename" | "tags" | "remove" | null;
 
 export function ThreadView({ id }: { id: string }) {
   const [chosen, choose] = useChosen();
@@ -61,8 +63,10 @@ export function ThreadView({ id }: { id: string }) {
   const place = moments.findIndex((step) => step.checkpoint?.id === at?.id);
   const assistant = data.assistant ?? data.graph;
 
-  const select = (step: Step, task: string | null) => {
+  const select = (step: Step, one: string | null) => {
     const cp = step.checkpoint?.id ?? null;
+    // A step that has no checkpoint yet is chosen by its own name.
+    const task = one ?? (cp === null ? step.key : null);
     choose({ cp: cp === moments.at(-1)?.checkpoint?.id ? null : cp, task, ...(task && { tab: "task" }) });
   };
   const move = (by: number, wanted: (step: Step) => boolean = () => true) => {
@@ -117,6 +121,7 @@ export function ThreadView({ id }: { id: string }) {
             word={questions.length === 0 ? wordOfThread(thread.data.status, 0) : undefined}
           />
           {data.graph && <span>{data.graph}</span>}
+          {tagsOf(thread.data.metadata).map((tag) => <span key={tag} className={styles.tag}>{tag}</span>)}
         </span>
       }
       actions={
@@ -138,6 +143,7 @@ export function ThreadView({ id }: { id: string }) {
             label="More" icon="more"
             items={[
               { label: "Rename", run: () => setOpen("rename") },
+              { label: "Tags", run: () => setOpen("tags") },
               { label: "Copy the id", note: id, run: () => void navigator.clipboard.writeText(id) },
               { label: "Delete", danger: true, run: () => setOpen("remove") },
             ]}
@@ -175,12 +181,12 @@ export function ThreadView({ id }: { id: string }) {
                     : <StepList steps={steps} live={live} runs={runs.data ?? []} at={at?.id ?? null} task={chosen.task} onSelect={select} />}
                 </div>
               )}
-              {chosen.view === "canvas" && assistant && <Drawn data={data} assistant={assistant} task={chosen.task} onSelect={select} />}
+              {chosen.view === "canvas" && assistant && <Drawn data={data} assistant={assistant} task={chosen.task} onSelect={select} onTasks={() => choose({ tab: "task" })} />}
               {chosen.view === "time" && (
                 <Waterfall live={live} active={active} task={chosen.task} onSelect={(task) => choose({ task, tab: "task" })} />
               )}
               {(chosen.view === "both" || chosen.view === "text") && (
-                <TextStream live={live} active={active} problem={data.problem} follow={follow} onFollow={setFollow} />
+                <TextStream live={live} told={data.told} active={active} problem={data.problem} follow={follow} onFollow={setFollow} />
               )}
             </div>
             {questions.length > 0 && !active && isLive && (
@@ -232,6 +238,7 @@ export function ThreadView({ id }: { id: string }) {
         </WithNodes>
       )}
       {open === "rename" && <Rename id={id} title={title} onClose={() => setOpen(null)} />}
+      {open === "tags" && <Tags id={id} tags={tagsOf(thread.data.metadata)} onClose={() => setOpen(null)} />}
       {open === "remove" && <Remove id={id} title={title} onClose={() => setOpen(null)} onRemoved={() => go("/threads")} />}
     </Page>
   );
@@ -258,13 +265,13 @@ function Forks({ data, onChoose }: { data: ReturnType<typeof useThread>; onChoos
   );
 }
 
-function Drawn({ data, assistant, task, onSelect }: {
+function Drawn({ data, assistant, task, onSelect, onTasks }: {
   data: ReturnType<typeof useThread>; assistant: string; task: string | null; onSelect: (step: Step, task: string | null) => void;
+  onTasks: () => void;
 }) {
-  const [opened, setOpened] = useState(false);
-  const { data: drawing, error, refetch } = useQuery(drawingQuery(assistant, opened));
+  const { drawing, error, refetch, hasMounts, all, openAll, toggle } = useDrawing(assistant);
   const { steps, live, at, run, active } = data;
-  const version = live.version;
+  const version = live.tasksVersion;
   const facts = useMemo<TaskFact[]>(() => {
     // Up to the moment that is looked at, of the run that it belongs to.
     const end = steps.findIndex((step) => step.checkpoint?.id === at?.id);
@@ -282,30 +289,53 @@ function Drawn({ data, assistant, task, onSelect }: {
     return compact([...outer, ...inner]);
   }, [steps, at, live, version, run?.run_id, data.head?.id]);
   const nodes = useMemo(() => factsOf(facts), [facts]);
+  const chosen = facts.find((it) => it.id === task);
+  // A node that did nothing has no task to be selected by.
+  const [picked, setPicked] = useState<string | null>(null);
+  const selected = chosen ? [...chosen.ns.map((part) => part.split(":")[0]), chosen.name].join(":") : picked;
+  const [stops, toggleStop] = useStops(data.graph);
+  const [told, setTold] = useState("");
+  const stop = (where: Where) => {
+    const node = document.activeElement?.getAttribute("data-node") ?? selected;
+    if (!node) return;
+    if (node.includes(":")) {
+      setTold("A run can pause at the nodes of its own graph only.");
+      return;
+    }
+    const was = stops[where].includes(node);
+    toggleStop(node, where);
+    setTold(was ? `No pause ${where} ${node}.` : `The next run pauses ${where} ${node}.`);
+  };
+  useShortcuts("Canvas", [
+    { keys: "b", label: "Pause before the node, or not", run: () => stop("before") },
+    { keys: "Shift+b", label: "Pause after the node, or not", run: () => stop("after") },
+  ]);
   const finished = !active && data.head?.next.length === 0 && data.head?.id === at?.id;
   const taken = useMemo(
     () => (drawing ? takenEdges(drawing, facts, finished) : undefined), [drawing, facts, finished],
   );
-  if (error) return <Failed what="The graph could not be drawn" error={error} onRetry={() => void refetch()} />;
+  if (error) return <Failed what="The graph could not be drawn" error={error} onRetry={refetch} />;
   if (!drawing) return <Loading what="the graph" />;
-  const picked = [...facts].find((it) => it.id === task);
-  const mounts = drawing.nodes.length > 0;
   return (
     <div className={styles.canvas}>
       <Canvas
-        drawing={drawing} name={data.graph ?? assistant} facts={nodes} taken={taken}
-        selected={picked ? [...picked.ns.map((part) => part.split(":")[0]), picked.name].join(":") : null}
+        drawing={drawing} name={data.graph ?? assistant} facts={nodes} taken={taken} stops={stops} onMount={toggle} selected={selected}
         onSelect={(node) => {
+          setPicked(node);
           const name = node.split(":").pop();
           const found = facts.findLast((it) => it.name === name && [...it.ns.map((part) => part.split(":")[0]), it.name].join(":") === node);
           const root = found?.ns[0]?.split(":").pop() ?? found?.id;
           const step = steps.findLast((it) => it.tasks.some((task) => task.id === root));
-          if (found && step) onSelect(step, found.id);
+          if (!found || !step) return;
+          const many = found.ns.length === 0 && step.tasks.length > 1;
+          onSelect(step, many ? null : found.id);
+          if (many) onTasks();
         }}
       />
-      {mounts && (
+      <p className={styles.told} role="status" data-empty={told === "" || undefined}>{told}</p>
+      {hasMounts && (
         <label className={styles.open}>
-          <input type="checkbox" checked={opened} onChange={(event) => setOpened(event.target.checked)} />
+          <input type="checkbox" checked={all} onChange={(event) => openAll(event.target.checked)} />
           Open mounted graphs
         </label>
       )}

@@ -5,10 +5,12 @@ import { useMemo, useRef, type KeyboardEvent } from "react";
 import type { LiveTask, RunLive } from "../../data/live";
 import { StateMark } from "../../parts/StateMark";
 import { Empty } from "../../parts/notices";
-import { span } from "../../parts/time";
+import { span, useNow } from "../../parts/time";
 import styles from "./Waterfall.module.css";
 
 const ROW_HEIGHT = 28;
+/** Bars of what runs grow this often, in milliseconds. */
+const TICK_MS = 500;
 /** Marks on the axis. */
 const TICKS = 2;
 
@@ -20,11 +22,12 @@ interface Props {
 }
 
 export function Waterfall({ live, active, task, onSelect }: Props) {
-  const rows = useMemo(() => inOrder(live), [live, live.version]);
+  const rows = useMemo(() => inOrder(live), [live, live.tasksVersion]);
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => box.current, estimateSize: () => ROW_HEIGHT, overscan: 20 });
+  const now = useNow(TICK_MS);
   const begin = rows.reduce((least, it) => Math.min(least, it.began), Infinity);
-  const end = rows.reduce((most, it) => Math.max(most, it.ended ?? (active ? Date.now() : it.began)), begin);
+  const end = rows.reduce((most, it) => Math.max(most, it.ended ?? (active ? now : it.began)), begin);
   const whole = Math.max(1, end - begin);
   const focused = Math.max(0, rows.findIndex((it) => it.id === task));
   const onKey = (event: KeyboardEvent) => {
@@ -53,7 +56,7 @@ export function Waterfall({ live, active, task, onSelect }: Props) {
           {virtual.getVirtualItems().map((item) => {
             const it = rows[item.index];
             if (!it) return null;
-            const took = (it.ended ?? (active ? Date.now() : it.began)) - it.began;
+            const took = (it.ended ?? (active ? now : it.began)) - it.began;
             return (
               <li
                 key={it.id} role="option" data-row={item.index} data-state={it.state} aria-selected={it.id === task} tabIndex={item.index === focused ? 0 : -1}

@@ -70,9 +70,11 @@ export function useThread(id: string, chosen: Chosen) {
     timer.current = undefined;
   }, [id]);
 
-  const { live, problem } = useRun(id, run?.run_id ?? null, {
-    onFrame: (frame: Frame) => {
-      if (active && !frame.event.includes("|")) soon();
+  const { live, told, problem } = useRun(id, run?.run_id ?? null, {
+    quiet: true,
+    onFrame: ({ event }: Frame) => {
+      // What nodes say makes no checkpoint.
+      if (active && event === "tasks") soon();
     },
     onEnd: () => {
       if (active) threadChanged(id);
@@ -83,7 +85,7 @@ export function useThread(id: string, chosen: Chosen) {
     if (!history.data) return [];
     return pathTo(history.data, chosen.cp ? leafOf(history.data, chosen.cp) : null);
   }, [history.data, chosen.cp]);
-  const version = live.version;
+  const version = live.tasksVersion;
   const steps: Step[] = useMemo(
     () => stepsOf(path, { live, run: run?.run_id ?? null, active }),
     // A live run is one object that changes; its version says when.
@@ -93,7 +95,7 @@ export function useThread(id: string, chosen: Chosen) {
   const at = chosen.cp ? path.find((it) => it.id === chosen.cp) ?? head : head;
   const assistant = run?.assistant_id ?? (thread.data?.metadata?.assistant_id as string | undefined) ?? null;
   const graph = (thread.data?.metadata?.graph_id as string | undefined) ?? null;
-  return { thread, runs, history, run, active, live, problem, path, steps, head, at, assistant, graph };
+  return { thread, runs, history, run, active, live, told, problem, path, steps, head, at, assistant, graph };
 }
 
 export type ThreadData = ReturnType<typeof useThread>;
