@@ -148,7 +148,7 @@ async fn serve(
         held_since: None,
     };
     let end = session.converse(&mut socket).await;
-    session.leave(&end).await;
+    Box::pin(session.leave(&end)).await;
     match end {
         End::Gone => socket.close(NORMAL, "").await,
         End::Wrong(refusal) => refuse(socket, encoding, &refusal, &session.id).await,
@@ -156,22 +156,17 @@ async fn serve(
     }
 }
 
-/// What the client says next. A client that reads nothing is heard no further: every call has an
-/// answer, and those would pile up.
-async fn hear(socket: &mut Socket, has_room: bool) -> Result<Heard, Left> {
-    if has_room {
-        return socket.next().await;
-    }
-    socket.flush().await?;
-    Ok(Heard::Room)
-}
-
 /// Tells why the connection ends, and ends it.
-async fn refuse(mut socket: Socket, encoding: Encoding, refusal: &Refusal, reference: &str) {
+fn refuse<'a>(
+    mut socket: Socket,
+    encoding: Encoding,
+    refusal: &'a Refusal,
+    reference: &str,
+) -> BoxFuture<'a, ()> {
     tracing::info!(code = refusal.code(), "refused");
     let error = problem(refusal, reference);
     socket.feed(&encoding.frame(&Frame::Error { id: None, error }));
-    socket.close(refusal.close_code(), refusal.code()).await;
+    socket.close(refusal.close_code(), refusal.code())
 }
 
 fn problem(refusal: &Refusal, reference: &str) -> Problem {
@@ -232,7 +227,7 @@ impl Session {
             let let_go = OptionFuture::from(self.held_since.map(|at| sleep_until(at + HELD_FOR)));
             tokio::select! {
                 biased;
-                heard = hear(socket, has_room) => match heard {
+                heard = socket.hear() => match heard {
                     Ok(Heard::Text(text)) if self.encoding == Encoding::Json => {
                         if let Err(refusal) = self.hear(socket, text.as_bytes()) {
                             return End::Wrong(refusal);
@@ -497,5 +492,17 @@ impl Session {
                 tracing::warn!(%error, "cannot cancel the run of a client that left");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_socket_that_waits_takes_little() {
+        fn size<A, B, C, D, E, G, F>(_: fn(A, B, C, D, E, G) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(super::serve);
+        assert!(size <= 2560, "{size} bytes");
     }
 }

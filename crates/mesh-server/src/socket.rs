@@ -55,6 +55,7 @@ use std::{
 };
 
 use axum::{body::Bytes, extract::Request, response::Response};
+use futures::future::BoxFuture;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -84,7 +85,8 @@ pub(crate) use plain::open as open_plain;
 /// Bytes that are read at a time, on the stack.
 const CHUNK: usize = 16 << 10;
 
-/// Answers to pings that wait to be written. Those beyond are left out, as the protocol allows.
+/// Answers to pings that wait to be written. Of the pings beyond the last one is answered when
+/// these are written, which is what the protocol asks for (RFC 6455, section 5.5.3).
 const PONGS_MAX: usize = 64;
 
 /// Longest reason in a close frame, in bytes (RFC 6455, section 5.5).
@@ -139,6 +141,8 @@ pub(crate) struct Socket {
     is_full: bool,
     /// Answers to pings among what waits.
     pongs: usize,
+    /// The last ping for whose answer there was no place.
+    unanswered: Option<Vec<u8>>,
     /// Fires at the next ping, or when the client has taken nothing for too long.
     timer: Pin<Box<Sleep>>,
     ping_at: Instant,
@@ -200,6 +204,7 @@ where
             standing: Standing::Open,
             is_full: false,
             pongs: 0,
+            unanswered: None,
             timer: Box::pin(sleep_until(ping_at)),
             ping_at,
             ping_every,
@@ -275,6 +280,22 @@ impl Socket {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// What the client says next, as [`Socket::next`], if there is room for an answer. Who reads
+    /// nothing is heard no further: everything that is said has an answer, and those would pile up.
+    ///
+    /// # Errors
+    /// As [`Socket::next`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn hear(&mut self) -> Result<Heard, Left> {
+        if self.has_room() {
+            return self.next().await;
+        }
+        self.flush().await?;
+        Ok(Heard::Room)
+    }
+
     /// Writes all that waits. Only for a session that has nothing to hear meanwhile: others come
     /// back to [`Socket::next`], which writes as well.
     ///
@@ -309,6 +330,11 @@ impl Socket {
         if !caller.is_stranger() {
             return Ok(caller);
         }
+        // Boxed, so that sockets of those who are known are small.
+        Box::pin(self.login(shared)).await
+    }
+
+    async fn login(&mut self, shared: &Shared) -> Result<Caller, Left> {
         let text = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return Err(Left::Wrong(Refusal::Stopping)),
@@ -340,20 +366,26 @@ impl Socket {
 
     /// Tells the client why nothing more is done, as a frame and by the code of the close frame,
     /// and ends the connection. `reference` is what the log knows it by.
-    pub(crate) async fn refuse(mut self, refusal: &Refusal, reference: &str) {
+    pub(crate) fn refuse<'a>(mut self, refusal: &'a Refusal, reference: &str) -> BoxFuture<'a, ()> {
         tracing::info!(code = refusal.code(), "refused");
         if matches!(self.standing, Standing::Open | Standing::Broken(_)) {
             self.feed_text(&refusal.to_json(reference).to_string());
         }
         // A node chose its code, and it may be long; the error frame has all of it.
         let fits = Some(refusal.code()).filter(|code| code.len() <= REASON_BYTES_MAX);
-        self.close(refusal.close_code(), fits.unwrap_or_default()).await;
+        self.close(refusal.close_code(), fits.unwrap_or_default())
     }
 
     /// Ends the connection as the protocol has it: what waits is written, then the close frame,
     /// and the client has [`CLOSE_WAIT`] to answer it. `reason` has at most 123 bytes. Where the
     /// client closed first, its own code was the answer.
-    pub(crate) async fn close(mut self, code: u16, reason: &str) {
+    ///
+    /// Boxed: what a goodbye takes is not held by every socket that is open.
+    pub(crate) fn close(self, code: u16, reason: &str) -> BoxFuture<'_, ()> {
+        Box::pin(self.end(code, reason))
+    }
+
+    async fn end(mut self, code: u16, reason: &str) {
         match self.standing {
             Standing::Dead => return,
             Standing::Closed => {}
@@ -402,7 +434,7 @@ impl Socket {
                 match arrived {
                     Arrived::Text(text) => return Poll::Ready(Ok(Heard::Text(text))),
                     Arrived::Binary(bytes) => return Poll::Ready(Ok(Heard::Binary(bytes))),
-                    Arrived::Ping(payload) => self.pong(&payload),
+                    Arrived::Ping(payload) => self.pong(payload),
                     Arrived::Pong => {}
                     Arrived::Close(code) => self.answer_close(code),
                 }
@@ -454,10 +486,12 @@ impl Socket {
         }
     }
 
-    fn pong(&mut self, payload: &[u8]) {
+    fn pong(&mut self, payload: Vec<u8>) {
         if self.pongs < PONGS_MAX {
             self.pongs += 1;
-            self.outbox.push(Opcode::Pong, payload);
+            self.outbox.push(Opcode::Pong, &payload);
+        } else {
+            self.unanswered = Some(payload);
         }
     }
 
@@ -469,15 +503,21 @@ impl Socket {
 
     /// Writes what the system takes.
     fn poll_write(&mut self, context: &mut Context<'_>) {
-        while !self.outbox.is_empty() && !matches!(self.standing, Standing::Dead) {
-            let stream = Pin::new(&mut self.stream);
-            match self.outbox.write(|slices| stream.poll_write_vectored(context, slices)) {
-                Poll::Ready(Ok(_)) => self.stalled = None,
-                Poll::Ready(Err(error)) => self.died("cannot write to the client", &error),
-                Poll::Pending => return self.note_stall(),
+        loop {
+            while !self.outbox.is_empty() && !matches!(self.standing, Standing::Dead) {
+                let stream = Pin::new(&mut self.stream);
+                match self.outbox.write(|slices| stream.poll_write_vectored(context, slices)) {
+                    Poll::Ready(Ok(_)) => self.stalled = None,
+                    Poll::Ready(Err(error)) => self.died("cannot write to the client", &error),
+                    Poll::Pending => return self.note_stall(),
+                }
+            }
+            self.pongs = 0;
+            match self.unanswered.take() {
+                Some(payload) => self.pong(payload),
+                None => return,
             }
         }
-        self.pongs = 0;
     }
 
     fn note_stall(&mut self) {

@@ -89,9 +89,12 @@ async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
         let has_room = socket.has_room();
         tokio::select! {
             biased;
-            heard = socket.next() => match heard {
-                Ok(Heard::Text(text)) => session.take(text.as_bytes(), &mut socket).await,
-                Ok(Heard::Binary(bytes)) => session.take(&bytes, &mut socket).await,
+            heard = socket.hear() => match heard {
+                // Boxed, so that sockets that only listen are small.
+                Ok(Heard::Text(text)) => {
+                    Box::pin(session.take(text.as_bytes(), &mut socket)).await;
+                }
+                Ok(Heard::Binary(bytes)) => Box::pin(session.take(&bytes, &mut socket)).await,
                 Ok(Heard::Room) => {}
                 Err(Left::Gone) => return socket.close(NORMAL, "").await,
                 Err(Left::Wrong(refusal)) => return socket.refuse(&refusal, &id).await,
@@ -209,5 +212,17 @@ impl Session {
             tail.remove(id);
         }
         Ok(json!({}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_socket_that_listens_takes_little() {
+        fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(super::serve);
+        assert!(size <= 3200, "{size} bytes");
     }
 }

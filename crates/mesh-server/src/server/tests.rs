@@ -11,9 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, Shared, connect};
-use crate::{
-    About, Access, BODY_WAIT, HEADER_WAIT, IDLE_WAIT, Limits, extract, refusal::Refusal,
-};
+use crate::{About, Access, BODY_WAIT, HEADER_WAIT, IDLE_WAIT, Limits, extract, refusal::Refusal};
 
 /// How far above its bound a wait may be: clocks count in milliseconds.
 const SLACK: Duration = Duration::from_millis(50);
@@ -27,7 +25,8 @@ struct Client {
 
 impl Client {
     fn connect() -> Self {
-        let about = About { name: String::new(), description: String::new(), version: String::new() };
+        let about =
+            About { name: String::new(), description: String::new(), version: String::new() };
         let server = Server::new(about, [], Limits::default(), Access::default()).unwrap();
         let shared = Shared::new(server, CancellationToken::new());
         let (stream, theirs) = duplex(64 << 10);

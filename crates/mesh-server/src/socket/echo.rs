@@ -25,13 +25,9 @@ pub(crate) async fn open(State(shared): State<Arc<Shared>>, mut request: Request
 async fn serve(shared: Arc<Shared>, mut socket: Socket) {
     let mut stop = pin!(shared.stop.cancelled());
     let code = loop {
-        // Who sends and does not read is not read from, either.
-        if !socket.has_room() && socket.flush().await.is_err() {
-            break NORMAL;
-        }
         let heard = tokio::select! {
             biased;
-            heard = socket.next() => heard,
+            heard = socket.hear() => heard,
             () = &mut stop => break Refusal::Stopping.close_code(),
         };
         match heard {

@@ -114,7 +114,7 @@ impl From<Left> for End {
 }
 
 /// Serves one socket to its end.
-async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
+fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) -> impl Future<Output = ()> {
     let span = tracing::info_span!(
         "socket",
         request_id = &*call.id,
@@ -122,14 +122,14 @@ async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
         assistant = call.assistant,
         run_id = tracing::field::Empty,
     );
-    async {
-        let mut reference = call.id.to_string();
+    async move {
+        let mut reference = Arc::clone(&call.id);
         let end = match begin(&shared, call, &mut socket).await {
             Ok(going) => {
-                reference = going.run.id.to_string();
+                reference = going.run.id.to_string().into();
                 tracing::Span::current().record("run_id", &*reference);
                 // Of its own, so that sockets that only wait are small.
-                Box::pin(follow(&shared, going, &mut socket)).await
+                Box::pin(follow(&shared, *going, &mut socket)).await
             }
             Err(end) => end,
         };
@@ -139,7 +139,6 @@ async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
         }
     }
     .instrument(span)
-    .await;
 }
 
 /// A run that is followed.
@@ -153,7 +152,7 @@ struct Going {
 }
 
 /// Waits for the request and makes its run, or finds the one that the client comes back to.
-async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<Going, End> {
+async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<Box<Going>, End> {
     let Call { id: _, caller, assistant: name, query, headers } = call;
     let caller = socket.who(shared, caller).await?;
     let scope = caller.scope(Action::CreateRun)?;
@@ -165,7 +164,7 @@ async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<
     if let (Some(thread), Some(after)) = (thread, query.after) {
         let scope = caller.scope(Action::ReadThread)?;
         let again = again(&runtime, &scope, &assistant, &query, thread, after);
-        return Box::pin(again).await.map_err(End::from);
+        return Ok(Box::new(Box::pin(again).await?));
     }
     drop(assistant);
     let wait = shared.limits.first_frame_wait;
@@ -177,7 +176,7 @@ async fn begin(shared: &Arc<Shared>, call: Call, socket: &mut Socket) -> Result<
         }
     };
     let asked = Asked { caller, scope, assistant: name, query, headers, thread };
-    Box::pin(make(shared, runtime, asked, &text)).await
+    Box::pin(make(shared, runtime, asked, &text)).await.map(Box::new)
 }
 
 /// What makes a run, besides its input.
@@ -432,4 +431,16 @@ fn failed(name: &str, message: String, pointer: Option<String>) -> Refusal {
         own => own,
     };
     Refusal::Coded { code: code.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_socket_that_waits_takes_little() {
+        fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(super::serve);
+        assert!(size <= 2048, "{size} bytes");
+    }
 }

@@ -20,24 +20,7 @@ pub(crate) async fn under(mesh: &Mesh, key: &str, path: &str, body: &Json) -> Ht
         mesh.address,
         body.len(),
     );
-    let answer = Http::parse(&mesh.raw(request.as_bytes()).await);
-    let body = if answer.header("transfer-encoding") == Some("chunked") {
-        whole(&answer.body)
-    } else {
-        answer.body
-    };
-    Http { body, ..answer }
-}
-
-/// A body that came in chunks: a run that takes a while is waited for like that.
-fn whole(mut chunks: &str) -> String {
-    let mut body = String::new();
-    while let Some((length, rest)) = chunks.split_once("\r\n") {
-        let (chunk, rest) = rest.split_at(usize::from_str_radix(length, 16).unwrap());
-        body.push_str(chunk);
-        chunks = rest.strip_prefix("\r\n").unwrap();
-    }
-    body
+    Http::parse(&mesh.raw(request.as_bytes()).await)
 }
 
 async fn count(kept: &Kept, path: &str) -> Json {

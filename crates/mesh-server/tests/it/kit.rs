@@ -21,6 +21,8 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::runner::unchunked;
+
 /// Longest wait for anything that has to happen; far above what it takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -429,7 +431,14 @@ impl Http {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let head = head.to_ascii_lowercase();
+        // An answer that is long in coming is sent in pieces.
+        let body = if head.contains("transfer-encoding: chunked") {
+            String::from_utf8(unchunked(body.as_bytes()).0).unwrap()
+        } else {
+            body.to_owned()
+        };
+        Self { status, head, body }
     }
 
     pub(crate) fn json(&self) -> Json {

@@ -100,6 +100,24 @@ async fn a_ping_of_the_client_is_answered_while_nothing_else_is_written() {
 }
 
 #[tokio::test]
+async fn of_many_pings_at_once_the_last_one_is_answered() {
+    let mesh = Mesh::start().await;
+    let mut stream = silent(&mesh, "/ws/slow").await;
+    Probe::wait_for(&mesh.probe.started).await;
+    let pings = (0..1000_u16).flat_map(|n| {
+        let [high, low] = n.to_be_bytes();
+        [0x89, 0x82, 0, 0, 0, 0, high, low]
+    });
+    stream.write_all(&pings.collect::<Vec<u8>>()).await.unwrap();
+    let mut heard = Vec::new();
+    let [high, low] = 999_u16.to_be_bytes();
+    while !heard.ends_with(&[0x8a, 0x02, high, low]) {
+        let read = tokio::time::timeout(SOON, stream.read_buf(&mut heard)).await;
+        assert!(read.expect("the last pong comes").unwrap() > 0);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_takes_no_bytes_is_dropped_and_its_run_cancelled() {
     let mesh = Mesh::with(|limits, _| limits.write_timeout = Duration::from_millis(300)).await;
     let stream = silent(&mesh, "/ws/talking?stream_mode=custom&thread_id=t").await;

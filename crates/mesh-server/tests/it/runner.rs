@@ -338,7 +338,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The chunks in one piece, and whether the last one came.
-fn unchunked(mut raw: &[u8]) -> (Vec<u8>, bool) {
+pub(crate) fn unchunked(mut raw: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
         let Some(end) = raw.windows(2).position(|two| two == b"\r\n") else { return (body, false) };

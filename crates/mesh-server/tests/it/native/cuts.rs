@@ -114,7 +114,7 @@ async fn what_was_read_over_many_cuts_is_the_log() {
 async fn two_observers_and_a_late_joiner_read_the_same() {
     let native = Native::start().await;
     let mut first = native.open().await;
-    let (thread, log) = spoken(&mut first, 400, 200).await;
+    let (thread, log) = spoken(&mut first, 400, 2000).await;
     let read = async |mut client: Client| {
         client.ask(subscribe(&thread, &log, 0, &json!({}))).await;
         let mut read = Vec::new();
