@@ -8,7 +8,11 @@ use serde_json::json;
 use super::{
     deps::Blogger,
     error::{BlogError, fail},
-    state::{Blog, BlogUpdate, Check, Evidence, Finding, Generation, Level, Passage, Relation},
+    revision::{now, person},
+    state::{
+        Acceptance, Accepted, Blog, BlogUpdate, Check, Evidence, Finding, Generation, Level,
+        Passage, Relation, newest,
+    },
     writer,
 };
 
@@ -20,9 +24,16 @@ const COPIED_WORDS_MIN: usize = 300;
 const COPIED_SHARE_MAX: f64 = 0.15;
 /// Share of the evidence that may come from one source.
 const ONE_SOURCE_MAX: f64 = 0.4;
+/// Statements without a source that a finding quotes.
+const NAMED_MAX: usize = 5;
+/// Characters of a reason that are kept.
+const REASON_CHARS_MAX: usize = 500;
 
-/// Checks the draft and notes what it finds.
+/// Checks the draft and notes what it finds. Where changes are asked for, they come first.
 pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
+    if !blog.revisions.is_empty() {
+        return Ok(Blog::update().set_refusals(Vec::new()));
+    }
     let mut texts = BTreeMap::new();
     for source in blog.sources.iter() {
         let text = ctx.deps().shelf.get(&source.text).await.map_err(|error| {
@@ -40,7 +51,7 @@ pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResul
         copied(&blog, &texts, &mut findings);
     }
     for section in blog.sections.iter() {
-        let written = blog.completed_sections.iter().find(|written| written.id == section.id);
+        let written = newest(&blog.completed_sections, &section.id);
         // Extracts may have nothing to sum up; a model was asked for every section.
         let needed = section.research || blog.mode.generation == Generation::Model;
         if needed && written.is_none_or(|written| written.content.trim().is_empty()) {
@@ -49,31 +60,71 @@ pub(super) async fn run_checks(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResul
                 level: Level::Blocking,
                 section: Some(section.id.clone()),
                 message: format!("the section \"{}\" is empty", section.name),
+                accepted: None,
             });
         }
     }
     diversity(&blog, &mut findings);
+    accept(&blog, &ctx, &mut findings);
     for finding in &findings {
         ctx.emit(&json!({ "type": "check.finding", "finding": finding })).await?;
     }
-    Ok(Blog::update().findings(findings))
+    let update = Blog::update().findings(findings);
+    Ok(if blog.accepting.is_empty() { update } else { update.accepting(Vec::new()) })
+}
+
+/// Notes what a person accepted: what stands with the findings of before, and what is said now.
+fn accept(blog: &View<Blog>, ctx: &Ctx<Blogger>, findings: &mut [Finding]) {
+    for finding in findings {
+        let is_same = |check, section: &Option<String>, message: &str| {
+            check == finding.check && *section == finding.section && message == finding.message
+        };
+        let said = blog
+            .accepting
+            .iter()
+            .rev()
+            .find(|said| is_same(said.check, &said.section, &said.message));
+        let before = || blog.findings.iter().find(|it| is_same(it.check, &it.section, &it.message));
+        finding.accepted = match said {
+            None => before().and_then(|finding| finding.accepted.clone()),
+            Some(Acceptance { reason, .. }) => {
+                let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+                reason.map(|reason| Accepted {
+                    reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+                    by: person(ctx),
+                    at: now(ctx),
+                })
+            }
+        };
+    }
 }
 
 fn coverage(evidence: &[Evidence], findings: &mut Vec<Finding>) {
     let facts: BTreeSet<&str> = evidence.iter().map(|evidence| &*evidence.sentence).collect();
-    let unsupported = evidence
-        .iter()
-        .filter(|evidence| evidence.relation == Relation::Unsupported)
-        .map(|evidence| &*evidence.sentence)
-        .collect::<BTreeSet<_>>()
-        .len();
-    let covered = 1.0 - unsupported as f64 / facts.len().max(1) as f64;
-    if unsupported > 0 {
+    let mut unsupported: Vec<&str> = Vec::new();
+    for it in evidence.iter().filter(|it| it.relation == Relation::Unsupported) {
+        if !unsupported.contains(&&*it.sentence) {
+            unsupported.push(&it.sentence);
+        }
+    }
+    let covered = 1.0 - unsupported.len() as f64 / facts.len().max(1) as f64;
+    if !unsupported.is_empty() {
+        let mut named: Vec<String> =
+            unsupported.iter().take(NAMED_MAX).map(|sentence| format!("\"{sentence}\"")).collect();
+        if unsupported.len() > NAMED_MAX {
+            named.push(format!("and {} more", unsupported.len() - NAMED_MAX));
+        }
         findings.push(Finding {
             check: Check::K01,
             level: if covered < COVERAGE_MIN { Level::Blocking } else { Level::Warning },
             section: None,
-            message: format!("{unsupported} of {} facts have no source", facts.len()),
+            message: format!(
+                "{} of {} facts have no source: {}",
+                unsupported.len(),
+                facts.len(),
+                named.join(", ")
+            ),
+            accepted: None,
         });
     }
 }
@@ -96,6 +147,7 @@ fn quotation(evidence: &Evidence, texts: &Texts, findings: &mut Vec<Finding>) {
             level: Level::Blocking,
             section: None,
             message: format!("these words are not in their source: \"{}\"", evidence.sentence),
+            accepted: None,
         });
     }
 }
@@ -121,6 +173,7 @@ fn numbers(evidence: &[Evidence], texts: &Texts, findings: &mut Vec<Finding>) {
                 level: Level::Blocking,
                 section: None,
                 message: format!("`{number}` is not in its sources: \"{sentence}\""),
+                accepted: None,
             });
         }
     }
@@ -149,6 +202,7 @@ fn copied(blog: &View<Blog>, texts: &Texts, findings: &mut Vec<Finding>) {
                     "{copied} words are copied from {}, expected at most {allowed}",
                     location(blog, source)
                 ),
+                accepted: None,
             });
         }
     }
@@ -168,6 +222,7 @@ fn diversity(blog: &View<Blog>, findings: &mut Vec<Finding>) {
             level: Level::Warning,
             section: None,
             message: format!("{most} of {all} statements come from {}", location(blog, source)),
+            accepted: None,
         });
     }
 }

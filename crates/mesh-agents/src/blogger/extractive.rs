@@ -7,7 +7,7 @@ use super::{
     error::BlogError,
     extract::{self, Outline, OutlineSection},
     request::Request,
-    state::{Blog, Evidence, Relation, Section, SectionJob, Source},
+    state::{Blog, Evidence, Relation, Section, SectionJob, Source, newest},
 };
 use crate::text::language::Language;
 
@@ -73,9 +73,12 @@ pub(super) async fn assemble(
     let outline = outline_of(&blog.title, &blog.language, &blog.sections);
     let (corpus, allocation) =
         deps.allocation(&blog.sources, &outline, &request(&blog.request)).await?;
-    let sections: Vec<extract::Section> = blog
-        .completed_sections
-        .iter()
+    let written = || {
+        let newest = |planned: &Section| newest(&blog.completed_sections, &planned.id);
+        let written = blog.sections.iter().filter_map(newest);
+        written.filter(|section| !section.content.trim().is_empty())
+    };
+    let sections: Vec<extract::Section> = written()
         .map(|section| extract::Section {
             id: section.id.clone(),
             content: section.content.clone(),
@@ -84,7 +87,26 @@ pub(super) async fn assemble(
         .collect();
     let appendices = extract::appendices(&corpus, &allocation, outline.language);
     let post = extract::assemble(&corpus, &outline, &sections, &appendices, banner);
-    Ok((post.markdown, post.evidence.into_iter().map(quoted).collect()))
+    // The sections' own evidence, because it may hold statements that nothing supports.
+    let own = written().flat_map(|section| section.evidence.iter().cloned());
+    let closing = appendices.iter().filter(|appendix| !appendix.content.trim().is_empty());
+    let closing = closing.flat_map(|appendix| appendix.evidence.iter().cloned().map(quoted));
+    Ok((post.markdown, own.chain(closing).collect()))
+}
+
+/// Another quotation for a section, instead of `words` words of it: none of `taken`, which are
+/// places in sources that the post quotes already or that were turned down.
+pub(super) async fn another(
+    job: &SectionJob,
+    taken: Vec<(String, usize)>,
+    words: usize,
+    deps: &Blogger,
+) -> Result<Option<(String, Vec<Evidence>)>, BlogError> {
+    let corpus = deps.corpus(&job.sources).await?;
+    let asked = extract::Request { words, ..request(&job.request) };
+    let outline = outline_of(&job.title, &job.language, std::slice::from_ref(&job.section));
+    let found = blocking(move || extract::another(&corpus, &outline, &asked, &taken)).await?;
+    Ok(found.map(|found| (found.content, found.evidence.into_iter().map(quoted).collect())))
 }
 
 fn quoted(evidence: extract::Evidence) -> Evidence {

@@ -2,7 +2,8 @@
 //!
 //! Outer: `validate → collect_sources → generate_blog_plan → build_section_with_web_research ×n →
 //! gather_completed_sections → write_final_sections ×m → assemble → run_checks →
-//! compile_final_blog`. A plan without sections fails, one without researched sections goes to
+//! compile_final_blog`, and back from `run_checks` over `revise_section ×k` to `assemble` while a
+//! person asks for changes. A plan without sections fails, one without researched sections goes to
 //! `gather_completed_sections` at once, one without open sections from there to `assemble`.
 //! Sections are numbered, so the post has them in order of the outline whatever finishes first.
 
@@ -19,8 +20,8 @@ use super::{
     error::{BlogError, fail},
     extractive, plan, post,
     request::Mode,
-    research, review,
-    state::{Blog, BlogUpdate, Generation, Method, Research, Section, SectionJob},
+    research, review, revision,
+    state::{Blog, BlogUpdate, Generation, Method, Research, Section, SectionJob, newest},
     writer,
 };
 
@@ -96,8 +97,17 @@ fn build(reviewed: bool) -> Result<Compiled<Blog, Blogger>, CompileError> {
     graph
         .fan_out(&gather, &finals, |blog| jobs(blog, |section| !section.research).collect())
         .if_empty(&assemble);
-    graph.edge(&finals, &assemble).edge(&assemble, &checks).edge(&checks, &compile);
-    graph.edge(&compile, END);
+    graph.edge(&finals, &assemble).edge(&assemble, &checks);
+    let revise = graph.node("revise_section", revision::revise_section).id();
+    let (to_revise, to_compile) = (revise.clone(), compile.clone());
+    graph
+        .route(&checks, move |blog| {
+            let jobs: Vec<_> =
+                revision::jobs(blog).map(|job| mesh_graph::Send::to(&to_revise, job)).collect();
+            if jobs.is_empty() { Route::from(&to_compile) } else { Route::from(jobs) }
+        })
+        .targets([revise.name(), compile.name()]);
+    graph.edge(&revise, &assemble).edge(&compile, END);
     graph.compile()
 }
 
@@ -118,7 +128,10 @@ fn research_graph() -> Result<Compiled<Research, Blogger>, CompileError> {
 }
 
 /// The tasks of the sections that `wanted` says.
-fn jobs(blog: &View<Blog>, wanted: impl Fn(&Section) -> bool) -> impl Iterator<Item = SectionJob> {
+pub(super) fn jobs(
+    blog: &View<Blog>,
+    wanted: impl Fn(&Section) -> bool,
+) -> impl Iterator<Item = SectionJob> {
     blog.sections.iter().filter(move |section| wanted(section)).map(|section| SectionJob {
         section: section.clone(),
         request: blog.request.clone(),
@@ -153,6 +166,12 @@ async fn validate(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<BlogUpdate>
     if !blog.completed_sections.is_empty() {
         update = update.set_completed_sections(Vec::new());
     }
+    if !blog.findings.is_empty() {
+        update = update.findings(Vec::new());
+    }
+    if !blog.refusals.is_empty() {
+        update = update.set_refusals(Vec::new());
+    }
     Ok(update)
 }
 
@@ -185,7 +204,7 @@ async fn empty_plan(_: View<Blog>, _: Ctx<Blogger>) -> NodeResult<()> {
 async fn gather_completed_sections(blog: View<Blog>, _: Ctx<Blogger>) -> NodeResult<BlogUpdate> {
     let mut digest = String::new();
     for section in blog.sections.iter().filter(|section| section.research) {
-        if let Some(written) = blog.completed_sections.iter().find(|done| done.id == section.id) {
+        if let Some(written) = newest(&blog.completed_sections, &section.id) {
             let _ = write!(digest, "## {}\n\n{}\n\n", section.name, written.content.trim());
         }
     }

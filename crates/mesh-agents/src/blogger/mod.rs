@@ -19,6 +19,8 @@ mod prompts;
 mod request;
 mod research;
 mod review;
+mod revised;
+mod revision;
 pub mod state;
 mod writer;
 

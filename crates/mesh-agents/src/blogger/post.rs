@@ -9,7 +9,8 @@ use super::{
     error::{BlogError, fail},
     extract::{SourceId, escaped, footnote, number_footnotes},
     extractive,
-    state::{Blog, BlogUpdate, Evidence, Generation, Level, Source},
+    revised::without_flags,
+    state::{Blog, BlogUpdate, Check, Evidence, Generation, Level, Relation, Source, newest},
     writer::MARK,
 };
 
@@ -25,35 +26,40 @@ pub(super) async fn assemble(blog: View<Blog>, ctx: Ctx<Blogger>) -> NodeResult<
         }
         Generation::Model => written(&blog, &banner).map_err(fail)?,
     };
-    Ok(Blog::update().draft(draft).evidence(evidence))
+    let update = Blog::update().draft(draft).evidence(evidence);
+    // What was asked for is made now.
+    Ok(if blog.revisions.is_empty() { update } else { update.revisions(Vec::new()) })
 }
 
 /// One line under the title that says how the post was made.
 fn banner(blog: &View<Blog>, deps: &Blogger) -> String {
     let mode = &blog.mode;
     let handbook = mode.handbook.as_deref().map(|why| format!(" Here {why}.")).unwrap_or_default();
-    match (mode.generation, &deps.models) {
-        (Generation::Model, Some(models)) => format!(
+    if let (Generation::Model, Some(models)) = (mode.generation, &deps.models) {
+        return format!(
             "> **Written by a model** (`{}`), because {}. Footnotes lead to the sources.{handbook}",
             models.executor.model.info().name,
             mode.reason,
-        ),
-        _ => format!(
-            "> **Extracts**, because {}. No model wrote this: every quoted sentence is copied word \
-             for word from the source that its mark leads to.{handbook}",
-            mode.reason,
-        ),
+        );
     }
+    let own = blog.sections.iter().any(|planned| {
+        newest(&blog.completed_sections, &planned.id).is_some_and(|section| {
+            section.evidence.iter().any(|it| it.relation == Relation::Unsupported)
+        })
+    });
+    let own = if own { " A person wrote the sentences that are marked so." } else { "" };
+    format!(
+        "> **Extracts**, because {}. No model wrote this: every quoted sentence is copied word for \
+         word from the source that its mark leads to.{own}{handbook}",
+        mode.reason,
+    )
 }
 
 fn written(blog: &View<Blog>, banner: &str) -> Result<(String, Vec<Evidence>), BlogError> {
     let mut body = String::new();
     let mut evidence = Vec::new();
     for planned in blog.sections.iter() {
-        let Some(section) = blog.completed_sections.iter().find(|section| section.id == planned.id)
-        else {
-            continue;
-        };
+        let Some(section) = newest(&blog.completed_sections, &planned.id) else { continue };
         let _ = write!(body, "## {}\n\n{}\n\n", planned.name, section.content.trim());
         evidence.extend(section.evidence.iter().cloned());
     }
@@ -93,7 +99,9 @@ pub(super) async fn compile_final_blog(
         Generation::Extractive => "extractive",
         Generation::Model => "model",
     };
-    let blocking = blog.findings.iter().filter(|finding| finding.level == Level::Blocking).count();
+    let open = || blog.findings.iter().filter(|finding| finding.accepted.is_none());
+    let blocking = open().filter(|finding| finding.level == Level::Blocking).count();
+    let accepted = blog.findings.len() - open().count();
     let mut post = String::from("---\n");
     let mut field = |name: &str, value: &str| {
         // A JSON string is a YAML string, whatever it holds.
@@ -108,8 +116,14 @@ pub(super) async fn compile_final_blog(
     }
     let _ = writeln!(post, "sources_read: {}", blog.sources.len());
     let _ = writeln!(post, "checks_blocking: {blocking}");
-    let _ = writeln!(post, "checks_warning: {}", blog.findings.len() - blocking);
-    let _ = write!(post, "---\n\n{}\n", blog.draft.trim_end());
+    let _ = writeln!(post, "checks_warning: {}", open().count() - blocking);
+    if accepted > 0 {
+        let _ = writeln!(post, "checks_accepted: {accepted}");
+    }
+    // Whoever accepts statements without a source does not want each of them to say so.
+    let unmarked = blog.findings.iter().any(|it| it.check == Check::K01 && it.accepted.is_some());
+    let draft = if unmarked { without_flags(&blog.draft) } else { blog.draft.to_string() };
+    let _ = write!(post, "---\n\n{}\n", draft.trim_end());
     if !blog.problems.is_empty() {
         post.push_str("\n---\n\nNot read:\n\n");
         for problem in blog.problems.iter().take(PROBLEMS_SHOWN) {

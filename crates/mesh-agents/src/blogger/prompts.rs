@@ -151,3 +151,27 @@ fn words(job: &SectionJob) -> String {
     let part = job.request.words.target / job.outline.len().max(1);
     format!("about {}", part.max(50))
 }
+
+/// Asks for a change of a section that is there.
+pub(super) fn change(section: &Section, instruction: &str, sentence: Option<&str>) -> String {
+    let mut prompt = format!(
+        "The section is written already:\n{}\n\nThe editor asks for this change:\n{}\n\n",
+        fenced(section.content.trim()),
+        fenced(instruction),
+    );
+    match sentence {
+        None => prompt.push_str(
+            "Write the section again with this change, and leave the rest as it is as far as you \
+             can.",
+        ),
+        Some(sentence) => {
+            let _ = write!(
+                prompt,
+                "Write only what is to stand instead of this sentence, in one paragraph, and \
+                 nothing of the rest:\n{}",
+                fenced(sentence)
+            );
+        }
+    }
+    prompt
+}

@@ -1,5 +1,7 @@
 //! The nodes that research and write one section.
 
+use std::sync::Arc;
+
 use mesh_graph::{Caught, Ctx, NodeError, NodeResult, Retryable, View};
 use mesh_model::{ChatRequest, Message, structured_with};
 use schemars::JsonSchema;
@@ -11,7 +13,7 @@ use super::{
     deps::{Blogger, blocking},
     error::{BlogError, NO_SEARCH, fail},
     extract, extractive, prompts,
-    state::{Generation, Passage, Research, ResearchUpdate, Source},
+    state::{Generation, Passage, Research, ResearchUpdate, Section, SectionJob, Source},
     writer,
 };
 use crate::{source::Problem, tokens::Tokens};
@@ -155,9 +157,24 @@ pub(super) async fn select_passages(
     }
     let sources: Vec<Source> = job.sources.iter().chain(research.sources.iter()).cloned().collect();
     let corpus = ctx.deps().corpus(&sources).await.map_err(fail)?;
-    let query = format!("{} {} {}", job.section.name, job.section.description, job.request.topic);
-    let passages = blocking(move || {
-        extract::select_passages(&corpus, &query, PASSAGE_TOKENS_MAX, SHARE_PER_SOURCE)
+    let passages = passages(corpus, job, "").await.map_err(fail)?;
+    ctx.emit(&json!({
+        "type": "section.passages", "section": job.section.id, "passages": passages.len(),
+    }))
+    .await?;
+    Ok(Research::update().passages(passages))
+}
+
+/// The passages that a section is written from, best first; words of `also` count, too.
+pub(super) async fn passages(
+    corpus: Arc<extract::Corpus>,
+    job: &SectionJob,
+    also: &str,
+) -> Result<Vec<Passage>, BlogError> {
+    let Section { name, description, .. } = &job.section;
+    let query = format!("{name} {description} {} {also}", job.request.topic);
+    blocking(move || {
+        extract::select_passages(&corpus, query.trim_end(), PASSAGE_TOKENS_MAX, SHARE_PER_SOURCE)
             .into_iter()
             .filter_map(|passage| corpus.passage(passage))
             .enumerate()
@@ -169,15 +186,9 @@ pub(super) async fn select_passages(
                 heading: view.heading_path.join(" › "),
                 text: view.text.to_owned(),
             })
-            .collect::<Vec<_>>()
+            .collect()
     })
     .await
-    .map_err(fail)?;
-    ctx.emit(&json!({
-        "type": "section.passages", "section": job.section.id, "passages": passages.len(),
-    }))
-    .await?;
-    Ok(Research::update().passages(passages))
 }
 
 /// Writes the section.

@@ -27,7 +27,8 @@ pub struct Blog {
     pub language: String,
     /// The outline.
     pub sections: Vec<Section>,
-    /// Sections as they were written, in order of finishing within each phase.
+    /// Sections as they were written, in order of finishing within each phase. A section that was
+    /// changed stands here once more: the last one of an id is the one that counts.
     #[state(append)]
     pub completed_sections: Vec<Section>,
     /// The researched sections in order of the outline, as text for those that are written after.
@@ -38,6 +39,14 @@ pub struct Blog {
     pub evidence: Vec<Evidence>,
     /// What the checks found.
     pub findings: Vec<Finding>,
+    /// Changes that a person asks for, until they are made: written together with a goto to
+    /// `run_checks`.
+    pub revisions: Vec<Revision>,
+    /// Findings that a person accepts, until the checks have noted it: written the same way.
+    pub accepting: Vec<Acceptance>,
+    /// Changes of the last round that were not made.
+    #[state(append)]
+    pub refusals: Vec<Refusal>,
     /// The finished post.
     #[state(output)]
     pub final_blog: String,
@@ -159,6 +168,146 @@ pub struct Section {
     /// Where its sentences come from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
+    /// What a person had changed to make it what it is; none for a section as it was first written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+}
+
+/// The newest version of each section that was written, in no order that means anything.
+pub(super) fn newest<'a>(sections: &'a [Section], id: &str) -> Option<&'a Section> {
+    sections.iter().rev().find(|section| section.id == id)
+}
+
+/// How a section came to be what it is after it was first written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// What was done.
+    pub kind: ChangeKind,
+    /// What the model was told, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instruction: Option<String>,
+    /// Who asked for it, as the server knows them; none where nobody is asked who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When, as RFC 3339.
+    pub at: String,
+}
+
+/// What was done to a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A person wrote the text.
+    Edited,
+    /// A model wrote it again.
+    Rewritten,
+    /// A quotation was exchanged for another one.
+    Exchanged,
+    /// An earlier version was taken back.
+    Restored,
+}
+
+/// A change of one section that a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Revision {
+    /// This text instead. Each sentence is held against the sources again.
+    Text {
+        /// Id of the section.
+        section: String,
+        /// Markdown below the heading. `[^ID]` behind a sentence cites the source of that id.
+        #[schemars(length(max = 40000))]
+        text: String,
+    },
+    /// Written again by the model.
+    Rewrite {
+        /// Id of the section.
+        section: String,
+        /// The one sentence to write again, as its evidence has it; none for the whole section.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sentence: Option<String>,
+        /// What is to be different.
+        #[schemars(length(min = 1, max = 2000))]
+        instruction: String,
+    },
+    /// Another extract instead of the quotation that holds this sentence.
+    Exchange {
+        /// Id of the section.
+        section: String,
+        /// The sentence, as its evidence has it.
+        sentence: String,
+    },
+    /// An earlier version again, with its evidence.
+    Restore {
+        /// Id of the section.
+        section: String,
+        /// Which version: 0 is the section as it was first written.
+        version: usize,
+    },
+}
+
+impl Revision {
+    /// Id of the section that it changes.
+    pub fn section(&self) -> &str {
+        match self {
+            Self::Text { section, .. }
+            | Self::Rewrite { section, .. }
+            | Self::Exchange { section, .. }
+            | Self::Restore { section, .. } => section,
+        }
+    }
+}
+
+/// The task of changing one section.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RevisionJob {
+    /// What the section was written from, with the section as it is now.
+    pub job: SectionJob,
+    /// What is asked for.
+    pub revision: Option<Revision>,
+    /// What the other sections quote, and what this one does or once did.
+    pub elsewhere: Vec<Evidence>,
+    /// The version to take back, if that is asked for and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Section>,
+}
+
+/// A change that was not made, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// Id of the section.
+    pub section: String,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// What a person says to a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acceptance {
+    /// Which check.
+    pub check: Check,
+    /// The section that the finding names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+    /// The finding's message: another one is another finding.
+    pub message: String,
+    /// Why it is accepted; none takes back what was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: Option<String>,
+}
+
+/// That a person accepted a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Accepted {
+    /// Why.
+    pub reason: String,
+    /// Who, as the server knows them; none where nobody is asked who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When, as RFC 3339.
+    pub at: String,
 }
 
 /// Where one sentence comes from.
@@ -239,6 +388,9 @@ pub struct Finding {
     pub section: Option<String>,
     /// What was found, for a person.
     pub message: String,
+    /// That a person accepted it; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
 }
 
 /// The checks that every post goes through.

@@ -19,6 +19,9 @@ use crate::tokens::Tokens;
 /// model or a piece of code writes cannot be taken for one.
 pub(super) const MARK: &str = "source-";
 
+/// Follows a statement that nothing supports.
+pub(super) const FLAG: &str = " *(no source)*";
+
 /// The writer's answer.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 struct WrittenSection {
@@ -138,6 +141,86 @@ pub(super) async fn final_section(job: &SectionJob, ctx: &Ctx<Blogger>) -> NodeR
     Ok(section)
 }
 
+/// What a person asks of the model.
+pub(super) struct Rewriting<'a> {
+    /// What is to be different.
+    pub(super) instruction: &'a str,
+    /// The one sentence to write again; none for the whole section.
+    pub(super) sentence: Option<&'a str>,
+}
+
+/// Writes a section, or one sentence of it, again. The result holds the new text alone.
+///
+/// The outer error ends the run; the inner one is the model's, and leaves the section as it is.
+pub(super) async fn rewritten_section(
+    job: &SectionJob,
+    passages: &[Passage],
+    asked: &Rewriting<'_>,
+    ctx: &Ctx<Blogger>,
+) -> NodeResult<Result<Section, BlogError>> {
+    let deps = ctx.deps();
+    let Some(models) = &deps.models else { return Ok(Err(BlogError::NoModel)) };
+    let role = &models.executor;
+    let planned = Section {
+        content: String::new(),
+        evidence: Vec::new(),
+        change: None,
+        ..job.section.clone()
+    };
+    let change = prompts::change(&job.section, asked.instruction, asked.sentence);
+    let tokens = Tokens::new(ctx, &*role.model);
+    if !job.section.research {
+        let prompt = format!("{}\n\n{change}", prompts::closing(job));
+        let request = request(role, ctx, prompts::CLOSER, prompt);
+        let mut observe = tokens.observer();
+        let call = async {
+            let _slot = deps.slots.acquire().await;
+            role.model.complete_observed(request, &mut |delta| observe(0, delta)).await
+        };
+        return Ok(match tokens.forward(call).await? {
+            Ok(reply) => {
+                Ok(Section { content: unmarked(without_heading(&reply.text())), ..planned })
+            }
+            Err(source) => {
+                Err(BlogError::Model { task: "a final section", source: Box::new(source) })
+            }
+        });
+    }
+    let prompt = format!("{}\n{change}", prompts::section(job, passages));
+    let call = structured_with::<WrittenSection>(
+        &*role.model,
+        request(role, ctx, prompts::WRITER, prompt),
+        "section",
+        |written| problems(written, passages),
+        tokens.observer(),
+    );
+    let call = async {
+        let _slot = deps.slots.acquire().await;
+        call.await
+    };
+    let mut written = match tokens.forward(call).await? {
+        Ok(answer) => answer.value,
+        Err(StructuredError::Unusable { text, json, .. }) => {
+            json.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_else(|| plain(&text))
+        }
+        Err(error) => return Ok(Err(BlogError::asking("a section")(error))),
+    };
+    if asked.sentence.is_some() {
+        // It takes the place of a sentence inside a block.
+        written.blocks.truncate(1);
+        for block in written.blocks.iter_mut().filter(|block| block.form != Form::Quote) {
+            block.form = Form::Paragraph;
+        }
+    }
+    let mut section = render(&planned, &written, passages);
+    if asked.sentence.is_some()
+        && let Some(bare) = section.content.strip_prefix("> ")
+    {
+        section.content = bare.to_owned();
+    }
+    Ok(Ok(section))
+}
+
 /// What a written section must be besides fitting its schema. The messages are read by the model.
 fn problems(written: &WrittenSection, passages: &[Passage]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -240,7 +323,8 @@ fn render(planned: &Section, written: &WrittenSection, passages: &[Passage]) -> 
         let sentences: Vec<String> = block
             .sentences
             .iter()
-            .filter(|sentence| !sentence.text.trim().is_empty())
+            // Code says nothing: what a model claims beside it has no place in the text.
+            .filter(|sentence| block.form != Form::Code && !sentence.text.trim().is_empty())
             .map(|sentence| marked(sentence, block.form, passages, &mut evidence))
             .collect();
         let text = match block.form {
@@ -301,7 +385,7 @@ fn marked(
     }
     let invented = form == Form::Quote && !cited.iter().any(|p| contains(&p.text, &shown));
     if invented || (cited.is_empty() && sentence.kind == Claim::Fact) {
-        text.push_str(" *(no source)*");
+        text.push_str(FLAG);
         evidence.push(unsupported(shown));
     }
     text
@@ -357,16 +441,21 @@ pub(super) fn contains(text: &str, words: &str) -> bool {
     !words.is_empty() && normalized(text).contains(&words)
 }
 
-fn normalized(text: &str) -> String {
+/// A character as quotations are compared.
+pub(super) fn plain_char(c: char) -> char {
+    match c {
+        '“' | '”' | '„' | '«' | '»' => '"',
+        '‘' | '’' | '‚' => '\'',
+        '–' | '—' | '−' => '-',
+        c if c.is_whitespace() => ' ',
+        c => c,
+    }
+}
+
+/// A text as quotations are compared: one kind of quotation mark, of dash and of space.
+pub(super) fn normalized(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
-    for c in text.chars() {
-        let c = match c {
-            '“' | '”' | '„' | '«' | '»' => '"',
-            '‘' | '’' | '‚' => '\'',
-            '–' | '—' | '−' => '-',
-            c if c.is_whitespace() => ' ',
-            c => c,
-        };
+    for c in text.chars().map(plain_char) {
         if c != ' ' || !normal.ends_with(' ') {
             normal.push(c);
         }

@@ -63,7 +63,7 @@ fn document(location: &str, text: &str) -> Document {
     }
 }
 
-fn library() -> Arc<dyn Collection> {
+pub(crate) fn library() -> Arc<dyn Collection> {
     Arc::new(Given(vec![
         document("bees.md", BEES),
         document("honey.md", HONEY),
@@ -71,7 +71,7 @@ fn library() -> Arc<dyn Collection> {
     ]))
 }
 
-const BEES: &str = "# The bee colony
+pub(crate) const BEES: &str = "# The bee colony
 
 ## The queen
 

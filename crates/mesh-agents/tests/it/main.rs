@@ -11,5 +11,6 @@ mod blogger;
 mod messages;
 mod reflection;
 mod request;
+mod revisions;
 mod teams;
 mod tools;

@@ -250,6 +250,11 @@ impl Corpus {
         })
     }
 
+    /// All passages, source by source.
+    pub fn passages(&self) -> impl Iterator<Item = PassageView<'_>> {
+        (0..self.passages.len()).filter_map(|at| self.passage(PassageRef(at as u32)))
+    }
+
     /// How many passages there are.
     pub fn passages_len(&self) -> usize {
         self.passages.len()

@@ -10,6 +10,7 @@
 //! It never asks a model, reads a clock or opens a source: documents come in whole.
 
 mod allocation;
+mod another;
 mod closing;
 mod corpus;
 mod dependence;
@@ -24,6 +25,7 @@ mod wording;
 
 pub use self::{
     allocation::{Allocation, Figure, Point, Run, SectionExtracts, Term, allocate},
+    another::another,
     closing::{Appendix, AppendixKind, appendices},
     corpus::{Corpus, InvalidSourceId, PassageRef, PassageView, SentenceRef, SourceId},
     outline::{Outline, OutlineSection, PlannedSection, Request, outline},

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     SECTION_SENTENCES_MIN,
-    allocation::{Allocation, SectionExtracts},
+    allocation::{Allocation, Run, SectionExtracts},
     corpus::{Corpus, SentenceRef, SourceId},
     wording,
 };
@@ -58,17 +58,25 @@ pub fn section(
     let mut quotations: Vec<String> = Vec::new();
     let mut proof = Vec::new();
     for run in &extracts.runs {
-        let mut quotation = String::from(">");
-        for &sentence in &run.sentences {
-            let Some(found) = evidence(corpus, &run.source, sentence) else { continue };
-            quotation.push(' ');
-            quotation.push_str(&found.text);
-            quotation.push_str(&mark(&run.source));
-            proof.push(found);
-        }
-        quotations.push(quotation);
+        let (text, found) = quotation(corpus, run);
+        quotations.push(text);
+        proof.extend(found);
     }
     Some(Section { id: extracts.id.clone(), content: quotations.join("\n\n"), evidence: proof })
+}
+
+/// The sentences of a run as one quotation, and where each is from.
+pub(super) fn quotation(corpus: &Corpus, run: &Run) -> (String, Vec<Evidence>) {
+    let mut text = String::from(">");
+    let mut proof = Vec::new();
+    for &sentence in &run.sentences {
+        let Some(found) = evidence(corpus, &run.source, sentence) else { continue };
+        text.push(' ');
+        text.push_str(&found.text);
+        text.push_str(&mark(&run.source));
+        proof.push(found);
+    }
+    (text, proof)
 }
 
 fn closing(corpus: &Corpus, extracts: &SectionExtracts) -> Section {
