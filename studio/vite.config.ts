@@ -22,7 +22,7 @@ export default defineConfig({
     },
   },
   build: {
-    outDir: process.env.STUDIO_OUT ?? "../crates/mesh-studio/assets",
+    outDir: process.env.STUDIO_OUT || "../crates/mesh-studio/assets",
     emptyOutDir: true,
     target: "es2023",
     // The page may load its own files only, so nothing is written into it as `data:`.

@@ -22,11 +22,11 @@ const ARGS = FOLDER ? ["--disable-features=LocalNetworkAccessChecks"] : [];
 export const PATIENCE_MS = 30_000;
 
 /** Starts the server with its fixture graphs. `port` and `data` let it come back as it was. */
-export async function serve({ port = 0, data, extra = ["--fixtures"] } = {}) {
+export async function serve({ port = 0, data, extra = ["--fixtures"], env = {} } = {}) {
   assert.ok(BINARY, "GENESIS_MESH_BIN names the binary");
   const folder = data ?? (await mkdtemp(join(tmpdir(), "studio-")));
   const child = spawn(BINARY, ["serve", ...extra, "--port", String(port), "--data-dir", folder, "--log", "warn"], {
-    stdio: ["ignore", "pipe", "inherit"], cwd: folder, env: { HOME: folder, PATH: process.env.PATH },
+    stdio: ["ignore", "pipe", "inherit"], cwd: folder, env: { HOME: folder, PATH: process.env.PATH, ...env },
   });
   let text = "";
   const url = await new Promise((resolve, reject) => {

@@ -8,10 +8,12 @@ export interface Preferences {
   shortcuts: boolean;
   /** The rail shows its words. */
   railOpen: boolean;
+  /** How this person is called where something is assigned or answered. */
+  name: string;
 }
 
 const KEY = "genesis-mesh.preferences";
-const DEFAULTS: Preferences = { theme: "system", shortcuts: true, railOpen: true };
+const DEFAULTS: Preferences = { theme: "system", shortcuts: true, railOpen: true, name: "" };
 
 function read(): Preferences {
   try {

@@ -16,6 +16,8 @@ export interface Start {
   /** Starts from this checkpoint in place of the newest. */
   checkpoint?: string;
   whenBusy?: WhenBusy;
+  /** Kept with the run. */
+  metadata?: Record<string, unknown>;
   interruptBefore?: string[] | "*";
   interruptAfter?: string[] | "*";
 }
@@ -26,6 +28,7 @@ export async function startRun(thread: string, start: Start): Promise<Run> {
     command: start.command,
     checkpointId: start.checkpoint,
     multitaskStrategy: start.whenBusy,
+    metadata: start.metadata,
     interruptBefore: start.interruptBefore as "*" | undefined,
     interruptAfter: start.interruptAfter as "*" | undefined,
     streamMode: [...STREAM_MODES],

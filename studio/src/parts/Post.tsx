@@ -1,7 +1,9 @@
 // A finished post of the blogger: the text, and for each sentence where it comes from.
 
 import { useMemo, useState, type ReactNode } from "react";
+import { marksOf, numbered } from "../data/marks";
 import { Markdown } from "./Markdown";
+import evidenceStyles from "./Evidence.module.css";
 import styles from "./Post.module.css";
 
 export interface Source {
@@ -26,7 +28,10 @@ export interface Evidence {
 export interface Finding {
   check: string;
   level: string;
+  section?: string | null;
   message: string;
+  /** That a person accepted it. */
+  accepted?: { reason: string; by?: string | null; at: string } | null;
 }
 
 interface Props {
@@ -54,7 +59,8 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
   const byId = useMemo(() => new Map(sources.map((source) => [source.id, source])), [sources]);
   const used = useMemo(() => [...new Set(evidence.map((it) => it.source).filter(Boolean))], [evidence]);
   // A statement without a source has no mark in the text.
-  const marked = useMemo(() => evidence.filter((it) => it.source), [evidence]);
+  const marked = useMemo(() => marksOf(evidence), [evidence]);
+  const loose = evidence.filter((it) => !it.source).length;
   const mark = (label: string, key: string): ReactNode => {
     // `3.1`: the mark's own number, and the one it shows.
     const [place, number] = label.split(".").map(Number);
@@ -63,7 +69,7 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
     if (!its) return <sup key={key}>{number}</sup>;
     return (
       <button
-        key={key} type="button" className={styles.mark} aria-pressed={shown === at}
+        key={key} type="button" className={evidenceStyles.mark} aria-pressed={shown === at}
         data-relation={its.relation} onClick={() => setShown(shown === at ? null : at)}
         aria-label={`Evidence ${at + 1}, ${its.relation}, source ${number}`}
       >
@@ -83,21 +89,21 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
           {chosen ? (
             <section className={styles.card}>
               <h3>Evidence {(shown ?? 0) + 1} of {marked.length}</h3>
-              <p className={styles.relation} data-relation={chosen.relation}>
+              <p className={evidenceStyles.relation} data-relation={chosen.relation}>
                 {chosen.relation === "quoted" ? "✓ Quoted word for word" : chosen.relation}
               </p>
-              <blockquote className={styles.quote}>{chosen.sentence}</blockquote>
+              <blockquote className={evidenceStyles.quote}>{chosen.sentence}</blockquote>
               <dl className={styles.facts}>
                 <dt>Source</dt><dd>{source?.title ?? source?.location ?? chosen.source}</dd>
                 {source && <><dt>Where</dt><dd><code>{source.location}</code></dd></>}
-                <dt>Bytes</dt><dd>{chosen.start} to {chosen.end} of the stored copy</dd>
+                <dt>Bytes</dt><dd>{chosen.passages.map((it) => `${it.start} to ${it.end}`).join(", ")} of the stored copy</dd>
                 {source?.author && <><dt>By</dt><dd>{source.author}</dd></>}
                 {source?.published && <><dt>Date</dt><dd>{source.published}</dd></>}
               </dl>
             </section>
           ) : (
             <section className={styles.card}>
-              <h3>{marked.length === evidence.length ? "Every sentence has a source" : `${evidence.length - marked.length} statements have no source`}</h3>
+              <h3>{loose === 0 ? "Every sentence has a source" : `${loose} ${loose === 1 ? "statement has" : "statements have"} no source`}</h3>
               <p className={styles.soft}>
                 {marked.length} {marked.length === 1 ? "sentence" : "sentences"} from {used.length}
                 {used.length === 1 ? " source" : " sources"}. Press a mark in the text to see where its sentence comes from.
@@ -136,12 +142,4 @@ export function Post({ markdown, evidence, sources, findings }: Props) {
       </aside>
     </div>
   );
-}
-
-/** Marks numbered one after the other, each keeping the number it shows; their list is left out. */
-export function numbered(body: string): string {
-  let place = 0;
-  return body
-    .replace(/^\[\^[^\]]+\]:.*$/gm, "")
-    .replace(/\[\^([^\]\s]+)\]/g, (_, label: string) => `[^${(place += 1)}.${label}]`);
 }

@@ -4,6 +4,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { Link, useLocation, useParams, useSearchParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
+import { useHasDraft } from "../../data/drafts";
 import { threadsQuery, type ThreadRow } from "../../data/queries";
 import { cancelRun } from "../../data/runs";
 import { titleOf } from "../../data/titles";
@@ -18,7 +19,7 @@ import { ExportStep } from "./ExportStep";
 import { OutlineStep } from "./OutlineStep";
 import { RequestStep } from "./RequestStep";
 import { SourcesStep } from "./SourcesStep";
-import { GRAPH, STEPS, type Progress, type Step } from "./blog";
+import { GRAPH, STEPS, outlineDraft, requestDraft, staleOf, withStale, type Progress, type Step } from "./blog";
 import { useBlog, type Post } from "./useBlog";
 import styles from "./Desk.module.css";
 
@@ -85,6 +86,10 @@ function OnePost({ id }: { id: string }) {
   const [, go] = useLocation();
   const asked = query.get("step");
   const step = STEPS.find((one) => one.id === asked)?.id ?? post.first;
+  const begun = {
+    request: useHasDraft(requestDraft(id)),
+    outline: useHasDraft(outlineDraft(id, post.state.data?.checkpoint?.checkpoint_id ?? "")),
+  };
   const place = STEPS.findIndex((one) => one.id === step);
   const to = (by: number) => {
     const next = STEPS[place + by];
@@ -99,6 +104,7 @@ function OnePost({ id }: { id: string }) {
     return <Page title="Desk" note={<Link href="/desk">All posts</Link>}><Failed what="This post could not be read" error={error} onRetry={() => { void post.thread.refetch(); void post.state.refetch(); }} /></Page>;
   }
   if (!post.thread.data || !post.state.data) return <Page title="Desk"><Loading what="the post" /></Page>;
+  const own = new Set((post.blog.evidence ?? []).filter((one) => one.relation === "unsupported").map((one) => one.sentence)).size;
   const title = post.blog.title || post.blog.request?.topic || "A post";
   return (
     <Page
@@ -108,9 +114,12 @@ function OnePost({ id }: { id: string }) {
         <Button kind="danger" icon="stop" onClick={() => void cancelRun(id, post.run?.run_id ?? "", "interrupt")} title="What is finished stays">Stop writing</Button>
       )}
     >
-      <StepNav progress={post.progress} step={step} id={id} />
+      <StepNav progress={withStale(post.progress, begun, staleOf(post.blog).size > 0)} step={step} id={id} />
       {post.blog.mode?.generation === "extractive" && (
-        <p className={styles.banner}><b>Extracts only:</b> every sentence is quoted from a source.</p>
+        <p className={styles.banner}>
+          {own === 0 ? <><b>Extracts only:</b> every sentence is quoted from a source.</>
+            : <><b>Extracts, and {own} {own === 1 ? "statement" : "statements"} of your own:</b> every other sentence is quoted from a source.</>}
+        </p>
       )}
       <Running post={post} step={step} />
       <StepBody step={step} post={post} />
@@ -138,7 +147,10 @@ const MARKS: Record<Progress, { glyph: string; word: string }> = {
   waiting: { glyph: "!", word: "your turn" },
   done: { glyph: "✓", word: "done" },
   attention: { glyph: "!", word: "needs a look" },
+  stale: { glyph: "↻", word: "needs update" },
 };
+/** States whose word is shown, not only read out. */
+const TOLD = new Set<Progress>(["waiting", "attention", "running", "stale"]);
 
 function StepNav({ progress, step, id }: { progress: Record<Step, Progress> | null; step: Step; id: string | null }) {
   return (
@@ -150,7 +162,7 @@ function StepNav({ progress, step, id }: { progress: Record<Step, Progress> | nu
             <>
               <span className={styles.glyph} data-state={state} aria-hidden="true">{state === "empty" ? at + 1 : MARKS[state].glyph}</span>
               <span>{one.label}</span>
-              <small className={state === "waiting" || state === "attention" || state === "running" ? undefined : "visually-hidden"}>{MARKS[state].word}</small>
+              <small className={TOLD.has(state) ? undefined : "visually-hidden"}>{MARKS[state].word}</small>
             </>
           );
           return (
@@ -173,11 +185,15 @@ function Running({ post, step }: { post: Post; step: Step }) {
   if (failure) {
     return (
       <Failed
-        what="The post was not written" error={new FailedRun(failure.message ?? failure.error ?? "the run failed")}
+        what={post.blog.final_blog ? "The last run failed" : "The post was not written"} error={new FailedRun(failure.message ?? failure.error ?? "the run failed")}
         safe="What was read and written before stays. A changed request begins anew."
         actions={<Button onClick={() => go(`/desk/${post.id}?step=request`)}>Change the request</Button>}
       />
     );
+  }
+  // At the draft a change says at its section how it goes.
+  if (busy && post.revising !== null) {
+    return step === "draft" && post.revising ? null : <p className={styles.running} role="status"><StateMark state="running" word="A change is being made" /></p>;
   }
   if (busy) {
     const last = live.cards.findLast((card) => card.kind === "note");

@@ -1,6 +1,6 @@
 // The post as a file: its head, what it looks like, and a way to take it along.
 
-import { useState } from "react";
+import { useId, useState } from "react";
 import { client } from "../../data/client";
 import { threadChanged } from "../../data/queries";
 import { Form, useForm, type Schema } from "../../forms";
@@ -9,7 +9,8 @@ import { useCopy } from "../../parts/CopyText";
 import { Markdown } from "../../parts/Markdown";
 import { Empty, Failed } from "../../parts/notices";
 import { frontMatter } from "../../parts/Post";
-import { slug } from "./blog";
+import { newestOf, openFindings, slug, versionsOf } from "./blog";
+import { htmlOf } from "./html";
 import type { Post } from "./useBlog";
 import styles from "./Desk.module.css";
 
@@ -19,20 +20,27 @@ const REASON: Schema = {
 };
 
 export function ExportStep({ post }: { post: Post }) {
-  const { blog, busy, waiting } = post;
+  const { blog, waiting } = post;
+  const busy = post.busy && post.revising === null;
   const [copied, copy] = useCopy();
+  const [format, setFormat] = useState<"md" | "html">("md");
+  const choice = useId();
   const text = blog.final_blog;
   if (busy || waiting || !text) return <Empty title="There is no finished post yet." />;
   const { entries, body } = frontMatter(text);
   const extracts = blog.mode?.generation === "extractive";
   const name = slug(blog.title ?? "post");
-  const file = `${name}${extracts ? ".extracts" : ""}.md`;
-  const blocking = (blog.findings ?? []).filter((finding) => finding.level === "blocking").length;
+  const file = `${name}${extracts ? ".extracts" : ""}.${format}`;
+  const made = () => (format === "md" ? text : htmlOf({
+    markdown: text, title: blog.title ?? "A post", language: blog.language ?? "en", sources: blog.sources ?? [], generation: blog.mode?.generation ?? "",
+  }));
+  const blocking = openFindings(blog).filter((finding) => finding.level === "blocking").length;
   const excused = excuseOf(post);
   const isFree = blocking === 0 || excused !== null;
   const refused = !isFree && "blocking findings need a reason first";
   const evidence = () => JSON.stringify({
     title: blog.title, mode: blog.mode, request: blog.request, sources: blog.sources, evidence: blog.evidence, findings: blog.findings,
+    sections: [...newestOf(blog).values()].map(({ id, name, change }) => ({ id, name, change: change ?? null, versions: versionsOf(blog, id).length })),
     ...(excused === null ? {} : { exported_despite_findings: excused }),
   }, null, 2);
   return (
@@ -41,14 +49,23 @@ export function ExportStep({ post }: { post: Post }) {
         <header className={styles.partHead}>
           <div>
             <h2 id="export">{file}</h2>
-            <p className={styles.soft}>Markdown with footnotes; the head is what site generators read.</p>
+            <p className={styles.soft}>{format === "md" ? "Markdown with footnotes; the head is what site generators read." : "One page with its style inside. It loads nothing and runs no code."}</p>
           </div>
         </header>
         {blocking > 0 && excused === null && <Reason post={post} blocking={blocking} />}
         {excused !== null && blocking > 0 && <p className={styles.soft}>Exported with {blocking} blocking {blocking === 1 ? "finding" : "findings"}: “{excused}”</p>}
+        <fieldset className={styles.formats}>
+          <legend>Format</legend>
+          {(["md", "html"] as const).map((one) => (
+            <label key={one}>
+              <input type="radio" name={choice} checked={format === one} onChange={() => setFormat(one)} />
+              {{ md: "Markdown", html: "HTML page" }[one]}
+            </label>
+          ))}
+        </fieldset>
         <div className={styles.buttons}>
-          <Button kind="primary" icon="download" refused={refused} onClick={() => save(file, text, "text/markdown")}>Download</Button>
-          <Button icon="copy" refused={refused} onClick={() => copy(text)}><span role="status">{copied ? "Copied" : "Copy the Markdown"}</span></Button>
+          <Button kind="primary" icon="download" refused={refused} onClick={() => save(file, made(), format === "md" ? "text/markdown" : "text/html")}>Download</Button>
+          <Button icon="copy" refused={refused} onClick={() => copy(made())}><span role="status">{copied ? "Copied" : format === "md" ? "Copy the Markdown" : "Copy the HTML"}</span></Button>
           <Button icon="download" refused={refused} onClick={() => save(`${name}.evidence.json`, evidence(), "application/json")}>Evidence file</Button>
         </div>
         <dl className={styles.front}>

@@ -2,15 +2,16 @@
 
 import type { ThreadState } from "@langchain/langgraph-sdk";
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import { client } from "../../data/client";
+import { draftOf, dropDraft, keepDraft } from "../../data/drafts";
 import { threadChanged } from "../../data/queries";
 import { startRun } from "../../data/runs";
 import { Form, useForm, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { Empty, Failed } from "../../parts/notices";
-import { GRAPH, OUTLINE_NODE, isBehindOutline, wordsIn, type Section } from "./blog";
+import { GRAPH, OUTLINE_NODE, isBehindOutline, newestOf, outlineDraft, wordsIn, type Section } from "./blog";
 import type { Post } from "./useBlog";
 import styles from "./Desk.module.css";
 
@@ -49,7 +50,8 @@ const outlineOf = (title: string | undefined, sections: Section[]): Outline => (
 
 export function OutlineStep({ post }: { post: Post }) {
   const { blog, waiting, busy } = post;
-  const [editing, setEditing] = useState(false);
+  const name = outlineDraft(post.id, post.state.data?.checkpoint?.checkpoint_id ?? "");
+  const [editing, setEditing] = useState(() => draftOf(name) !== undefined);
   const sections = blog.sections ?? [];
   if (sections.length === 0 || (busy && !post.reached.has(OUTLINE_NODE) && !blog.draft)) {
     return <Empty title={busy ? "The outline is being made." : "There is no outline yet."} />;
@@ -57,7 +59,7 @@ export function OutlineStep({ post }: { post: Post }) {
   if (waiting || editing) {
     return <Edited key={post.state.data?.checkpoint?.checkpoint_id ?? ""} post={post} waiting={waiting} onLeave={() => setEditing(false)} />;
   }
-  const written = new Map((blog.completed_sections ?? []).map((section) => [section.id, section]));
+  const written = newestOf(blog);
   return (
     <section aria-labelledby="outline" className={styles.part}>
       <header className={styles.partHead}>
@@ -101,7 +103,13 @@ function Edited({ post, waiting, onLeave }: EditedProps) {
   const [, go] = useLocation();
   const { blog } = post;
   const start = useMemo(() => outlineOf(blog.title, blog.sections ?? []), [blog.title, blog.sections]);
-  const form = useForm(SCHEMA, start);
+  const name = outlineDraft(post.id, post.state.data?.checkpoint?.checkpoint_id ?? "");
+  const kept = useMemo(() => draftOf(name) as Outline | undefined, [name]);
+  const form = useForm(SCHEMA, kept ?? start);
+  const changed = form.changed || kept !== undefined;
+  useEffect(() => {
+    if (form.changed) keepDraft(name, form.value);
+  }, [name, form.value, form.changed]);
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   // Afterwards: the state in which the outline had just been made.
@@ -122,7 +130,7 @@ function Edited({ post, waiting, onLeave }: EditedProps) {
     setProblem(null);
     try {
       const outline = checked.value as Outline;
-      if (form.changed || !waiting) {
+      if (changed || !waiting) {
         const checkpoint = waiting ? undefined : behind?.checkpoint?.checkpoint_id;
         await client.threads.updateState(post.id, {
           values: {
@@ -137,6 +145,7 @@ function Edited({ post, waiting, onLeave }: EditedProps) {
       }
       const assistant = post.thread.data?.metadata?.assistant_id ?? GRAPH;
       await startRun(post.id, { assistant: String(assistant), input: null });
+      dropDraft(name);
       go(`/desk/${post.id}?step=draft`);
     } catch (error) {
       setProblem(error);
@@ -173,12 +182,12 @@ function Edited({ post, waiting, onLeave }: EditedProps) {
           kind="primary" icon="play" busy={sending} onClick={() => void write()}
           refused={!waiting && (error ? "the state behind the outline could not be read" : behind === undefined ? "the history is being read" : behind === null && "the state behind the outline is not kept any more")}
         >
-          {waiting ? (form.changed ? "Write from this outline" : "Approve and write") : "Write from this outline"}
+          {waiting ? (changed ? "Write from this outline" : "Approve and write") : "Write from this outline"}
         </Button>
         {waiting
           ? <Button onClick={() => go(`/desk/${post.id}?step=request`)}>Change the request</Button>
-          : <Button onClick={onLeave}>Leave it as it is</Button>}
-        {form.changed && <span className={styles.soft}>Changed</span>}
+          : <Button onClick={() => { dropDraft(name); onLeave(); }}>Leave it as it is</Button>}
+        {changed && <span className={styles.soft}>Changed</span>}
       </div>
       {problem !== null && <Failed what="Writing was not begun" error={problem} safe="The outline and what you changed are still here." />}
     </section>

@@ -1,14 +1,16 @@
 // What is asked for: the request that the agent takes, as a form.
 
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import { assistantsQuery, schemasQuery, threadChanged } from "../../data/queries";
+import { same } from "../../data/diff";
+import { draftOf, dropDraft, keepDraft } from "../../data/drafts";
 import { newThread, startRun } from "../../data/runs";
 import { Form, isObject, useForm, type AnySchema, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { Failed, Loading, Empty } from "../../parts/notices";
-import { GRAPH, OUTLINE_NODE } from "./blog";
+import { GRAPH, OUTLINE_NODE, requestDraft } from "./blog";
 import type { Post } from "./useBlog";
 import styles from "./Desk.module.css";
 
@@ -47,11 +49,25 @@ interface FilledProps {
 
 function Filled({ post, schema, assistant, choice }: FilledProps) {
   const [, go] = useLocation();
-  const form = useForm(schema, post?.blog.request);
+  const name = requestDraft(post?.id ?? "new");
+  const begun = post !== null;
+  const kept = useMemo(() => (begun ? draftOf(name) : undefined), [name, begun]);
+  const form = useForm(schema, kept ?? post?.blog.request);
   const [asks, setAsks] = useState(true);
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const again = Boolean(post?.blog.request);
+  // Looked at again after another step, or a reload, it is as it was left.
+  const changed = again && (form.changed || kept !== undefined) && !same(form.value, post?.blog.request);
+  useEffect(() => {
+    if (!again) return;
+    if (changed) keepDraft(name, form.value);
+    else dropDraft(name);
+  }, [again, name, changed, form.value]);
+  const leave = () => {
+    dropDraft(name);
+    form.reset(post?.blog.request);
+  };
 
   const send = async () => {
     const checked = form.check();
@@ -72,6 +88,7 @@ function Filled({ post, schema, assistant, choice }: FilledProps) {
         }
         throw error;
       }
+      dropDraft(name);
       go(`/desk/${id}?step=${asks ? "outline" : "draft"}`);
     } catch (error) {
       if (!form.refuse(error, "/input")) setProblem(error);
@@ -83,7 +100,7 @@ function Filled({ post, schema, assistant, choice }: FilledProps) {
     <div className={styles.request}>
       {again && (
         <p className={styles.soft}>
-          {form.changed ? "Changed. Sources, outline and draft are still those of the request before; writing again makes them anew." : "This is what the post was made from. To change it, write the post again."}
+          {changed ? "Changed. Sources, outline and draft are still those of the request before; writing again makes them anew." : "This is what the post was made from. To change it, write the post again."}
           {" "}The text that is there stays in the history of the thread.
         </p>
       )}
@@ -100,6 +117,7 @@ function Filled({ post, schema, assistant, choice }: FilledProps) {
         >
           {again ? "Write it again" : asks ? "Make the outline" : "Write the post"}
         </Button>
+        {changed && <Button onClick={leave}>Leave it as it was</Button>}
       </div>
       {problem !== null && <Failed what="The post was not begun" error={problem} safe="What you wrote is still here." />}
     </div>

@@ -17,7 +17,16 @@ export interface Section {
   research: boolean;
   content: string;
   evidence?: Evidence[];
+  /** What a person had changed to make it what it is. */
+  change?: { kind: "edited" | "rewritten" | "exchanged" | "restored"; instruction?: string | null; by?: string | null; at: string } | null;
 }
+
+/** A change of one section, as the agent takes it. */
+export type Revision =
+  | { type: "text"; section: string; text: string }
+  | { type: "rewrite"; section: string; sentence?: string; instruction: string }
+  | { type: "exchange"; section: string; sentence: string }
+  | { type: "restore"; section: string; version: number };
 
 export interface Blog {
   request?: Record<string, unknown> & { topic?: string; sources?: { exclude_hosts?: string[] } };
@@ -31,8 +40,27 @@ export interface Blog {
   draft?: string;
   evidence?: Evidence[];
   findings?: Finding[];
+  refusals?: { section: string; reason: string }[];
   final_blog?: string;
 }
+
+/** The versions of a section, oldest first. */
+export const versionsOf = (blog: Blog, id: string) => (blog.completed_sections ?? []).filter((section) => section.id === id);
+
+/** The sections that count: the newest version of each. */
+export function newestOf(blog: Blog): Map<string, Section> {
+  return new Map((blog.completed_sections ?? []).map((section) => [section.id, section]));
+}
+
+/** Sections that were written from others which have changed since. */
+export function staleOf(blog: Blog): Set<string> {
+  const written = blog.completed_sections ?? [];
+  const last = (id: string) => written.findLastIndex((section) => section.id === id);
+  const changed = Math.max(-1, ...(blog.sections ?? []).filter((one) => one.research).map((one) => (written[last(one.id)]?.change ? last(one.id) : -1)));
+  return new Set((blog.sections ?? []).filter((one) => !one.research && last(one.id) >= 0 && last(one.id) < changed && written[last(one.id)]?.content).map((one) => one.id));
+}
+
+export const openFindings = (blog: Blog) => (blog.findings ?? []).filter((finding) => !finding.accepted);
 
 export const STEPS = [
   { id: "request", label: "Request" },
@@ -44,8 +72,9 @@ export const STEPS = [
 ] as const;
 export type Step = (typeof STEPS)[number]["id"];
 
-/** What is at a step: nothing yet, work, a person's turn, something finished, something wrong. */
-export type Progress = "empty" | "running" | "waiting" | "done" | "attention";
+/** What is at a step: nothing yet, work, a person's turn, something finished, something wrong,
+ *  something that was made before what it rests on was changed. */
+export type Progress = "empty" | "running" | "waiting" | "done" | "attention" | "stale";
 
 /** Whether the run stands behind the outline and nothing of it is written. */
 export function waitsForOutline(state: ThreadState | undefined, status: string | undefined): boolean {
@@ -66,7 +95,7 @@ export function progressOf(blog: Blog, busy: boolean, waiting: boolean, reached:
   const drafted = busy ? reached.has("assemble") : Boolean(blog.draft) && !waiting;
   const checked = busy ? reached.has("run_checks") : Boolean(blog.final_blog) && !waiting;
   const now = (done: boolean, before: boolean): Progress => (done ? "done" : busy && before ? "running" : "empty");
-  const blocking = (blog.findings ?? []).some((finding) => finding.level === "blocking");
+  const blocking = openFindings(blog).some((finding) => finding.level === "blocking");
   return {
     request: blog.request ? "done" : "empty",
     sources: now(read, true),
@@ -76,6 +105,21 @@ export function progressOf(blog: Blog, busy: boolean, waiting: boolean, reached:
     export: checked && !busy ? "done" : "empty",
   };
 }
+
+/** Steps whose work is older than a change before them. A change that was begun counts: it is what
+ *  the writer looks at. */
+export function withStale(progress: Record<Step, Progress>, begun: { request: boolean; outline: boolean }, stale: boolean): Record<Step, Progress> {
+  const first = begun.request ? 1 : begun.outline ? 3 : STEPS.length;
+  return Object.fromEntries(STEPS.map(({ id }, at) => {
+    const old = at >= first || (stale && id === "draft");
+    return [id, old && (progress[id] === "done" || progress[id] === "attention" || progress[id] === "waiting") ? "stale" : progress[id]];
+  })) as Record<Step, Progress>;
+}
+
+/** Names of the drafts that are kept of a post. */
+export const requestDraft = (id: string) => `desk.${id}.request`;
+export const outlineDraft = (id: string, checkpoint: string) => `desk.${id}.outline.${checkpoint}`;
+export const sectionDraft = (id: string, section: string) => `desk.${id}.${section}`;
 
 /** The step that a reader wants to see first. */
 export function firstStep(blog: Blog, busy: boolean, waiting: boolean, failed: boolean): Step {

@@ -33,6 +33,9 @@ export function useBlog(id: string) {
   });
   const blog = (state.data?.values ?? {}) as Blog;
   const busy = open !== undefined;
+  // The section that a change is being made of; an empty text for another change after the draft.
+  const revises = open?.metadata?.revises;
+  const revising = typeof revises === "string" ? revises : null;
   const waiting = !busy && waitsForOutline(state.data, thread.data?.status);
   const failure = thread.data?.status === "error" ? (thread.data as { error?: { error?: string; message?: string } | null }).error ?? null : null;
   const reached = useMemo(
@@ -42,7 +45,8 @@ export function useBlog(id: string) {
   return {
     id, thread, state, blog, live, busy, waiting, failure, reached, run: open ?? newest,
     problem: busy ? problem : null,
-    progress: progressOf(blog, busy, waiting, reached),
+    revising,
+    progress: progressOf(blog, busy && revising === null, waiting, reached),
     first: firstStep(blog, busy, waiting, failure !== null),
   };
 }

@@ -1,8 +1,9 @@
 // The form under a question: fields from its schema, a text or JSON where it has none.
 
-import { useEffect, useRef, useState, type KeyboardEvent } from "react";
+import { diffWords } from "diff";
+import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { modKey, useShortcuts } from "../../app/shortcuts";
-import { Gone, answer, type Question } from "../../data/questions";
+import { Changed, Gone, answer, type Audit, type Question } from "../../data/questions";
 import { Form, isObject, useForm, type AnySchema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
@@ -10,18 +11,21 @@ import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
 import { decisionsOf, type Decision } from "./asked";
-import { draftOf, dropDraft, keepDraft } from "./drafts";
+import { draftOf, dropDraft, keepDraft } from "../../data/drafts";
 import styles from "./Inbox.module.css";
 
 interface Props {
   question: Question;
-  onAnswered: (run: string) => void;
+  onAnswered: (run: string, audit: Audit) => void;
+  /** To the question as it was asked again. */
+  onAgain?: (id: string) => void;
 }
 
-export function AnswerForm({ question, onAnswered }: Props) {
+export function AnswerForm({ question, onAnswered, onAgain }: Props) {
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
-  const gone = problem instanceof Gone;
+  const changed = problem instanceof Changed ? problem : null;
+  const gone = problem instanceof Gone || changed !== null;
 
   /** True when it was taken. */
   const send = async (value: unknown, refuse: (error: unknown) => boolean) => {
@@ -29,9 +33,9 @@ export function AnswerForm({ question, onAnswered }: Props) {
     setSending(true);
     setProblem(null);
     try {
-      const run = await answer(question, value);
+      const { run, audit } = await answer(question, value);
       dropDraft(question.id);
-      onAnswered(run);
+      onAnswered(run, audit);
     } catch (error) {
       if (!refuse(error)) setProblem(error);
     } finally {
@@ -46,7 +50,13 @@ export function AnswerForm({ question, onAnswered }: Props) {
       ) : (
         <SchemaAnswer question={question} schema={question.schema} sending={sending} locked={gone} onSend={send} />
       )}
-      {gone && (
+      {changed && <Again question={question} now={changed.now} onAgain={onAgain && (() => {
+        // What was written goes along.
+        const draft = draftOf(question.id);
+        if (draft !== undefined) keepDraft(changed.now.id, draft);
+        onAgain(changed.now.id);
+      })} />}
+      {gone && !changed && (
         <p className={styles.gone} role="alert">
           <b>Answered elsewhere.</b> Somebody else has answered this question meanwhile. What you wrote stays here to be copied.
         </p>
@@ -55,6 +65,21 @@ export function AnswerForm({ question, onAnswered }: Props) {
         <Failed what="The answer was not taken" error={problem} safe="The question is still open, and what you wrote is kept in this browser." />
       )}
     </section>
+  );
+}
+
+/** The answer was refused: what it would have been about is not what was read. */
+function Again({ question, now, onAgain }: { question: Question; now: { value: unknown }; onAgain: (() => void) | undefined }) {
+  const said = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+  const parts = useMemo(() => diffWords(said(question.value), said(now.value), { timeout: 300 }) ?? null, [question.value, now.value]);
+  return (
+    <div className={styles.gone} role="alert">
+      <p><b>The question has changed since you opened it.</b> Your answer was not given. This is what became of it:</p>
+      <pre className={styles.diff} tabIndex={0} aria-label="What became of the question">
+        {parts ? parts.map((part, at) => (part.added ? <ins key={at}>{part.value}</ins> : part.removed ? <del key={at}>{part.value}</del> : <span key={at}>{part.value}</span>)) : said(now.value)}
+      </pre>
+      {onAgain && <p><Button kind="primary" onClick={onAgain}>Go to the question as it is now</Button></p>}
+    </div>
   );
 }
 

@@ -9,6 +9,8 @@ export interface Shown {
   text: string | null;
   /** Calls of tools that wait for a decision. */
   actions: { name: string; args: unknown; description: string | null }[];
+  /** By when an answer is wanted, if it says so. */
+  deadline: string | null;
   /** Whatever else was given with it. */
   rest: Record<string, unknown> | null;
   other: unknown;
@@ -16,11 +18,12 @@ export interface Shown {
 
 const TITLES = ["question", "title", "prompt", "message", "ask"];
 const TEXTS = ["text", "description", "context", "body", "details", "instructions"];
+const DEADLINES = ["deadline", "expires_at", "due"];
 /** Longer ones are texts. */
 const TITLE_CHARS = 160;
 
 export function shown(value: unknown): Shown {
-  const none = { text: null, actions: [], rest: null, other: undefined };
+  const none = { text: null, deadline: null, actions: [], rest: null, other: undefined };
   if (typeof value === "string") {
     const [first = "", ...lines] = value.trim().split("\n");
     if (value.length <= TITLE_CHARS && lines.length === 0) return { ...none, title: value.trim() || "A question without words" };
@@ -36,6 +39,9 @@ export function shown(value: unknown): Shown {
     delete rest[key];
     return text.trim();
   };
+  const due = DEADLINES.find((key) => typeof rest[key] === "string" && Number.isFinite(Date.parse(rest[key] as string)));
+  const deadline = due ? (rest[due] as string) : null;
+  if (due) delete rest[due];
   const actions = actionsOf(rest.action_requests);
   if (actions.length) {
     delete rest.action_requests;
@@ -49,7 +55,7 @@ export function shown(value: unknown): Shown {
   }
   if (!title && text && text.length <= TITLE_CHARS && !text.includes("\n")) [title, text] = [text, null];
   title ??= actions.length === 1 ? `May ${actions[0]?.name} be run?` : actions.length ? `May these ${actions.length} tools be run?` : "The graph asks";
-  return { title, text, actions, rest: Object.keys(rest).length ? rest : null, other: undefined };
+  return { title, text, deadline, actions, rest: Object.keys(rest).length ? rest : null, other: undefined };
 }
 
 function actionsOf(given: unknown): Shown["actions"] {
