@@ -10,9 +10,10 @@ mod signal;
 
 use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
-use mesh_graph::env::SystemEnv;
-use mesh_runtime::api_key::ApiKeys;
+use mesh_graph::{env::SystemEnv, store};
 use mesh_runtime::{
+    Policy,
+    api_key::ApiKeys,
     graphs::{Graphs, Served},
     outbox::Courier,
 };
@@ -69,6 +70,7 @@ pub struct GenesisMesh {
 pub struct Builder {
     assistants: Vec<Assistant>,
     limits: Limits,
+    policy: Policy,
     access: Access,
     error_format: ErrorFormat,
     unsafe_settings: Vec<&'static str>,
@@ -152,7 +154,22 @@ impl Builder {
     pub fn settings(mut self, settings: &Settings) -> Self {
         self.limits.message_bytes_max = settings.server.message_bytes_max;
         self.limits.connections_max = settings.server.connections_max;
+        self.limits.connections_of_caller_max = settings.server.connections_of_caller_max;
         self.limits.drain_timeout = settings.server.drain_timeout;
+        self.policy = Policy {
+            pending_runs_max: settings.server.pending_runs_max,
+            state_bytes_max: settings.server.state_bytes_max,
+            thread_ttl: settings
+                .thread_ttl
+                .default_ttl
+                .map(|minutes| (minutes, settings.thread_ttl.strategy)),
+            threads_swept_every: settings.thread_ttl.sweep_interval,
+            item_ttl: store::Ttl {
+                default_minutes: settings.item_ttl.default_ttl,
+                refresh_on_read: settings.item_ttl.refresh_on_read,
+            },
+            items_swept_every: settings.item_ttl.sweep_interval,
+        };
         self.access = Access {
             hosts: settings.server.allowed_hosts.clone(),
             origins: settings.server.allowed_origins.clone(),
@@ -186,6 +203,12 @@ impl Builder {
     /// The limits of the server.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// What is taken on, and how long it is kept.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -238,6 +261,7 @@ impl Builder {
             version: VERSION.to_owned(),
         };
         let mut server = Server::new(about, self.assistants, self.limits, self.access)?
+            .policy(self.policy)?
             .error_format(self.error_format)
             .unsafe_settings(self.unsafe_settings.into_iter().map(str::to_owned));
         for (id, graph) in self.graphs.iter() {

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use ipnet::IpNet;
+use mesh_runtime::thread::TtlStrategy;
 use secrecy::SecretString;
 use url::Url;
 
@@ -70,6 +71,10 @@ pub struct Settings {
     pub fetch: Fetch,
     /// Telling others how runs end.
     pub webhooks: Webhooks,
+    /// How long threads are kept.
+    pub thread_ttl: ThreadTtl,
+    /// How long items of the store are kept.
+    pub item_ttl: ItemTtl,
     /// What a person should know before this configuration is used, in a fixed order.
     pub warnings: Vec<Warning>,
     /// Every setting as text, in the order of the table.
@@ -100,6 +105,12 @@ pub struct Server {
     pub message_bytes_max: usize,
     /// Connections held at once.
     pub connections_max: usize,
+    /// Connections that one caller may have busy at once.
+    pub connections_of_caller_max: usize,
+    /// Runs of one caller that may wait for their turn.
+    pub pending_runs_max: usize,
+    /// Bytes of a thread's state above which nothing is added to it.
+    pub state_bytes_max: usize,
     /// How long running work may finish after a stop signal.
     pub drain_timeout: Duration,
 }
@@ -229,6 +240,30 @@ pub struct Fetch {
 pub struct Webhooks {
     /// What letters are signed with.
     pub secret: Option<SecretString>,
+}
+
+/// How long threads are kept whose makers do not say so.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ThreadTtl {
+    /// What happens to a thread whose time is up.
+    pub strategy: TtlStrategy,
+    /// Minutes after its last use; for ever without.
+    pub default_ttl: Option<f64>,
+    /// How often threads are looked for whose time is up.
+    pub sweep_interval: Duration,
+}
+
+/// How long items of the store are kept whose writers do not say so.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ItemTtl {
+    /// Minutes after it was written, or read if that counts; for ever without.
+    pub default_ttl: Option<f64>,
+    /// Whether reading an item starts its time anew.
+    pub refresh_on_read: bool,
+    /// How often items are looked for whose time is up.
+    pub sweep_interval: Duration,
 }
 
 /// The models of the two roles of the blog agent, both present.

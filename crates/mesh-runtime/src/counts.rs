@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Deserialize;
 
 use crate::{
+    Limit,
     ledger::Listener,
     log::{Entry, Kind},
     run::RunStatus,
@@ -16,6 +17,14 @@ use crate::{
 const ENDS: [RunStatus; 4] =
     [RunStatus::Success, RunStatus::Error, RunStatus::Timeout, RunStatus::Interrupted];
 
+/// Limits that clients reach, with their names, in the order in which they are counted.
+const FULL: [(Limit, &str); 4] = [
+    (Limit::RunsOfThread, "runs_of_thread"),
+    (Limit::PendingRuns, "pending_runs"),
+    (Limit::Writes, "writes"),
+    (Limit::State, "state"),
+];
+
 /// Counts what is added to logs.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
@@ -23,6 +32,7 @@ pub(crate) struct Counter {
     bytes: AtomicU64,
     begun: AtomicU64,
     ended: [AtomicU64; ENDS.len()],
+    full: [AtomicU64; FULL.len()],
 }
 
 /// What happened since the start.
@@ -36,6 +46,8 @@ pub struct Counts {
     pub begun: u64,
     /// Runs that ended, by how.
     pub ended: [(RunStatusName, u64); ENDS.len()],
+    /// What was refused because a limit was reached, by which.
+    pub full: [(&'static str, u64); FULL.len()],
 }
 
 /// The name of a status on the wire.
@@ -55,11 +67,26 @@ impl Counter {
         for ((shown, status), number) in ended.iter_mut().zip(ENDS).zip(&self.ended) {
             *shown = (status.name(), read(number));
         }
+        let mut full = [("", 0); FULL.len()];
+        for ((shown, (_, name)), number) in full.iter_mut().zip(FULL).zip(&self.full) {
+            *shown = (name, read(number));
+        }
         Counts {
+            full,
             entries: read(&self.entries),
             bytes: read(&self.bytes),
             begun: read(&self.begun),
             ended,
+        }
+    }
+}
+
+impl Counter {
+    /// Something was refused because a limit was reached.
+    pub(crate) fn full(&self, limit: Limit) {
+        let known = FULL.iter().position(|(one, _)| *one == limit);
+        if let Some(number) = known.and_then(|at| self.full.get(at)) {
+            number.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

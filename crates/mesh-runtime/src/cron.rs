@@ -52,4 +52,6 @@ pub struct Cron {
     pub updated_at: Stamp,
     /// Who made it.
     pub owner: Option<String>,
+    /// What the server adds to the `configurable` of its runs: who made it.
+    pub granted: Map<String, Json>,
 }

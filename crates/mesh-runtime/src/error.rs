@@ -3,6 +3,8 @@
 use mesh_graph::{checkpointer, error::BoxError};
 use uuid::Uuid;
 
+use crate::Limit;
+
 /// An operation on assistants, threads, runs or crons that was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -101,10 +103,10 @@ pub enum Error {
         run: Uuid,
     },
     /// A limit was reached; later it may work.
-    #[error("{what}: at most {max}")]
+    #[error("{limit}: at most {max}")]
     Full {
         /// Which limit.
-        what: &'static str,
+        limit: Limit,
         /// Its value.
         max: usize,
     },

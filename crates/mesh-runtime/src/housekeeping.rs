@@ -11,7 +11,7 @@ use mesh_graph::store::Options;
 
 use crate::{Error, Runtime};
 
-/// How often threads are looked for whose time is up.
+/// How often threads are looked for whose time is up, unless it is said otherwise.
 pub const THREADS_EVERY: Duration = Duration::from_mins(1);
 
 /// How often rows are looked for that removed threads have left.
@@ -26,7 +26,7 @@ pub const LOG_KEPT: Duration = Duration::from_hours(24);
 /// Entries of logs that one transaction removes, about.
 const LOG_BATCH: usize = 500;
 
-/// How often expired items of the store are looked for.
+/// How often expired items of the store are looked for, unless it is said otherwise.
 pub const ITEMS_EVERY: Duration = Duration::from_mins(5);
 
 /// How often idempotency keys are looked for whose time is up.
@@ -45,10 +45,10 @@ impl Runtime {
     /// A batch is done or not done; what is left is done the next time.
     pub async fn keep_house(&self) {
         futures::join!(
-            self.every(THREADS_EVERY, "threads", || self.sweep_threads()),
+            self.every(self.policy().threads_swept_every, "threads", || self.sweep_threads()),
             self.every(GRAVES_EVERY, "removed threads", || self.clear_graves()),
             self.every(LOGS_EVERY, "logs", || self.sweep_logs()),
-            self.every(ITEMS_EVERY, "store", || self.sweep_items()),
+            self.every(self.policy().items_swept_every, "store", || self.sweep_items()),
             self.every(LETTERS_EVERY, "letters", || self.sweep_letters()),
             self.every(KEYS_EVERY, "idempotency keys", || self.sweep_keys()),
             self.run_crons(),

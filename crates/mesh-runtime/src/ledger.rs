@@ -59,6 +59,9 @@ pub trait Ledger: Send + Sync {
     /// A dropped future may or may not have taken effect.
     async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error>;
 
+    /// Writes that were asked for and are not durable yet.
+    fn writes_waiting(&self) -> usize;
+
     /// The checkpoints in this database.
     fn checkpointer(&self) -> Arc<dyn Checkpointer>;
 

@@ -148,6 +148,9 @@ pub struct Kwargs {
     pub durability: Option<String>,
     /// The checkpoint to start from: `{checkpoint_id?, checkpoint_ns?, checkpoint_map?}`.
     pub checkpoint: Option<Json>,
+    /// It was asked for under an idempotency key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub under_key: bool,
 }
 
 impl Kwargs {

@@ -23,10 +23,12 @@ mod rows;
 mod shown;
 mod transition;
 
+pub(crate) use create::check_state;
+
 pub use self::{
     cancel::{CANCEL_BATCH, CANCEL_GRACE_MS, Cancelled, Selection, cancel, remove},
     claim::{Claim, Renewal, claim, claim_run, renew},
-    create::{Created, Ids, NewRun, OPEN_MAX, Target, create},
+    create::{Created, Ids, NewRun, OF_THE_CALLER, OPEN_MAX, Target, create},
     reap::{REAP_BATCH, reap, settle_after_start},
     rows::{Change, Head, Left, Letter, OpenRuns, RunQuery, RunRows, Standing, State},
     shown::shown,

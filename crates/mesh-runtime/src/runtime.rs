@@ -1,12 +1,15 @@
 //! The runtime: the ledger, the graphs and the machine that executes runs, as one handle.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use mesh_graph::{Store, env::Env, store::Options};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Error, Graphs, Ledger, Stamp,
+    Error, Graphs, Ledger, Policy, Stamp,
     counts::{Counter, Counts},
     hub::Hub,
     idempotency::Claim,
@@ -29,6 +32,7 @@ pub struct Runtime {
 struct Inner {
     ledger: Arc<dyn Ledger>,
     graphs: Graphs,
+    policy: Policy,
     store: Arc<dyn Store>,
     env: Arc<dyn Env>,
     stamps: Stamps,
@@ -44,22 +48,38 @@ struct Inner {
     worker: Mutex<Option<Arc<Worker>>>,
     counter: Arc<Counter>,
     watchers: Arc<Watchers>,
+    /// Whether the runs that another process has left behind are settled.
+    settled: AtomicBool,
 }
 
 impl Runtime {
     /// A runtime over a ledger that serves these graphs.
     pub fn new(ledger: Arc<dyn Ledger>, graphs: Graphs, env: Arc<dyn Env>) -> Self {
+        Self::with_policy(ledger, graphs, env, Policy::default())
+    }
+
+    /// The same with bounds and times of its own. Items for which [`Policy::item_ttl`] is no time
+    /// are kept for ever.
+    pub fn with_policy(
+        ledger: Arc<dyn Ledger>,
+        graphs: Graphs,
+        env: Arc<dyn Env>,
+        policy: Policy,
+    ) -> Self {
         let hub = Arc::new(Hub::default());
         ledger.listen(&(Arc::clone(&hub) as Arc<dyn Listener>));
         let counter = Arc::new(Counter::default());
         ledger.listen(&(Arc::clone(&counter) as Arc<dyn Listener>));
         let watchers = Arc::new(Watchers::default());
         ledger.listen(&(Arc::clone(&watchers) as Arc<dyn Listener>));
-        let store = ledger.store(Options::default().env(Arc::clone(&env)));
+        let options = Options::default().env(Arc::clone(&env));
+        let options = options.clone().ttl(policy.item_ttl).unwrap_or(options);
+        let store = ledger.store(options);
         Self {
             inner: Arc::new(Inner {
                 ledger,
                 graphs,
+                policy,
                 store,
                 env,
                 stamps: Stamps::default(),
@@ -71,6 +91,7 @@ impl Runtime {
                 worker: Mutex::default(),
                 counter,
                 watchers,
+                settled: AtomicBool::new(false),
             }),
             claim: None,
         }
@@ -89,6 +110,29 @@ impl Runtime {
     /// Where everything is kept.
     pub fn ledger(&self) -> &dyn Ledger {
         &*self.inner.ledger
+    }
+
+    /// What was decided about bounds and times.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// Counts a refusal that a limit is the reason of.
+    pub(crate) fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Full { limit, .. }) = &done {
+            self.inner.counter.full(*limit);
+        }
+        done
+    }
+
+    /// Whether the runs that another process has left behind are settled: see
+    /// [`Runtime::settle_after_start`]. Before that, they look as if somebody executed them.
+    pub fn is_settled(&self) -> bool {
+        self.inner.settled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_settled(&self) {
+        self.inner.settled.store(true, Ordering::Release);
     }
 
     /// What is remembered across threads.

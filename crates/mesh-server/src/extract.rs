@@ -87,7 +87,8 @@ impl BodyProgress {
 /// there is no body, so that a form on a foreign page cannot pass for a request of ours.
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(Refusal::NotJson);
+        // What cannot be unpacked needs no bound for what comes out.
+        return Err(Refusal::Compressed);
     }
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         let empty = BodyProgress::of(headers).is_none();

@@ -8,6 +8,10 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Connections held at once unless configured. One more is told so and closed.
 pub const CONNECTIONS_MAX: usize = 1024;
 
+/// Connections that one caller may have busy at once, unless configured: requests that are being
+/// answered, streams and sockets. Only where callers have to say who they are: else all are one.
+pub const CONNECTIONS_OF_CALLER_MAX: usize = 512;
+
 /// Connections beyond [`Limits::connections_max`] that are answered (with 503) at once; those
 /// beyond are closed unanswered.
 pub const REFUSALS_MAX: usize = 32;
@@ -99,6 +103,8 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// See [`CONNECTIONS_MAX`].
     pub connections_max: usize,
+    /// See [`CONNECTIONS_OF_CALLER_MAX`].
+    pub connections_of_caller_max: usize,
     /// See [`DRAIN_TIMEOUT`].
     pub drain_timeout: Duration,
     /// See [`FIRST_FRAME_WAIT`].
@@ -116,6 +122,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: MESSAGE_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
+            connections_of_caller_max: CONNECTIONS_OF_CALLER_MAX,
             drain_timeout: DRAIN_TIMEOUT,
             first_frame_wait: FIRST_FRAME_WAIT,
             ping_every: PING_EVERY,

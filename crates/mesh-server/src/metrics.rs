@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use mesh_protocol::system::{Metric, MetricKind, Sample};
 use mesh_runtime::{Error, runs::OpenRuns};
 
-use crate::server::Shared;
+use crate::{refusal::Refusal, server::Shared};
 
 /// The type of the text form.
 pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,9 +18,60 @@ pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Classes of statuses, in the order in which answers are counted.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// Limits of connections and of what comes on them, in the order in which they are counted.
+const BOUNDS: [Bound; 7] = [
+    Bound::Connections,
+    Bound::ConnectionsOfCaller,
+    Bound::Head,
+    Bound::Body,
+    Bound::Message,
+    Bound::Calls,
+    Bound::Subscriptions,
+];
+
+/// A limit of connections or of what comes on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Connections,
+    ConnectionsOfCaller,
+    Head,
+    Body,
+    Message,
+    Calls,
+    Subscriptions,
+}
+
+impl Bound {
+    /// The limit that a refusal is about, if it is about one of these.
+    fn of(refusal: &Refusal) -> Option<Self> {
+        Some(match refusal {
+            Refusal::TooManyConnections { .. } => Self::Connections,
+            Refusal::TooManyOfCaller { .. } => Self::ConnectionsOfCaller,
+            Refusal::BodyTooBig { .. } => Self::Body,
+            Refusal::TooBig { .. } => Self::Message,
+            Refusal::TooManyCalls { .. } => Self::Calls,
+            Refusal::TooManySubscriptions { .. } => Self::Subscriptions,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsOfCaller => "connections_of_caller",
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::Message => "message",
+            Self::Calls => "calls",
+            Self::Subscriptions => "subscriptions",
+        }
+    }
+}
+
 /// What the server counts by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
+    reached: [AtomicU64; BOUNDS.len()],
     answers: [AtomicU64; CLASSES.len()],
     connections: AtomicU64,
     refused: AtomicU64,
@@ -40,8 +91,24 @@ impl Metrics {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A limit was reached.
+    pub(crate) fn reached(&self, bound: Bound) {
+        let known = BOUNDS.iter().position(|one| *one == bound);
+        if let Some(count) = known.and_then(|at| self.reached.get(at)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something was refused, perhaps because a limit was reached.
+    pub(crate) fn note(&self, refusal: &Refusal) {
+        if let Some(bound) = Bound::of(refusal) {
+            self.reached(bound);
+        }
+    }
+
     /// There was no place for a connection.
     pub(crate) fn refused(&self) {
+        self.reached(Bound::Connections);
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -90,10 +157,22 @@ pub(crate) async fn gather(shared: &Shared) -> Result<Vec<Metric>, Error> {
             taken(limits.connections_max, shared.places.available_permits()),
         ),
     ];
+    let mut reached: Vec<Sample> = BOUNDS
+        .iter()
+        .zip(&own.reached)
+        .map(|(bound, n)| sample("limit", bound.name(), read(n)))
+        .collect();
     if let Some(runtime) = &shared.runtime {
         let OpenRuns { pending, running } = runtime.open_runs().await?;
         let counts = runtime.counts();
+        reached.extend(counts.full.iter().map(|(limit, n)| sample("limit", limit, *n)));
         metrics.extend([
+            one(
+                "mesh_writes_waiting",
+                Gauge,
+                "Writes that wait for the database",
+                runtime.ledger().writes_waiting() as u64,
+            ),
             metric(
                 "mesh_runs",
                 Gauge,
@@ -116,6 +195,12 @@ pub(crate) async fn gather(shared: &Shared) -> Result<Vec<Metric>, Error> {
             one("mesh_log_bytes_total", Counter, "Bytes of their data", counts.bytes),
         ]);
     }
+    metrics.push(metric(
+        "mesh_limits_reached_total",
+        Counter,
+        "What was refused because a limit was reached, by which",
+        reached,
+    ));
     Ok(metrics)
 }
 

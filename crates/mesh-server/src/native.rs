@@ -119,7 +119,10 @@ async fn serve(
     let (caller, incarnation) = match begun.await {
         Ok(begun) => begun,
         Err(Left::Gone) => return,
-        Err(Left::Wrong(refusal)) => return refuse(socket, encoding, &refusal, &id).await,
+        Err(Left::Wrong(refusal)) => {
+            shared.metrics.note(&refusal);
+            return refuse(socket, encoding, &refusal, &id).await;
+        }
     };
     socket.feed(&encoding.frame(&Frame::Hello(Hello {
         protocol: encoding.protocol().to_owned(),
@@ -151,7 +154,10 @@ async fn serve(
     Box::pin(session.leave(&end)).await;
     match end {
         End::Gone => socket.close(NORMAL, "").await,
-        End::Wrong(refusal) => refuse(socket, encoding, &refusal, &session.id).await,
+        End::Wrong(refusal) => {
+            session.making.shared.metrics.note(&refusal);
+            refuse(socket, encoding, &refusal, &session.id).await;
+        }
         End::Stopping => socket.close(SERVICE_RESTART, "server_stopping").await,
     }
 }
@@ -322,6 +328,7 @@ impl Session {
 
     fn refuse(&self, socket: &mut Socket, id: CallId, refusal: &Refusal) {
         tracing::debug!(code = refusal.code(), "refused");
+        self.making.shared.metrics.note(refusal);
         let error = problem(refusal, &self.id);
         self.feed(socket, &Frame::Error { id: Some(id), error });
     }

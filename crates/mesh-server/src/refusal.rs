@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mesh_graph::{Error, Failure, checkpointer, error::TaskFailure, store};
+use mesh_runtime::Limit;
 use serde_json::{Value as Json, json};
 
 use crate::{InvalidRequest, THREAD_ID_CHARS_MAX};
@@ -85,6 +86,13 @@ pub(crate) enum Refusal {
     OriginNotAllowed { origin: String },
     #[error("all {max} connections of this server are taken; try again later")]
     TooManyConnections { max: usize },
+    #[error("{max} connections of this caller are busy; end some of them, or try again later")]
+    TooManyOfCaller { max: usize },
+    /// More than the server takes on, for this caller or at all.
+    #[error("{limit}: at most {max}; try again later")]
+    Full { limit: Limit, max: usize },
+    #[error("the request body is compressed; send it as it is")]
+    Compressed,
     #[error("query parameter {0}")]
     InvalidQuery(String),
     #[error(
@@ -135,6 +143,8 @@ pub(crate) enum Refusal {
     // ---- ours ----
     #[error("the server is stopping")]
     Stopping,
+    #[error("the server is not ready: runs of an earlier process are not settled yet")]
+    Starting,
     #[error("node `{node}` failed; the server's log has the cause under the reference")]
     NodeFailed { node: String },
     /// A node gave its error a code, which makes its message one for clients.
@@ -238,6 +248,16 @@ impl Refusal {
             Self::TooManyConnections { .. } => {
                 ("too_many_connections", S::SERVICE_UNAVAILABLE, 1013)
             }
+            Self::TooManyOfCaller { .. } => ("too_many_connections", S::TOO_MANY_REQUESTS, 1013),
+            // Of one thread or one caller, or of all.
+            Self::Full { limit, .. } => match limit {
+                Limit::RunsOfThread | Limit::PendingRuns | Limit::State => {
+                    ("full", S::TOO_MANY_REQUESTS, 1013)
+                }
+                _ => ("full", S::SERVICE_UNAVAILABLE, 1013),
+            },
+            Self::Compressed => ("compressed", S::UNSUPPORTED_MEDIA_TYPE, 1008),
+            Self::Starting => ("starting", S::SERVICE_UNAVAILABLE, 1013),
             Self::InvalidQuery(_) | Self::InvalidThreadId => {
                 ("invalid_query", S::BAD_REQUEST, 1008)
             }
@@ -354,10 +374,19 @@ impl Refusal {
             Self::BadCredential => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE_AGAIN));
             }
-            Self::KeyInUse => {
+            Self::KeyInUse | Self::Starting | Self::Full { limit: Limit::Writes, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::TooManyConnections { .. } | Self::KeysUnavailable => {
+            // RFC 9110, section 15.5.16: what would be taken.
+            Self::Compressed => {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            Self::TooManyConnections { .. }
+            | Self::TooManyOfCaller { .. }
+            | Self::TooManyCalls { .. }
+            | Self::TooManySubscriptions { .. }
+            | Self::Full { .. }
+            | Self::KeysUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What is left of the body is not worth reading.
@@ -438,9 +467,7 @@ impl From<mesh_runtime::Error> for Refusal {
             E::NotMade { graph, message } => {
                 Self::invalid(None, format!("Graph '{graph}' cannot be made: {message}"))
             }
-            E::Full { .. } => {
-                Self::told(StatusCode::SERVICE_UNAVAILABLE, "full", error.to_string())
-            }
+            E::Full { limit, max } => Self::Full { limit, max },
             E::Stopping => Self::Stopping,
             E::DiskFull | E::Store(store::Error::DiskFull) => Self::DiskFull,
             E::Graph(error) => {

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -20,8 +20,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    ErrorFormat, auth::Caller, cors, extract::BodyProgress, handshake, native, page, protocol,
-    refusal::Refusal, rest, server::Shared, socket, studio,
+    ErrorFormat, auth::Caller, callers::Busy, cors, extract::BodyProgress, handshake, held, native,
+    page, protocol, refusal::Refusal, rest, server::Shared, socket, studio,
 };
 
 /// Id of a request: in the response, in the log, and the id of the run it starts.
@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) local: IpAddr,
     /// The connection's place among [`crate::Limits::connections_max`]; a socket keeps it on.
     pub(crate) _place: Arc<OwnedSemaphorePermit>,
+    /// Its place among those of its caller, where that is known; a socket keeps it on.
+    pub(crate) busy: Option<Arc<Busy>>,
 }
 
 /// Id of the request at hand.
@@ -121,8 +123,11 @@ pub(crate) async fn gate(
         };
         let mut response = match admitted {
             Err(refusal) => refusal.into_response(),
-            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-                Ok(response) => response,
+            Ok(busy) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => match busy {
+                    Some(busy) => held::until_sent(response, busy),
+                    None => response,
+                },
                 Err(panic) => {
                     let panic = text_of(&*panic);
                     tracing::error!(reference = &*id, panic, "a handler panicked");
@@ -134,6 +139,7 @@ pub(crate) async fn gate(
             return response;
         };
         tracing::debug!(code = refusal.code(), "refused");
+        shared.metrics.note(&refusal);
         refusal.to_response(&id, shared.error_format)
     };
     let mut response = handled.instrument(span).await;
@@ -167,8 +173,8 @@ pub(crate) async fn gate(
 const PUBLIC: [&str; 6] = ["/", "/ok", "/info", "/openapi.json", "/docs", "/icon.svg"];
 
 /// Finds out who asks, for the handlers. Takes the credential out of the request: nothing behind
-/// this has any use for it.
-async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
+/// this has any use for it. Gives its place among those of its caller, where callers have some.
+async fn admit(shared: &Shared, request: &mut Request) -> Result<Option<Arc<Busy>>, Refusal> {
     let path = request.uri().path();
     let is_public = PUBLIC.contains(&path) || path.starts_with("/docs/") || studio::is_below(path);
     let caller = if is_public && shared.auth.is_on() {
@@ -186,8 +192,22 @@ async fn admit(shared: &Shared, request: &mut Request) -> Result<(), Refusal> {
     let headers = request.headers_mut();
     headers.remove(header::AUTHORIZATION);
     headers.remove("x-api-key");
+    let busy = caller.owner().map(|identity| shared.enter(identity)).transpose()?.map(Arc::new);
+    if let Some(connection) = request.extensions_mut().get_mut::<Connection>() {
+        connection.busy.clone_from(&busy);
+    }
     request.extensions_mut().insert(caller);
-    Ok(())
+    if may_write(request.method())
+        && let Some(runtime) = &shared.runtime
+    {
+        runtime.check_writes()?;
+    }
+    Ok(busy)
+}
+
+/// Whether a request with this method may change anything.
+fn may_write(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Whether this is the path of a socket, whose first message may say who opened it.

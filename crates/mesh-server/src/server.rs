@@ -20,8 +20,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use mesh_graph::env::Env;
-use mesh_runtime::{Graphs, Ledger, Runtime, WorkOptions, graphs, outbox::Courier};
+use mesh_graph::{env::Env, store};
+use mesh_runtime::{Error, Graphs, Ledger, Policy, Runtime, WorkOptions, graphs, outbox::Courier};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -35,12 +35,14 @@ use crate::{
     ACCEPT_RETRY, About, Access, Assistant, CLOSE_WAIT, ErrorFormat, HEADER_BYTES_MAX, IDLE_WAIT,
     LEAVE_WAIT, Limits, REFUSALS_MAX,
     auth::Auth,
+    callers::{Busy, Callers},
     idempotency::Handled,
-    metrics::Metrics,
+    metrics::{Bound, Metrics},
     native::Encodings,
     pace::{HeadClock, Pace},
     patient::Patient,
     protocol::Watchers,
+    refusal::Refusal,
     routes::{self, Connection},
     texts::Texts,
 };
@@ -99,6 +101,7 @@ pub struct Server {
     access: Access,
     /// Graphs besides those of the assistants.
     graphs: Graphs,
+    policy: Policy,
     runtime: Option<Runtime>,
     courier: Option<Arc<dyn Courier>>,
     texts: Option<Arc<dyn Texts>>,
@@ -153,6 +156,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Places for connections.
     pub(crate) places: Arc<Semaphore>,
+    /// Connections by who has them.
+    pub(crate) callers: Arc<Callers>,
     /// Owns every connection and every socket.
     pub(crate) tasks: TaskTracker,
     /// Fires when nothing new may begin.
@@ -167,6 +172,7 @@ impl Shared {
     /// The state of a server that was just started.
     pub(crate) fn new(server: Server, stop: CancellationToken) -> Self {
         let places = Arc::new(Semaphore::new(server.limits.connections_max));
+        let callers = Callers::new(server.limits.connections_of_caller_max);
         Self {
             about: server.about,
             assistants: server.assistants,
@@ -187,11 +193,21 @@ impl Shared {
             encodings: Encodings::default(),
             metrics: Metrics::default(),
             places,
+            callers,
             tasks: TaskTracker::new(),
             stop,
             cancel: CancellationToken::new(),
             abort: CancellationToken::new(),
         }
+    }
+
+    /// One more connection of a caller.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyOfCaller`].
+    pub(crate) fn enter(&self, identity: &str) -> Result<Busy, Refusal> {
+        let max = self.callers.max();
+        self.callers.enter(identity).ok_or(Refusal::TooManyOfCaller { max })
     }
 }
 
@@ -223,6 +239,9 @@ impl Server {
         if !(1..=Semaphore::MAX_PERMITS).contains(&limits.connections_max) {
             return bad("connections_max", "at least 1 and at most the permits of a semaphore");
         }
+        if limits.connections_of_caller_max == 0 {
+            return bad("connections_of_caller_max", "at least 1");
+        }
         if limits.ping_every.is_zero() {
             return bad("ping_every", "more than 0 s");
         }
@@ -232,6 +251,7 @@ impl Server {
             limits,
             access,
             graphs: Graphs::default(),
+            policy: Policy::default(),
             runtime: None,
             courier: None,
             texts: None,
@@ -250,13 +270,38 @@ impl Server {
         self
     }
 
+    /// Takes on and keeps what this says. Takes effect with [`Server::keep_in`].
+    ///
+    /// # Errors
+    /// [`BuildError::BadLimit`] for a bound of 0 and a time that is none.
+    pub fn policy(mut self, policy: Policy) -> Result<Self, BuildError> {
+        let bad = |limit, expected| Err(BuildError::BadLimit { limit, expected });
+        if policy.pending_runs_max == 0 {
+            return bad("pending_runs_max", "at least 1");
+        }
+        if policy.state_bytes_max == 0 {
+            return bad("state_bytes_max", "at least 1");
+        }
+        if policy.threads_swept_every.is_zero() || policy.items_swept_every.is_zero() {
+            return bad("sweep interval", "more than 0 s");
+        }
+        if policy.thread_ttl.is_some_and(|(minutes, _)| !minutes.is_finite() || minutes <= 0.0) {
+            return bad("ttl of threads", "more than 0 minutes");
+        }
+        if store::Options::default().ttl(policy.item_ttl).is_err() {
+            return bad("ttl of items", "more than 0 minutes, at most a thousand years");
+        }
+        self.policy = policy;
+        Ok(self)
+    }
+
     /// Keeps threads, runs and all else in this ledger, and opens the doors to them.
     pub fn keep_in(mut self, ledger: Arc<dyn Ledger>, env: Arc<dyn Env>) -> Self {
         let mut graphs = self.graphs.clone();
         for (name, assistant) in &self.assistants {
             graphs.insert(name.clone(), assistant.served());
         }
-        self.runtime = Some(Runtime::new(ledger, graphs, env));
+        self.runtime = Some(Runtime::with_policy(ledger, graphs, env, self.policy));
         self
     }
 
@@ -272,17 +317,28 @@ impl Server {
         self
     }
 
-    /// Makes what is kept ready for requests: every graph has an assistant of itself. To be called
-    /// once, before serving; does nothing on a server that keeps nothing.
+    /// Makes what is kept ready for requests: every graph has an assistant of itself, and runs that
+    /// an earlier process had wait for a worker or are over. To be called once, before serving;
+    /// does nothing on a server that keeps nothing.
+    ///
+    /// On a full disk the server begins without that: it can be read from, is not ready, and settles
+    /// the runs as soon as there is room.
     ///
     /// # Errors
     /// What storage reports.
     ///
     /// # Cancel safety
     /// A dropped future may or may not have taken effect; calling again does the rest.
-    pub async fn start(&self) -> Result<(), mesh_runtime::Error> {
+    pub async fn start(&self) -> Result<(), Error> {
         match &self.runtime {
-            Some(runtime) => runtime.ensure_assistants().await,
+            Some(runtime) => match runtime.settle_after_start().await {
+                Ok(()) => runtime.ensure_assistants().await,
+                Err(Error::DiskFull) => {
+                    tracing::error!("the disk is full: runs of an earlier process are left as is");
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
             None => Ok(()),
         }
     }
@@ -417,7 +473,7 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
         let served = if let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() {
             shared.metrics.connected();
             let local = stream.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
-            let connection = Connection { peer, local, _place: Arc::new(place) };
+            let connection = Connection { peer, local, _place: Arc::new(place), busy: None };
             Served::Routes(router.clone(), connection)
         } else {
             shared.metrics.refused();
@@ -498,6 +554,10 @@ where
         }
     };
     if let Err(error) = ended {
+        // Answered by the library, before anything of ours sees the request.
+        if error.is_parse_too_large() {
+            shared.metrics.reached(Bound::Head);
+        }
         tracing::debug!(%error, "a connection ended early");
     }
 }

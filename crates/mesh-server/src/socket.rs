@@ -50,6 +50,7 @@ use std::{
     mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -322,7 +323,8 @@ impl Socket {
     /// Waits until a stranger has said who it is; others are known.
     ///
     /// # Errors
-    /// [`Left::Wrong`] also for a message that is no login, none in time, and a wrong credential.
+    /// [`Left::Wrong`] also for a message that is no login, none in time, a wrong credential, and
+    /// one whose owner has too many connections.
     ///
     /// # Cancel safety
     /// A message may be lost when the future is dropped.
@@ -344,7 +346,12 @@ impl Socket {
         };
         let credential = auth::of_message(&text).ok_or(Left::Wrong(Refusal::NoCredential))?;
         drop(text);
-        shared.auth.check(credential).await.map_err(Left::Wrong)
+        let caller = shared.auth.check(credential).await.map_err(Left::Wrong)?;
+        if let Some(identity) = caller.owner() {
+            let busy = shared.enter(identity).map_err(Left::Wrong)?;
+            self.connection.busy = Some(Arc::new(busy));
+        }
+        Ok(caller)
     }
 
     /// The next message, which has to be text.

@@ -329,6 +329,11 @@ impl Sqlite {
         }
     }
 
+    /// Writes that were asked for and are not answered yet.
+    pub(crate) fn writes_waiting(&self) -> usize {
+        self.inner.unanswered.now()
+    }
+
     /// Runs an operation on a reading connection, in one read transaction that sees every write
     /// asked for before, also one whose caller went away: what a dead run left in the queue must
     /// not appear between what its successor reads and what that writes.

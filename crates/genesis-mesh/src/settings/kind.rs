@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use mesh_runtime::thread::TtlStrategy;
 use mesh_server::ErrorFormat;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -373,6 +374,48 @@ impl Kind for BodyFormat {
             ErrorFormat::Json => "json",
             ErrorFormat::Text => "text",
         })
+    }
+}
+
+/// What happens to a thread whose time is up.
+pub(super) struct Strategy;
+
+impl Kind for Strategy {
+    type Value = TtlStrategy;
+
+    fn accepts(&self) -> String {
+        "delete or keep_latest".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<TtlStrategy, Given> {
+        TtlStrategy::named(&raw.text()?.to_ascii_lowercase()).ok_or_else(|| raw.given())
+    }
+
+    fn show(&self, value: &TtlStrategy) -> Shown {
+        Shown::text(value.name())
+    }
+}
+
+/// A number of minutes, in the wire's words for an interval.
+pub(super) struct Minutes {
+    pub(super) range: RangeInclusive<u64>,
+}
+
+impl Kind for Minutes {
+    type Value = Duration;
+
+    fn accepts(&self) -> String {
+        format!("{} to {}", self.range.start(), self.range.end())
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<Duration, Given> {
+        let minutes = Integer { range: self.range.clone() }.parse(raw)?;
+        Ok(Duration::from_secs(minutes * 60))
+    }
+
+    fn show(&self, value: &Duration) -> Shown {
+        let minutes = value.as_secs() / 60;
+        Shown { json: minutes.into(), text: minutes.to_string() }
     }
 }
 

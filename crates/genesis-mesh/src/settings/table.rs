@@ -15,13 +15,13 @@ use url::Url;
 
 use super::kind::{
     BodyFormat, Bytes, Decimal, Folder, HostHeader, HttpUrl, Integer, LineFormat, List, ListenHost,
-    LogFilter, LogFormat, Network, OneFile, Optional, Seconds, Secret, Switch, Text, UrlPath,
-    WebOrigin,
+    LogFilter, LogFormat, Minutes, Network, OneFile, Optional, Seconds, Secret, Strategy, Switch,
+    Text, UrlPath, WebOrigin,
 };
 use super::layers::{Entry, Reader, entry};
 use super::{
-    Auth, Blogger, ErrorFormat, Fetch, Log, OpenAi, Origin, Problem, Role, Searxng, Server,
-    Settings, Surroundings, Webhooks,
+    Auth, Blogger, ErrorFormat, Fetch, ItemTtl, Log, OpenAi, Origin, Problem, Role, Searxng,
+    Server, Settings, Surroundings, ThreadTtl, TtlStrategy, Webhooks,
 };
 
 const KIB: usize = 1024;
@@ -35,6 +35,12 @@ const BLOG_STRUCTURE: &str = "An introduction that says what the reader will be 
 
 /// Names of models, engines and the like; longer ones are a pasted mistake.
 const NAME: std::ops::RangeInclusive<usize> = 1..=200;
+
+/// Minutes that something is kept: from less than a second to ten years.
+const KEPT: std::ops::RangeInclusive<f64> = 0.01..=5_256_000.0;
+
+/// Minutes between two looks for what is not to be kept any longer.
+const SWEPT: std::ops::RangeInclusive<u64> = 1..=1440;
 
 /// Reads every setting. `rows`, `file` and `warnings` are left empty for the caller.
 pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Settings {
@@ -105,6 +111,35 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
                 .variables(&["GENESIS_MESH_CONNECTIONS_MAX"]),
             Integer { range: 1..=100_000 },
             1024,
+        ),
+        connections_of_caller_max: reader.read(
+            entry(
+                "server.connections_of_caller_max",
+                "Connections that one caller may have busy at once, where callers have to say who \
+                 they are.",
+            )
+            .variables(&["GENESIS_MESH_CONNECTIONS_OF_CALLER_MAX"]),
+            Integer { range: 1..=100_000 },
+            512,
+        ),
+        pending_runs_max: reader.read(
+            entry(
+                "server.pending_runs_max",
+                "Runs of one caller that may wait for their turn; everybody is one caller where \
+                 nobody has to say who they are.",
+            )
+            .variables(&["GENESIS_MESH_PENDING_RUNS_MAX"]),
+            Integer { range: 1..=1_000_000 },
+            10_000,
+        ),
+        state_bytes_max: reader.read(
+            entry(
+                "server.state_bytes_max",
+                "Size of a thread's state, as JSON, above which it takes no more runs and changes.",
+            )
+            .variables(&["GENESIS_MESH_STATE_BYTES_MAX"]),
+            Bytes { range: KIB..=512 * MIB },
+            64 * MIB,
         ),
         drain_timeout: reader.read(
             entry("server.drain_timeout", "How long running work may finish after a stop signal.")
@@ -279,6 +314,67 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
             None,
         ),
     };
+    let thread_ttl = ThreadTtl {
+        strategy: reader.read(
+            entry(
+                "checkpointer.ttl.strategy",
+                "What happens to a thread whose time is up: it goes, or its newest checkpoint \
+                 stays.",
+            )
+            .variables(&["GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY"]),
+            Strategy,
+            TtlStrategy::Delete,
+        ),
+        default_ttl: reader.read(
+            entry(
+                "checkpointer.ttl.default_ttl",
+                "Minutes that a new thread is kept after it was last used, unless whoever makes \
+                 it says so; for ever without.",
+            )
+            .variables(&["GENESIS_MESH_CHECKPOINTER_TTL"]),
+            Optional(Decimal { range: KEPT }),
+            None,
+        ),
+        sweep_interval: reader.read(
+            entry(
+                "checkpointer.ttl.sweep_interval_minutes",
+                "Minutes between two looks for threads whose time is up.",
+            )
+            .variables(&["GENESIS_MESH_CHECKPOINTER_TTL_SWEEP_MINUTES"]),
+            Minutes { range: SWEPT },
+            Duration::from_mins(1),
+        ),
+    };
+    let item_ttl = ItemTtl {
+        default_ttl: reader.read(
+            entry(
+                "store.ttl.default_ttl",
+                "Minutes that an item of the store is kept after it was written, unless whoever \
+                 writes it says so; for ever without.",
+            )
+            .variables(&["GENESIS_MESH_STORE_TTL"]),
+            Optional(Decimal { range: KEPT }),
+            None,
+        ),
+        refresh_on_read: reader.read(
+            entry(
+                "store.ttl.refresh_on_read",
+                "Whether reading an item starts its time anew, unless the request says so.",
+            )
+            .variables(&["GENESIS_MESH_STORE_TTL_REFRESH_ON_READ"]),
+            Switch,
+            true,
+        ),
+        sweep_interval: reader.read(
+            entry(
+                "store.ttl.sweep_interval_minutes",
+                "Minutes between two looks for items whose time is up.",
+            )
+            .variables(&["GENESIS_MESH_STORE_TTL_SWEEP_MINUTES"]),
+            Minutes { range: SWEPT },
+            Duration::from_mins(5),
+        ),
+    };
     Settings {
         server,
         data_dir,
@@ -289,6 +385,8 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
         searxng,
         fetch,
         webhooks,
+        thread_ttl,
+        item_ttl,
         warnings: Vec::new(),
         rows: Vec::new(),
         file: None,

@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Cron, keep::plan};
 use crate::{
-    Error, Runtime, Scope, Stamp, Tx,
+    Error, Policy, Runtime, Scope, Stamp, Tx,
     run::Multitask,
-    runs::{Ids, NewRun, Now, Target, Told, create},
+    runs::{Ids, NewRun, Now, OF_THE_CALLER, Target, Told, create},
 };
 
 /// Crons that fire in one transaction.
@@ -35,13 +35,18 @@ pub struct Fired {
 ///
 /// # Errors
 /// [`Error::Storage`] and the like, and then none has fired.
-pub fn fire_due(tx: &mut dyn Tx, now: Now, mut ids: impl FnMut() -> Ids) -> Result<Fired, Error> {
+pub fn fire_due(
+    tx: &mut dyn Tx,
+    now: Now,
+    mut ids: impl FnMut() -> Ids,
+    policy: &Policy,
+) -> Result<Fired, Error> {
     let mut fired = Fired::default();
     for mut cron in tx.due_crons(now.at, FIRE_BATCH)? {
         let Some(instant) = cron.next_run else { continue };
         let ids = ids();
         if tx.note_fire(cron.id, instant, ids.run)? {
-            match run(tx, now, ids, &cron) {
+            match run(tx, now, ids, &cron, policy) {
                 Ok(told) => {
                     fired.runs += 1;
                     fired.told.add(told);
@@ -67,7 +72,7 @@ pub fn fire_due(tx: &mut dyn Tx, now: Now, mut ids: impl FnMut() -> Ids) -> Resu
     Ok(fired)
 }
 
-fn run(tx: &mut dyn Tx, now: Now, ids: Ids, cron: &Cron) -> Result<Told, Error> {
+fn run(tx: &mut dyn Tx, now: Now, ids: Ids, cron: &Cron, policy: &Policy) -> Result<Told, Error> {
     let assistant = tx.assistant(cron.assistant)?;
     let assistant = assistant.ok_or_else(|| Error::NoAssistant(cron.assistant.to_string()))?;
     let target = match &cron.thread {
@@ -76,7 +81,7 @@ fn run(tx: &mut dyn Tx, now: Now, ids: Ids, cron: &Cron) -> Result<Told, Error> 
     };
     let scope = cron.owner.clone().map_or(Scope::All, Scope::Owner);
     let new = request(cron, NewRun::new(Arc::new(assistant), target));
-    Ok(create(tx, now, &scope, ids, new, None)?.told)
+    Ok(create(tx, now, &scope, ids, new, None, policy)?.told)
 }
 
 /// The run that the cron's payload asks for.
@@ -92,6 +97,11 @@ fn request(cron: &Cron, mut new: NewRun) -> NewRun {
     new.command = given("command");
     new.config = object("config");
     new.context = given("context");
+    if let Some(configurable) = new.config.get_mut("configurable")
+        && let Some(entries) = configurable.as_object_mut()
+    {
+        entries.retain(|name, _| !OF_THE_CALLER.contains(&&**name));
+    }
     if new.context.is_some()
         && let Some(configurable) = new.config.get_mut("configurable")
         && let Some(entries) = configurable.as_object_mut()
@@ -101,6 +111,7 @@ fn request(cron: &Cron, mut new: NewRun) -> NewRun {
     }
     new.metadata = object("metadata");
     new.metadata.extend(cron.metadata.clone());
+    new.granted = cron.granted.clone();
     new.granted.insert("cron_id".to_owned(), json!(cron.id));
     new.checkpoint = given("checkpoint");
     new.interrupt_before = given("interrupt_before");
@@ -162,9 +173,11 @@ impl Runtime {
     /// A dropped future may or may not have fired them.
     pub async fn fire_crons(&self) -> Result<Fired, Error> {
         loop {
-            let (now, runtime) = (self.now(), self.clone());
-            let fired =
-                self.ledger().write(move |tx| fire_due(tx, now, || runtime.new_ids())).await?;
+            let (now, runtime, policy) = (self.now(), self.clone(), *self.policy());
+            let fired = self
+                .ledger()
+                .write(move |tx| fire_due(tx, now, || runtime.new_ids(), &policy))
+                .await?;
             self.tell(&fired.told);
             if fired.next.is_none_or(|next| next > now.at) {
                 return Ok(fired);

@@ -34,6 +34,8 @@ pub struct NewCron {
     pub on_run_completed: Option<String>,
     /// See [`Cron::enabled`].
     pub enabled: bool,
+    /// See [`Cron::granted`].
+    pub granted: Map<String, Json>,
 }
 
 /// What to change about a cron; what is left out stays.
@@ -155,6 +157,7 @@ pub fn create(tx: &mut dyn Tx, now: Stamp, scope: &Scope, new: NewCron) -> Resul
         created_at: now,
         updated_at: now,
         owner: scope.owner().map(str::to_owned),
+        granted: new.granted,
     };
     plan(&mut cron, now)?;
     tx.put_cron(&cron)?;

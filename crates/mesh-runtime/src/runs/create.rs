@@ -14,13 +14,18 @@ use super::{
     transition::{Cause, is_due, step},
 };
 use crate::{
-    Assistant, Error, Run, Scope, Thread, Tx,
+    Assistant, Error, Limit, Policy, Run, Scope, Thread, Tx,
     run::{CancelAction, Kwargs, Multitask, RunStatus},
-    thread::ThreadStatus,
+    thread::{ThreadStatus, Ttl},
 };
 
 /// Runs that may be pending or running on one thread.
 pub const OPEN_MAX: usize = 1000;
+
+/// Entries of `configurable` that say who asks. The server writes them ([`NewRun::granted`]);
+/// clients cannot.
+pub const OF_THE_CALLER: [&str; 3] =
+    ["langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions"];
 
 /// Where a new run goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +86,8 @@ pub struct NewRun {
     pub multitask: Multitask,
     /// How long it has to wait at least, in milliseconds.
     pub after_ms: i64,
+    /// It was asked for under an idempotency key: what it leaves can be asked for as long as that.
+    pub under_key: bool,
 }
 
 impl NewRun {
@@ -106,6 +113,7 @@ impl NewRun {
             durability: None,
             multitask: Multitask::default(),
             after_ms: 0,
+            under_key: false,
         }
     }
 }
@@ -126,8 +134,8 @@ pub struct Created {
 /// it if nothing is before it.
 ///
 /// # Errors
-/// [`Error::NoThread`]; [`Error::Busy`]; [`Error::Full`] beyond [`OPEN_MAX`]; [`Error::Invalid`];
-/// [`Error::Storage`].
+/// [`Error::NoThread`]; [`Error::Busy`]; [`Error::Full`] beyond [`OPEN_MAX`] and beyond what the
+/// policy takes on; [`Error::Invalid`]; [`Error::Storage`].
 pub fn create(
     tx: &mut dyn Tx,
     now: Now,
@@ -135,6 +143,7 @@ pub fn create(
     ids: Ids,
     new: NewRun,
     claim: Option<Claim>,
+    policy: &Policy,
 ) -> Result<Created, Error> {
     let thread = match &new.target {
         Target::Thread { id, .. } => id.clone(),
@@ -155,16 +164,26 @@ pub fn create(
     };
     let is_new = head.is_none();
     let (owner, metadata, config) = if let Some(head) = head {
+        check_state(&head, policy)?;
         (head.owner, head.metadata, head.config)
     } else {
         let owner = scope.owner().map(str::to_owned);
         (owner, merge::metadata_of_new_thread(&new), Map::new())
     };
+    let waits = claim.is_none() || before > 0 || new.after_ms > 0;
+    let max = policy.pending_runs_max;
+    if waits && tx.count_pending(owner.as_deref(), max)? >= max {
+        return Err(Limit::PendingRuns.reached(max));
+    }
     let merged = merge::merge(&new, ids.run, &thread, metadata, &config)?;
     if is_new {
         tx.insert_thread(&Thread {
             metadata: merged.thread_metadata.clone(),
             status: ThreadStatus::Busy,
+            ttl: policy
+                .thread_ttl
+                .filter(|_| new.target != Target::Own { keep: false })
+                .map(|(minutes, strategy)| Ttl::from(now.at, minutes, strategy)),
             config: merged.thread_config.clone(),
             owner: owner.clone(),
             ..Thread::new(&thread, now.at)
@@ -189,6 +208,12 @@ pub struct Ids {
     pub thread: Uuid,
 }
 
+/// Refuses to add to a state that is too large.
+pub(crate) fn check_state(head: &Head, policy: &Policy) -> Result<(), Error> {
+    let max = policy.state_bytes_max;
+    if head.state_bytes > max as u64 { Err(Limit::State.reached(max)) } else { Ok(()) }
+}
+
 /// Does with the open runs of a thread what the new one asks for. Returns how many are left open.
 fn make_room(
     tx: &mut dyn Tx,
@@ -201,7 +226,7 @@ fn make_room(
     let action = match new.multitask {
         Multitask::Reject => return Err(Error::Busy { thread: thread.to_owned() }),
         Multitask::Enqueue if head.open >= OPEN_MAX => {
-            return Err(Error::Full { what: "runs that wait on one thread", max: OPEN_MAX });
+            return Err(Limit::RunsOfThread.reached(OPEN_MAX));
         }
         Multitask::Enqueue => return Ok(head.open),
         Multitask::Interrupt => CancelAction::Interrupt,
@@ -248,6 +273,7 @@ fn describe(
             resumable: new.resumable,
             durability: new.durability,
             checkpoint: merged.checkpoint,
+            under_key: new.under_key,
         },
         multitask: new.multitask,
         status: RunStatus::Pending,

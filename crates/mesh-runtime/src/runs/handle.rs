@@ -27,16 +27,19 @@ impl Runtime {
         new: NewRun,
         claim: Option<claim::Claim>,
     ) -> Result<Created, Error> {
+        self.check_writes()?;
         let (scope, now, ids) = (scope.clone(), self.now(), self.new_ids());
-        let key = self.claim().cloned();
+        let (key, policy) = (self.claim().cloned(), *self.policy());
+        let new = NewRun { under_key: key.is_some(), ..new };
         let created = self
             .ledger()
             .write(move |tx| {
-                let created = create(tx, now, &scope, ids, new, claim)?;
+                let created = create(tx, now, &scope, ids, new, claim, &policy)?;
                 remember(tx, key.as_deref(), || Made::Runs(vec![created.run.id]))?;
                 Ok(created)
             })
-            .await?;
+            .await;
+        let created = self.noted(created)?;
         self.watchers().touched(&created.run.thread);
         self.tell(&created.told);
         Ok(created)
@@ -50,15 +53,19 @@ impl Runtime {
     /// # Cancel safety
     /// A dropped future may or may not have made them.
     pub async fn create_runs(&self, scope: &Scope, new: Vec<NewRun>) -> Result<Vec<Run>, Error> {
-        let scope = scope.clone();
-        let new: Vec<_> = new.into_iter().map(|new| (self.now(), self.new_ids(), new)).collect();
-        let key = self.claim().cloned();
-        let (runs, told) = self
+        self.check_writes()?;
+        let (scope, key, policy) = (scope.clone(), self.claim().cloned(), *self.policy());
+        let under_key = key.is_some();
+        let new: Vec<_> = new
+            .into_iter()
+            .map(|new| (self.now(), self.new_ids(), NewRun { under_key, ..new }))
+            .collect();
+        let made = self
             .ledger()
             .write(move |tx| {
                 let (mut runs, mut told) = (Vec::with_capacity(new.len()), Told::default());
                 for (now, ids, new) in new {
-                    let created = create(tx, now, &scope, ids, new, None)?;
+                    let created = create(tx, now, &scope, ids, new, None, &policy)?;
                     runs.push(created.run);
                     told.add(created.told);
                 }
@@ -67,7 +74,8 @@ impl Runtime {
                 })?;
                 Ok((runs, told))
             })
-            .await?;
+            .await;
+        let (runs, told) = self.noted(made)?;
         for run in &runs {
             self.watchers().touched(&run.thread);
         }
@@ -184,6 +192,7 @@ impl Runtime {
                 self.ledger().write(move |tx| reap::settle_after_start(tx, now)).await?;
             self.tell(&told);
             if count < REAP_BATCH {
+                self.set_settled();
                 return Ok(());
             }
         }

@@ -24,6 +24,8 @@ pub struct Head {
     pub config: Map<String, Json>,
     /// How many of its runs are pending or running.
     pub open: usize,
+    /// What its state takes, as JSON.
+    pub state_bytes: u64,
 }
 
 /// The state that a run leaves.
@@ -183,6 +185,12 @@ pub trait RunRows {
     /// # Errors
     /// [`Error::Storage`].
     fn count_open_runs(&mut self) -> Result<OpenRuns, Error>;
+
+    /// How many runs of an owner are pending; counts no further than `max`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn count_pending(&mut self, owner: Option<&str>, max: usize) -> Result<usize, Error>;
 
     /// The pending and running runs of a thread, oldest first.
     ///

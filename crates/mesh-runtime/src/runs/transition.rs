@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Error, Run, Stamp, Tx,
+    idempotency::KEY_KEPT,
     log::{Entry, Kind},
     run::{CancelAction, RunStatus},
     thread::ThreadStatus,
@@ -161,10 +162,21 @@ pub fn transition(
         rest: if rolled_back { None } else { rest(run, status, cause) },
         state: cause.state().filter(|_| !rolled_back),
         error: run.error.as_ref(),
-        expires_at: run.kwargs.temporary.then(|| now.at.plus_ms(TEMPORARY_GRACE_MS)),
+        expires_at: run.kwargs.temporary.then(|| expiry(run, now.at)),
     };
     tell.due |= tx.leave(&run.thread, now.at, left)?;
     Ok(tell)
+}
+
+/// When the thread goes that a run has for itself. Under a key the same answer is given for as long
+/// as the key is remembered, and that is made of what is on the thread.
+fn expiry(run: &Run, now: Stamp) -> Stamp {
+    let soon = now.plus_ms(TEMPORARY_GRACE_MS);
+    if run.kwargs.under_key {
+        soon.max(run.created_at.plus_ms(KEY_KEPT.as_millis() as i64))
+    } else {
+        soon
+    }
 }
 
 impl Cause {

@@ -54,7 +54,10 @@ impl Runtime {
         let now = self.stamp();
         let thread = Thread {
             metadata: new.metadata,
-            ttl: new.ttl.map(|(minutes, strategy)| Ttl::from(now, minutes, strategy)),
+            ttl: new
+                .ttl
+                .or(self.policy().thread_ttl)
+                .map(|(minutes, strategy)| Ttl::from(now, minutes, strategy)),
             owner: owner.map(str::to_owned),
             ..Thread::new(id.to_string(), now)
         };

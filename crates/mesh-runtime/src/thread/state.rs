@@ -11,12 +11,12 @@ use super::{
     shown::{Settled, checkpoint, shown, shown_empty},
 };
 use crate::{
-    Error, Runtime, Scope, Tx,
+    Error, Limit, Runtime, Scope, Tx,
     containment::contains,
     graphs::{Purpose, Request},
     ledger::{Ride, Rider},
     log::{Entry, Kind},
-    runs::Told,
+    runs::{Told, check_state},
 };
 
 /// Checkpoints that are read at a time when a history is filtered by what is inside of entries.
@@ -282,7 +282,7 @@ impl Runtime {
         supersteps: Vec<Vec<Patch>>,
     ) -> Result<(), Error> {
         if supersteps.len() > SUPERSTEPS_MAX {
-            return Err(Error::Full { what: "supersteps", max: SUPERSTEPS_MAX });
+            return Err(Limit::Supersteps.reached(SUPERSTEPS_MAX));
         }
         let Opened { thread, app } = self.quiet(scope, thread).await?;
         app.bulk_update(&thread.id, None, supersteps).await.map_err(unwrapped)?;
@@ -292,15 +292,18 @@ impl Runtime {
     /// A thread that can be changed, with its graph, whose every write makes sure that it still
     /// can be.
     async fn quiet(&self, scope: &Scope, thread: &str) -> Result<Opened, Error> {
-        let (scope, id) = (scope.clone(), thread.to_owned());
+        let (scope, id, policy) = (scope.clone(), thread.to_owned(), *self.policy());
         let thread = self
             .ledger()
             .read(move |tx| {
                 let thread = tx.thread_outline(&id, &scope)?.ok_or(Error::NoThread(id))?;
                 refuse_in_flight(tx, &thread.id)?;
+                let head = tx.head(&thread.id)?;
+                head.map_or(Ok(()), |head| check_state(&head, &policy))?;
                 Ok(thread)
             })
-            .await?;
+            .await;
+        let thread = self.noted(thread)?;
         let app = self.graph_of(&thread)?;
         let app = app.ok_or_else(|| Error::NoGraphYet { thread: thread.id.clone() })?;
         let rider = std::sync::Arc::new(Quiet(thread.id.clone()));

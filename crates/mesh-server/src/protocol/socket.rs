@@ -21,6 +21,7 @@ use super::{
 use crate::{
     auth::{Caller, SUBPROTOCOL},
     extract::{OfThread, PathId, PathText, parse},
+    metrics::Bound,
     refusal::Refusal,
     rest::{Kept, headers_kept},
     routes::id_of,
@@ -75,7 +76,10 @@ async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
     let caller = match socket.who(&shared, caller).await {
         Ok(caller) => caller,
         Err(Left::Gone) => return socket.close(NORMAL, "").await,
-        Err(Left::Wrong(refusal)) => return socket.refuse(&refusal, &id).await,
+        Err(Left::Wrong(refusal)) => {
+            shared.metrics.note(&refusal);
+            return socket.refuse(&refusal, &id).await;
+        }
     };
     let Ok(thread) = PathId::<OfThread>::parse(&thread) else {
         return socket.close(NO_THREAD, "thread stream ended").await;
@@ -97,7 +101,10 @@ async fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) {
                 Ok(Heard::Binary(bytes)) => Box::pin(session.take(&bytes, &mut socket)).await,
                 Ok(Heard::Room) => {}
                 Err(Left::Gone) => return socket.close(NORMAL, "").await,
-                Err(Left::Wrong(refusal)) => return socket.refuse(&refusal, &id).await,
+                Err(Left::Wrong(refusal)) => {
+                    shared.metrics.note(&refusal);
+                    return socket.refuse(&refusal, &id).await;
+                }
             },
             () = sleep(LOOK_EVERY), if is_open => {}
             () = &mut stop => return socket.close(STOPPING, "server_stopping").await,
@@ -179,6 +186,7 @@ impl Session {
         let scope = self.desk.reading()?;
         let wants = command.subscription()?;
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            self.desk.shared.metrics.reached(Bound::Subscriptions);
             let message = format!("A connection has at most {SUBSCRIPTIONS_MAX} subscriptions.");
             return Err(Fault::invalid(message));
         }

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::{
     Kept, Operation, Tag,
+    runs::create::grant,
     search::{direction, paged, window},
     webhook::webhook,
 };
@@ -124,7 +125,10 @@ async fn make(
     let on_run_completed = thread.is_none().then(|| body.on_run_completed.unwrap_or_default());
     let mut metadata = body.metadata.clone().unwrap_or_default();
     caller.sign(&mut metadata);
+    let mut granted = Map::new();
+    grant(&caller, &mut granted);
     let new = NewCron {
+        granted,
         id: Uuid::from_u128(runtime.env().new_id()),
         assistant: assistant.id,
         thread,

@@ -9,14 +9,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mesh_protocol::system::{Flags, Host, Info, Metric, Ok as Ready, ServedGraph, Truncate};
+use mesh_runtime::policy::WRITES_WAITING_MAX;
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Kept, Operation, Tag, operation::JSON, params::Params};
 use crate::{
-    BODY_BYTES_MAX, JSON_DEPTH_MAX, LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX,
-    THREAD_ID_CHARS_MAX,
+    BODY_BYTES_MAX, BODY_WAIT, HEADER_BYTES_MAX, HEADER_WAIT, IDLE_WAIT, JSON_DEPTH_MAX,
+    LOGIN_WAIT, OUT_BYTES_MAX, PINGS_MISSED_MAX, THREAD_ID_CHARS_MAX,
     auth::{Action, Caller},
     extract::JsonBody,
     metrics, openapi,
@@ -33,6 +34,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .summary("Whether the server is ready")
             .query("check_db", json!({ "type": "boolean" }), "Asks the database, too")
             .gives::<Ready>("It is")
+            .refuses(503, "It is not: it has just begun, or the database does not answer")
             .open(),
         Operation::get("/info", "get_info", info)
             .summary("Who this is, and what it serves")
@@ -72,8 +74,11 @@ fn uncached(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// Alive and ready: the port opens only after set-up.
+/// Alive and ready: the port opens only after set-up, and what an earlier process left is settled.
 async fn ok(State(shared): State<Arc<Shared>>, params: Params) -> Result<Response, Refusal> {
+    if shared.runtime.as_ref().is_some_and(|runtime| !runtime.is_settled()) {
+        return Err(Refusal::Starting);
+    }
     if params.flag("check_db")? == Some(true)
         && let Some(runtime) = &shared.runtime
     {
@@ -93,11 +98,20 @@ async fn info(State(shared): State<Arc<Shared>>) -> Response {
         input_schema: assistant.input_schema.clone(),
     });
     let limits = &shared.limits;
-    let limits: [(&str, Value); 12] = [
+    let policy = shared.runtime.as_ref().map(|runtime| *runtime.policy()).unwrap_or_default();
+    let limits: [(&str, Value); 20] = [
         ("message_bytes_max", limits.message_bytes_max.into()),
         ("body_bytes_max", BODY_BYTES_MAX.into()),
         ("json_depth_max", JSON_DEPTH_MAX.into()),
         ("connections_max", limits.connections_max.into()),
+        ("connections_of_caller_max", limits.connections_of_caller_max.into()),
+        ("header_bytes_max", HEADER_BYTES_MAX.into()),
+        ("pending_runs_max", policy.pending_runs_max.into()),
+        ("state_bytes_max", policy.state_bytes_max.into()),
+        ("writes_waiting_max", WRITES_WAITING_MAX.into()),
+        ("header_wait_s", HEADER_WAIT.as_secs().into()),
+        ("body_wait_s", BODY_WAIT.as_secs().into()),
+        ("idle_wait_s", IDLE_WAIT.as_secs().into()),
         ("thread_id_chars_max", THREAD_ID_CHARS_MAX.into()),
         ("login_wait_s", LOGIN_WAIT.as_secs().into()),
         ("first_frame_wait_s", limits.first_frame_wait.as_secs_f64().into()),

@@ -32,6 +32,7 @@ async fn a_panic_in_a_handler_is_a_500_with_a_reference_and_nothing_else() {
         peer: ([127, 0, 0, 1], 1).into(),
         local: IpAddr::V4(Ipv4Addr::LOCALHOST),
         _place: Arc::new(place),
+        busy: None,
     });
     let response = TowerToHyperService::new(router).call(request).await.unwrap();
     assert_eq!(response.status(), 500);

@@ -134,7 +134,10 @@ fn serve(shared: Arc<Shared>, call: Call, mut socket: Socket) -> impl Future<Out
             Err(end) => end,
         };
         match end {
-            End::Refused(refusal) => socket.refuse(&refusal, &reference).await,
+            End::Refused(refusal) => {
+                shared.metrics.note(&refusal);
+                socket.refuse(&refusal, &reference).await;
+            }
             End::Done | End::Gone => socket.close(NORMAL, "").await,
         }
     }

@@ -293,3 +293,33 @@ async fn the_door_for_every_page_is_open_only_when_somebody_opened_it() {
     assert_eq!(answer.header("access-control-allow-credentials"), None);
     assert_eq!(answer.json()["unsafe_settings"], json!(["server.unsafe_any_origin"]));
 }
+
+#[tokio::test]
+async fn one_caller_has_so_many_connections_busy_and_others_have_their_own() {
+    let mesh =
+        Mesh::made(|limits, _| limits.connections_of_caller_max = 2, |server| server.auth(auth()))
+            .await;
+    let bearer = |subject| format!("Bearer {}", token(subject, &[]));
+    let (ada, bob) = (bearer("ada"), bearer("bob"));
+    // A socket keeps its place, whether its handshake says whose it is or its first message.
+    let first = mesh.try_open("/ws", &[("authorization", &ada)]).await.expect("it opens");
+    let mut second = mesh.open("/ws").await;
+    second.send(&json!({ "authorization": ada }).to_string()).await;
+    second.next().await.expect("it says hello");
+    let ask = async |who: &str| {
+        mesh.http("POST", "/threads/count", &format!("Authorization: {who}\r\n")).await
+    };
+    let full = ask(&ada).await;
+    assert_eq!((full.status, &full.json()["code"]), (429, &json!("too_many_connections")));
+    assert_eq!(full.header("retry-after"), Some("5"));
+    let mut third = mesh.open("/ws").await;
+    third.send(&json!({ "authorization": ada }).to_string()).await;
+    assert_eq!(third.rest().await.refusal().2, 1013);
+    assert_ne!(ask(&bob).await.status, 429);
+    drop((first, second));
+    loop {
+        if ask(&ada).await.status != 429 {
+            break;
+        }
+    }
+}

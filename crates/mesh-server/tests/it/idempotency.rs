@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use mesh_graph::env::SystemEnv;
-use mesh_runtime::{Graphs, Runtime, Scope, idempotency::Key, thread::operations::NewThread};
+use mesh_graph::env::{Env, SystemEnv};
+use mesh_runtime::{
+    Graphs, Runtime, Scope, Stamp, idempotency::Key, thread::operations::NewThread,
+};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -256,4 +258,28 @@ async fn the_document_names_the_header_where_something_is_made() {
         assert!(named(path), "{path}");
     }
     assert!(!named("/threads/search"));
+}
+
+#[tokio::test]
+async fn a_stateless_run_under_a_key_is_answered_again_when_it_is_long_over() {
+    let kept = Kept::start().await;
+    let body = json!({ "assistant_id": "plain", "input": {} });
+    for path in ["/runs/wait", "/runs"] {
+        let first = under(&kept.mesh, path, path, &body).await;
+        let second = under(&kept.mesh, path, path, &body).await;
+        assert_eq!(first.header("content-location"), second.header("content-location"));
+        assert_eq!(second.status, 200);
+    }
+    // Their threads stay as long as the keys; those of other runs go soon.
+    kept.post("/runs/wait", body.clone()).await.good();
+    let ledger = kept.database.ledger();
+    let gone_after = async |hours: i64| {
+        let at = Stamp(SystemEnv.now_ms() * 1000).plus_ms(hours * 3_600_000);
+        ledger.read(move |tx| tx.expired_threads(at, 10)).await.unwrap().len()
+    };
+    let mut all = 0;
+    while all < 3 {
+        all = gone_after(25).await;
+    }
+    assert_eq!(gone_after(23).await, 1);
 }

@@ -16,6 +16,7 @@ mod native;
 mod protocol;
 mod runner;
 mod runs;
+mod starting;
 mod starving;
 mod state;
 mod stateful;

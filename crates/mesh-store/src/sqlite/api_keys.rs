@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use mesh_runtime::{
-    Error,
+    Error, Limit,
     api_key::{API_KEYS_MAX, ApiKey, ApiKeys},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -100,7 +100,7 @@ fn add(connection: &Connection, key: &ApiKey) -> Result<(), Error> {
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let kept = count("SELECT count(*) FROM api_keys").map_err(failed)?;
     if kept >= API_KEYS_MAX as i64 {
-        return Err(Error::Full { what: "API keys", max: API_KEYS_MAX });
+        return Err(Error::Full { limit: Limit::ApiKeys, max: API_KEYS_MAX });
     }
     let scopes = serde_json::to_string(&key.scopes)
         .map_err(|source| Error::Damaged { what: "API key", source: Box::new(source) })?;

@@ -22,6 +22,7 @@ struct Doc {
     payload: Map<String, Json>,
     metadata: Map<String, Json>,
     on_run_completed: Option<String>,
+    granted: Map<String, Json>,
 }
 
 const COLUMNS: &str =
@@ -76,6 +77,7 @@ impl Raw {
             created_at: Stamp(self.created_at),
             updated_at: Stamp(self.updated_at),
             owner: self.owner,
+            granted: doc.granted,
         })
     }
 }
@@ -97,6 +99,7 @@ impl CronRows for Rows<'_> {
             payload: cron.payload.clone(),
             metadata: cron.metadata.clone(),
             on_run_completed: cron.on_run_completed.clone(),
+            granted: cron.granted.clone(),
         };
         let doc = serde_json::to_string(&doc).map_err(|error| Error::Storage(error.into()))?;
         self.connection

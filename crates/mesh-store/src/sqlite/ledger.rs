@@ -67,6 +67,10 @@ impl Ledger for SqliteLedger {
         self.database.listeners().add(listener);
     }
 
+    fn writes_waiting(&self) -> usize {
+        self.database.writes_waiting()
+    }
+
     fn checkpointer(&self) -> Arc<dyn Checkpointer> {
         self.database.checkpointer()
     }

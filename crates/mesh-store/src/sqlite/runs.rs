@@ -30,6 +30,9 @@ impl RunRows for Rows<'_> {
             "SELECT owner, status, metadata_json, config_json, (
                  SELECT count(*) FROM runs
                  WHERE thread = threads.number AND status IN ('pending', 'running')
+             ), (
+                 SELECT octet_length(values_json) FROM thread_values
+                 WHERE thread = threads.number
              ) FROM threads WHERE id = ?",
             [thread],
             |row| {
@@ -39,13 +42,15 @@ impl RunRows for Rows<'_> {
                     row.get::<_, String>(2)?,
                     row.get::<_, String>(3)?,
                     row.get::<_, u32>(4)?,
+                    row.get::<_, Option<u32>>(5)?,
                 ))
             },
         )?;
-        let Some((owner, status, metadata, config, open)) = found else { return Ok(None) };
+        let Some((owner, status, metadata, config, open, bytes)) = found else { return Ok(None) };
         let status = known(ThreadStatus::named(&status), "thread")?;
         let (metadata, config) = (parsed(&metadata, "thread")?, parsed(&config, "thread")?);
-        Ok(Some(Head { owner, status, metadata, config, open: open as usize }))
+        let (open, state_bytes) = (open as usize, bytes.unwrap_or(0).into());
+        Ok(Some(Head { owner, status, metadata, config, open, state_bytes }))
     }
 
     fn enter(
@@ -251,6 +256,17 @@ impl RunRows for Rows<'_> {
                 })
             })
             .map_err(failed)
+    }
+
+    fn count_pending(&mut self, owner: Option<&str>, max: usize) -> Result<usize, Error> {
+        let count: Option<u32> = self.one(
+            "SELECT count(*) FROM (
+                 SELECT 1 FROM runs WHERE owner IS ? AND status = 'pending' LIMIT ?
+             )",
+            (owner, max as i64),
+            |row| row.get(0),
+        )?;
+        Ok(count.unwrap_or(0) as usize)
     }
 
     fn open_runs(&mut self, thread: &str) -> Result<Vec<Run>, Error> {

@@ -191,6 +191,7 @@ const MIGRATIONS: &[&str] = &[
     -- With all that says whether it is a run's turn: many may wait, and their rows are large.
     CREATE INDEX runs_open ON runs (status, created_at, id, thread, not_before, started_at)
         WHERE status IN ('pending', 'running');
+    CREATE INDEX runs_pending_of ON runs (owner) WHERE status = 'pending';
     CREATE INDEX runs_begun ON runs (thread) WHERE status = 'pending' AND started_at IS NOT NULL;
     CREATE INDEX runs_not_due ON runs (not_before)
         WHERE status = 'pending' AND not_before IS NOT NULL;

@@ -62,6 +62,10 @@ impl Unanswered {
         self.0.load(Ordering::SeqCst) > 0
     }
 
+    pub(super) fn now(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Counts one more until the returned value is dropped.
     pub(super) fn count(&self) -> Counted {
         self.0.fetch_add(1, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! Crons on real rows: when they fire, and that they do it once.
 
 use mesh_runtime::{
-    Cron, Error, Scope, Stamp, Tx,
+    Cron, Error, Policy, Scope, Stamp, Tx,
     cron::{self, CronFilter, CronPatch, CronSort, NewCron},
     page::{Direction, Window},
     runs::{Ids, RunQuery},
@@ -42,8 +42,10 @@ async fn fire(world: &mut World) -> (usize, Option<i64>) {
         ids.push(Ids { run: world.id(), thread: world.id() });
     }
     let mut ids = ids.into_iter();
-    let fired =
-        world.write(move |tx, now| cron::fire_due(tx, now, || ids.next().unwrap())).await.unwrap();
+    let fired = world
+        .write(move |tx, now| cron::fire_due(tx, now, || ids.next().unwrap(), &Policy::default()))
+        .await
+        .unwrap();
     (fired.runs, fired.next.map(|next| (next.ms() - TEN) / MINUTE))
 }
 
@@ -165,4 +167,34 @@ async fn it_ends_is_changed_and_is_found_by_its_owner() {
     world.write(move |tx, _| cron::remove(tx, &Scope::All, id)).await.unwrap();
     let gone = world.write(move |tx, _| cron::get(tx, &Scope::All, id)).await;
     assert!(matches!(gone, Err(Error::NoCron(_))));
+}
+
+#[tokio::test]
+async fn its_runs_know_who_made_it_and_not_who_it_says_made_it() {
+    let mut world = world().await;
+    let forged = json!({ "langgraph_auth_user_id": "eve", "langgraph_auth_user": {}, "mine": 1 });
+    let payload = json!({ "config": { "configurable": forged } }).as_object().unwrap().clone();
+    for (id, granted, who) in [
+        (1, json!({ "langgraph_auth_user_id": "ada" }), json!("ada")),
+        // Where nobody has to say who they are.
+        (2, json!({}), json!(null)),
+    ] {
+        let new = NewCron {
+            granted: granted.as_object().unwrap().clone(),
+            payload: payload.clone(),
+            ..every_five_minutes(id)
+        };
+        let cron = create(&mut world, new).await.unwrap();
+        assert_eq!(get(&mut world, cron.id).await.granted, cron.granted);
+        world.ms += 5 * MINUTE;
+        assert_eq!(fire(&mut world).await.0, id as usize, "the first one fires again");
+        let runs = world.claim_all().await;
+        let own = |run: &&mesh_runtime::Run| {
+            run.kwargs.config["configurable"]["cron_id"] == json!(cron.id)
+        };
+        let configurable = &runs.iter().find(own).unwrap().kwargs.config["configurable"];
+        assert_eq!(configurable["langgraph_auth_user_id"], who);
+        assert_eq!(configurable["langgraph_auth_user"], json!(null));
+        assert_eq!(configurable["mine"], 1);
+    }
 }

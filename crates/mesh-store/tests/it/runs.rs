@@ -1,5 +1,6 @@
 //! The machine of runs on real rows: every change it allows, and what others see of it.
 
+mod bounds;
 mod ending;
 mod handle;
 mod meeting;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_runtime::{
-    Assistant, Error, Ledger, Run, Scope, Stamp, Tx, invariants,
+    Assistant, Error, Ledger, Policy, Run, Scope, Stamp, Tx, invariants,
     log::{Entry, Kind},
     run::{Multitask, RunStatus},
     runs::{self, Cause, Claim, Created, Ids, NewRun, Now, RunQuery, State, Target, Told},
@@ -29,6 +30,7 @@ pub(crate) const LEASE: i64 = 10_000;
 pub(crate) struct World {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) ms: i64,
+    policy: Policy,
     changes: i64,
     ids: u128,
     directory: tempfile::TempDir,
@@ -40,13 +42,21 @@ impl World {
         // Nothing here is about losing power.
         let path = directory.path().join("runs.db");
         let database = Sqlite::open_with(path, Synchronous::Normal).await.unwrap();
-        Self { ledger: database.ledger(), ms: 1000, changes: 0, ids: 0, directory }
+        Self {
+            ledger: database.ledger(),
+            ms: 1000,
+            policy: Policy::default(),
+            changes: 0,
+            ids: 0,
+            directory,
+        }
     }
 
     /// One whose rows are in memory.
     fn in_memory() -> Self {
         let ledger = Sqlite::in_memory().unwrap().ledger();
-        Self { ledger, ms: 1000, changes: 0, ids: 0, directory: tempfile::tempdir().unwrap() }
+        let directory = tempfile::tempdir().unwrap();
+        Self { ledger, ms: 1000, policy: Policy::default(), changes: 0, ids: 0, directory }
     }
 
     pub(crate) fn now(&mut self) -> Now {
@@ -73,7 +83,9 @@ impl World {
         claim: Option<Claim>,
     ) -> Result<Created, Error> {
         let ids = Ids { run: self.id(), thread: self.id() };
-        self.write(move |tx, now| runs::create(tx, now, &Scope::All, ids, new, claim)).await
+        let policy = self.policy;
+        self.write(move |tx, now| runs::create(tx, now, &Scope::All, ids, new, claim, &policy))
+            .await
     }
 
     /// A run on thread `t`, which is made if need be.

@@ -159,6 +159,10 @@ impl Ledger for Far {
         self.way.write(self.inner.run_write(operation), lost).await
     }
 
+    fn writes_waiting(&self) -> usize {
+        self.inner.writes_waiting()
+    }
+
     fn checkpointer(&self) -> Arc<dyn Checkpointer> {
         self.inner.checkpointer()
     }

@@ -9,9 +9,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mesh_graph::{App, Ctx, Graph, NodeResult, Patch, START, State, Untyped, View, env::Env};
+use mesh_graph::{
+    App, Ctx, Graph, NodeResult, Patch, START, State, Untyped, View,
+    env::Env,
+    store::{self, Lifetime},
+};
 use mesh_runtime::{
-    Error, Graphs, Run, Runtime, Scope,
+    Error, Graphs, Limit, Policy, Run, Runtime, Scope,
     graphs::Served,
     log::Kind,
     run::RunStatus,
@@ -85,12 +89,17 @@ impl World {
     }
 
     async fn of(graph: Served) -> Self {
+        Self::with(graph, Policy::default()).await
+    }
+
+    async fn with(graph: Served, policy: Policy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Sqlite::open(directory.path().join("life.db")).await.unwrap();
         let clock = Arc::new(Clock::default());
         let mut graphs = Graphs::default();
         graphs.insert("plain", graph);
-        let runtime = Runtime::new(database.ledger(), graphs, Arc::clone(&clock) as _);
+        let env = Arc::clone(&clock) as _;
+        let runtime = Runtime::with_policy(database.ledger(), graphs, env, policy);
         Self { runtime, clock, _directory: directory }
     }
 
@@ -294,4 +303,45 @@ async fn threads_of_an_assistant_go_with_it_however_many_there_are() {
     assert_eq!(gone, THREADS_BATCH);
     let filter = mesh_runtime::thread::rows::Filter::all(Scope::All);
     assert_eq!(world.runtime.count_threads(filter).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn threads_and_items_are_kept_for_the_default_time_unless_they_say_otherwise() {
+    let policy = Policy {
+        thread_ttl: Some((10.0, TtlStrategy::Delete)),
+        item_ttl: store::Ttl { default_minutes: Some(10.0), refresh_on_read: false },
+        ..Policy::default()
+    };
+    let world = World::with(Served::fixed(plain()), policy).await;
+    let gone = world.thread(None).await;
+    let kept = world.thread(Some((20.0, TtlStrategy::Delete))).await;
+    let copied = world.runtime.copy_thread(&Scope::All, None, &kept.id, |_| ()).await.unwrap();
+    assert_eq!(gone.ttl.map(|ttl| ttl.minutes), Some(10.0));
+    assert_eq!(copied.ttl.map(|ttl| ttl.minutes), Some(20.0));
+    let items = world.runtime.store();
+    for (key, ttl) in [("gone", Lifetime::Default), ("kept", Lifetime::Forever)] {
+        let put = store::Put { ttl, ..store::Put::new(&["n"], key, Map::new()) };
+        items.batch(vec![store::Op::Put(put)]).await.unwrap();
+    }
+    world.pass(9.0);
+    assert!(items.get(&["n"], "gone").await.unwrap().is_some());
+    world.pass(2.0);
+    world.runtime.sweep_threads().await.unwrap();
+    assert_eq!(world.find(&gone).await, None);
+    assert!(world.find(&kept).await.is_some() && world.find(&copied).await.is_some());
+    assert!(items.get(&["n"], "gone").await.unwrap().is_none(), "reading it changed nothing");
+    assert!(items.get(&["n"], "kept").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_state_that_is_too_large_is_not_changed_any_more() {
+    let policy = Policy { state_bytes_max: 20, ..Policy::default() };
+    let world = World::with(Served::fixed(plain()), policy).await;
+    let thread = world.thread(None).await;
+    world.change(&thread, &"x".repeat(30)).await.unwrap();
+    let refused = world.change(&thread, "y").await;
+    assert!(matches!(refused, Err(Error::Full { limit: Limit::State, max: 20 })), "{refused:?}");
+    assert_eq!(world.checkpoints(&thread).await, 1);
+    let counted = world.runtime.counts().full;
+    assert_eq!(counted.into_iter().find(|(limit, _)| *limit == "state"), Some(("state", 1)));
 }

@@ -13,17 +13,13 @@ use mesh_protocol::run::{
 use mesh_runtime::{
     Error, Runtime, Scope,
     run::Multitask,
-    runs::{NewRun, Target},
+    runs::{NewRun, OF_THE_CALLER, Target},
 };
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use super::{super::webhook::webhook, Making};
 use crate::{auth::Caller, refusal::Refusal, routes::text_of, server::CopiedHeaders};
-
-/// Entries of `configurable` that say who asks. The server writes them; clients cannot.
-const OF_THE_CALLER: [&str; 3] =
-    ["langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions"];
 
 /// Headers that are never shown to graphs: they are secrets, or say whose a request is.
 const NEVER_COPIED: [&str; 7] = [
@@ -259,7 +255,7 @@ fn copied(headers: &HeaderMap, which: &CopiedHeaders) -> Map<String, Json> {
 }
 
 /// Who asks, as graphs can read it.
-fn grant(caller: &Caller, granted: &mut Map<String, Json>) {
+pub(crate) fn grant(caller: &Caller, granted: &mut Map<String, Json>) {
     let principal = caller.principal();
     let identity = principal.map(|principal| &*principal.identity).unwrap_or_default();
     granted.insert("user_id".to_owned(), json!(identity));

@@ -157,6 +157,10 @@ impl Ledger for Stopping {
         given.filter(|_| told).unwrap_or_else(|| Err(Error::Storage("stopped".into())))
     }
 
+    fn writes_waiting(&self) -> usize {
+        self.inner.writes_waiting()
+    }
+
     fn checkpointer(&self) -> Arc<dyn Checkpointer> {
         self.inner.checkpointer()
     }

@@ -59,15 +59,18 @@ async fn a_thread_takes_so_many_runs_and_not_more() {
             for n in 0..OPEN_MAX as u128 {
                 now.at.0 += 1;
                 let ids = Ids { run: Uuid::from_u128(n + 1), thread: Uuid::nil() };
-                runs::create(tx, now, &Scope::All, ids, on("t"), None)?;
+                runs::create(tx, now, &Scope::All, ids, on("t"), None, &Policy::default())?;
             }
             Ok(())
         })
         .await
         .unwrap();
     let ids = Ids { run: Uuid::from_u128(1 << 20), thread: Uuid::nil() };
-    let refused =
-        world.write(move |tx, now| runs::create(tx, now, &Scope::All, ids, on("t"), None)).await;
+    let refused = world
+        .write(move |tx, now| {
+            runs::create(tx, now, &Scope::All, ids, on("t"), None, &Policy::default())
+        })
+        .await;
     assert!(matches!(refused, Err(Error::Full { max: OPEN_MAX, .. })));
 }
 

@@ -116,12 +116,14 @@ async fn who_does_not_see_the_thread_cannot_run_on_it() {
     let alice = Scope::Owner("alice".to_owned());
     let ids = Ids { run: world.id(), thread: world.id() };
     let made = world
-        .write(move |tx, now| runs::create(tx, now, &alice, ids, on("t"), None))
+        .write(move |tx, now| runs::create(tx, now, &alice, ids, on("t"), None, &Policy::default()))
         .await
         .unwrap();
     assert_eq!(made.run.owner.as_deref(), Some("alice"));
     let bob = Scope::Owner("bob".to_owned());
     let ids = Ids { run: world.id(), thread: world.id() };
-    let refused = world.write(move |tx, now| runs::create(tx, now, &bob, ids, on("t"), None)).await;
+    let refused = world
+        .write(move |tx, now| runs::create(tx, now, &bob, ids, on("t"), None, &Policy::default()))
+        .await;
     assert!(matches!(refused, Err(Error::NoThread(_))));
 }
