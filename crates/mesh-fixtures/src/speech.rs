@@ -58,6 +58,24 @@ impl<'a> Speech<'a> {
         Ok(assistant(text, tool_calls).with_id(id))
     }
 
+    /// Says a text letter by letter, the last of which ends the reply, and gives the whole message.
+    pub(crate) async fn spell(mut self, text: &str) -> NodeResult<Message> {
+        let mut letters = text.chars();
+        let Some(last) = letters.next_back() else { return self.end().await };
+        for letter in letters {
+            self.say(letter.encode_utf8(&mut [0; 4])).await?;
+        }
+        self.text.push(last);
+        if self.ctx.wants_messages() {
+            let end = Delta::End { finish_reason: FinishReason::Stop };
+            let mut piece = serde_json::to_value(MessageChunk::new(&self.id, &end))?;
+            piece["content"] = json!(last);
+            self.ctx.message(&piece, &self.facts).await?;
+        }
+        let Self { id, text, .. } = self;
+        Ok(assistant(text, Vec::new()).with_id(id))
+    }
+
     async fn send(&self, delta: &Delta) -> NodeResult<()> {
         if self.ctx.wants_messages() {
             self.ctx.message(&MessageChunk::new(&self.id, delta), &self.facts).await?;

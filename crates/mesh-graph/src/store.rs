@@ -26,7 +26,7 @@ pub use self::{
     filter::Filter,
     index::{Embed, Index, PARTS_MAX},
     memory::{ITEMS_MAX, MemoryStore},
-    prepared::{NewItem, Options, Prepared, Ranking, Refresh, Work, score},
+    prepared::{NewItem, Options, Prepared, Ranking, Refresh, Work, has_label, score},
 };
 
 /// The value of an item: a JSON object.
@@ -261,6 +261,8 @@ impl Get {
 pub struct Search {
     /// Namespaces that begin with these labels; all of them when empty.
     pub prefix: Vec<String>,
+    /// Only namespaces that have this label somewhere.
+    pub label: Option<String>,
     /// What the value has to hold.
     pub filter: Filter,
     /// What the item should be about.
@@ -278,6 +280,7 @@ impl Search {
     pub fn under(prefix: &[&str]) -> Self {
         Self {
             prefix: owned(prefix),
+            label: None,
             filter: Filter::default(),
             query: None,
             limit: SEARCH_LIMIT,
@@ -309,6 +312,8 @@ pub struct Namespaces {
     pub prefix: Vec<String>,
     /// The last labels; `*` stands for any one.
     pub suffix: Vec<String>,
+    /// Only those that have this label somewhere.
+    pub label: Option<String>,
     /// Cuts namespaces to this many labels.
     pub max_depth: Option<NonZeroUsize>,
     /// At most this many.
@@ -323,6 +328,7 @@ impl Default for Namespaces {
         Self {
             prefix: Vec::new(),
             suffix: Vec::new(),
+            label: None,
             max_depth: None,
             limit: NAMESPACES_LIMIT,
             offset: 0,
@@ -348,6 +354,7 @@ impl Namespaces {
             .filter(|namespace| {
                 let length = namespace.len();
                 self.prefix.len() <= length
+                    && has_label(namespace, self.label.as_deref())
                     && self.suffix.len() <= length
                     && fits(namespace, &self.prefix)
                     && fits(&namespace[length - self.suffix.len()..], &self.suffix)

@@ -556,6 +556,38 @@ fn sizes_and_times_may_carry_units() {
 }
 
 #[test]
+fn times_to_live_have_the_names_that_the_langgraph_server_gives_them() {
+    let settings = Place::new()
+        .toml(
+            "[checkpointer.ttl]\nstrategy = \"keep_latest\"\ndefault_ttl = 43200\n\
+             sweep_interval_minutes = 10\n\
+             [store.ttl]\nrefresh_on_read = false\ndefault_ttl = 0.5\n",
+        )
+        .variable("GENESIS_MESH_STORE_TTL_SWEEP_MINUTES", "2")
+        .load();
+    let threads = ThreadTtl {
+        strategy: TtlStrategy::KeepLatest,
+        default_ttl: Some(43_200.0),
+        sweep_interval: Duration::from_mins(10),
+    };
+    assert_eq!(settings.thread_ttl, threads);
+    let items = ItemTtl {
+        default_ttl: Some(0.5),
+        refresh_on_read: false,
+        sweep_interval: Duration::from_mins(2),
+    };
+    assert_eq!(settings.item_ttl, items);
+    let without = Place::new().load();
+    assert_eq!((without.thread_ttl.default_ttl, without.item_ttl.default_ttl), (None, None));
+    check_problems(
+        Place::new()
+            .variable("GENESIS_MESH_CHECKPOINTER_TTL", "0")
+            .variable("GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY", "archive"),
+        expect![[""]],
+    );
+}
+
+#[test]
 fn hosts_are_names_or_addresses() {
     for (given, host) in
         [("[::1]", "::1"), ("::", "::"), ("LocalHost", "localhost"), ("0.0.0.0", "0.0.0.0")]

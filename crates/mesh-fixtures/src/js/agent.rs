@@ -53,7 +53,7 @@ pub(crate) fn graph() -> Built {
     graph.node("tool", tool);
     graph.node("checkSharedState", check_shared_state);
     graph.edge(START, "agent");
-    graph.route("agent", after_agent).targets(["tool", "checkSharedState"]);
+    graph.route("agent", after_agent).targets(["tool", "checkSharedState", END]);
     graph.edge("tool", "agent");
     Ok(graph.compile()?.app(()).untyped())
 }
@@ -71,11 +71,8 @@ async fn agent(
         pause(sleep, &ctx).await?;
     }
     let thread = ctx.info().thread_id;
-    let mut speech = Speech::new(&ctx);
-    for letter in turns.next(thread.as_deref().unwrap_or("$")).chars() {
-        speech.say(letter.encode_utf8(&mut [0; 4])).await?;
-    }
-    let message = speech.end().await?;
+    let speech = Speech::new(&ctx);
+    let message = speech.spell(turns.next(thread.as_deref().unwrap_or("$"))).await?;
     if let (Ok(store), None) = (ctx.store(), &*state.shared_state_from_store_config) {
         let value = match ctx.config().configurable.get("user_id") {
             Some(user) => json!({"id": user}),

@@ -53,11 +53,9 @@ async fn agent(turns: Arc<Turns>, state: View<Simple>, ctx: Ctx) -> NodeResult<S
         store.put(&[user], "key_one", json!({"text": text})).await?;
     }
     let thread = ctx.info().thread_id;
-    let mut speech = Speech::new(&ctx);
-    for letter in turns.next(thread.as_deref().unwrap_or("$")).chars() {
-        speech.say(letter.encode_utf8(&mut [0; 4])).await?;
-    }
-    Ok(Simple::update().messages(speech.end().await?))
+    let speech = Speech::new(&ctx);
+    let message = speech.spell(turns.next(thread.as_deref().unwrap_or("$"))).await?;
+    Ok(Simple::update().messages(message))
 }
 
 async fn tool(message: Arg<Message>, _: Ctx) -> NodeResult<SimpleUpdate> {

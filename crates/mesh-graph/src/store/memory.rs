@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Error, Found, Item, Options, Prepared, Ranking, Refresh, Reply, Store, Work, prepared::score,
+    Error, Found, Item, Options, Prepared, Ranking, Refresh, Reply, Store, Work,
+    prepared::{has_label, score},
 };
 
 /// Items that a [`MemoryStore`] holds, unless it is made with another bound: at a few kilobytes
@@ -145,11 +146,12 @@ impl Shelves {
                     row.item.clone()
                 }))
             }
-            Work::Search { prefix, filter, query, limit, offset, refresh } => {
+            Work::Search { prefix, label, filter, query, limit, offset, refresh } => {
                 let mut rows: Vec<&mut Row> = self
                     .namespaces
                     .range_mut(prefix.clone()..)
                     .take_while(|(namespace, _)| namespace.starts_with(prefix))
+                    .filter(|(namespace, _)| has_label(namespace, label.as_deref()))
                     .flat_map(|(_, rows)| rows.values_mut())
                     .filter(|row| row.lives(now_ms) && filter.matches(&row.item.value))
                     .collect();

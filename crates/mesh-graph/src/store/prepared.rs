@@ -81,6 +81,8 @@ pub enum Work {
     Search {
         /// The first labels of their namespaces.
         prefix: Vec<String>,
+        /// A label that their namespaces have; see [`has_label`].
+        label: Option<String>,
         /// What their values hold.
         filter: Filter,
         /// The vector of the query, if there is one and an index.
@@ -199,6 +201,7 @@ impl Options {
             }
             Op::Search(search) => Work::Search {
                 prefix: search.prefix,
+                label: search.label,
                 filter: search.filter,
                 query: vectors.pop(),
                 limit: search.limit,
@@ -228,6 +231,11 @@ impl Options {
         }
         Ok(texts)
     }
+}
+
+/// Whether a namespace has a label, if one is asked for.
+pub fn has_label(namespace: &[String], label: Option<&str>) -> bool {
+    label.is_none_or(|label| namespace.iter().any(|own| own == label))
 }
 
 /// Positions of puts that a later put on the same key replaces.

@@ -325,6 +325,17 @@ async fn a_search_gives_pages_and_the_last_written_first(subject: Subject) {
     };
     // The page counts what was found, not what was looked at.
     assert_eq!(keys(&subject.search(page(3, 2)).await.unwrap()), ["20", "18", "16"]);
+    subject.put(&["o", "ada"], "a", json!({})).await.unwrap();
+    subject.put(&["p", "bob"], "b", json!({})).await.unwrap();
+    subject.put(&["ada", "q"], "c", json!({})).await.unwrap();
+    let of_ada = |offset, limit| Search {
+        label: Some("ada".to_owned()),
+        offset,
+        limit,
+        ..Search::under(&[])
+    };
+    assert_eq!(keys(&subject.search(of_ada(0, 10)).await.unwrap()), ["c", "a"]);
+    assert_eq!(keys(&subject.search(of_ada(1, 1)).await.unwrap()), ["a"]);
     assert!(subject.search(page(0, 0)).await.unwrap().is_empty());
     assert!(subject.search(page(10, 13)).await.unwrap().is_empty());
 }
@@ -356,6 +367,8 @@ async fn namespaces_are_listed(subject: Subject) {
     let two = Namespaces { max_depth: NonZeroUsize::new(2), ..prefix(&["a"]) };
     assert_eq!(list(two).await, ["a/b", "a/x"]);
     assert_eq!(list(Namespaces { limit: 2, offset: 1, ..all() }).await, ["a/b/d", "a/x"]);
+    let with_c = Namespaces { label: Some("c".to_owned()), offset: 1, ..all() };
+    assert_eq!(list(with_c).await, ["b/b/c"]);
     // A namespace without items is no namespace.
     subject.delete(&["a", "x"], "k").await.unwrap();
     subject.delete(&["a", "x"], "l").await.unwrap();

@@ -7,7 +7,8 @@ use expect_test::{Expect, expect};
 use mesh_graph::{
     CheckpointId, Checkpointer, Durability, Events, MemoryCheckpointer, Mode,
     checkpoint::{Place, TaskRecord},
-    checkpointer::{self, Commit, Filter, Loaded, Retention},
+    checkpointer::{self, Commit},
+    testing::{Around, Writes},
 };
 
 use crate::kit::{Bench, Lab, empty};
@@ -38,7 +39,11 @@ impl Taking {
 }
 
 #[async_trait]
-impl Checkpointer for Taking {
+impl Writes for Taking {
+    fn inner(&self) -> &dyn Checkpointer {
+        &self.inner
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         self.note(&format!("checkpoint {}", commit.checkpoint.step));
         self.inner.put(commit).await
@@ -53,56 +58,20 @@ impl Checkpointer for Taking {
         self.note(&format!("task {}", record.node));
         self.inner.put_task(place, checkpoint, record).await
     }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.inner.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.inner.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.inner.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.inner.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.inner.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.inner.prune(thread, keep).await
-    }
 }
 
 /// Two nodes side by side and one after them; `*` marks what is bound to no storage call.
 async fn check(durability: Durability, expected: Expect) {
     let graph = Lab::new("S -> a, b; a & b -> c").compile();
-    let taking = Arc::new(Taking::default());
+    let taking = Arc::new(Around(Taking::default()));
     let bench = Bench::on(&graph, Arc::clone(&taking) as Arc<dyn Checkpointer>);
     let run = bench.run(empty()).durability(durability).tell_first();
     let run = run.stream([Mode::Values, Mode::Updates, Mode::Checkpoints, Mode::Tasks]);
     let (events, ended) = run.split().unwrap();
-    assert!(taking.events.set(Mutex::new(events)).is_ok());
+    assert!(taking.0.events.set(Mutex::new(events)).is_ok());
     ended.await.unwrap();
-    taking.note("end");
-    expected.assert_eq(&taking.noted.lock().unwrap());
+    taking.0.note("end");
+    expected.assert_eq(&taking.0.noted.lock().unwrap());
 }
 
 #[tokio::test]

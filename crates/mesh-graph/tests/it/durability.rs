@@ -10,8 +10,8 @@ use mesh_graph::{
     CheckpointId, Checkpointer, Ctx, Durability, Error, FailureKind, Graph, MemoryCheckpointer,
     Patch, START, State, View,
     checkpoint::{Blob, Place, SNAPSHOT_EVERY, TaskRecord},
-    checkpointer::{self, CHAIN_MAX, Commit, Filter, Head, Loaded, Retention},
-    testing::{Fault, FaultyCheckpointer},
+    checkpointer::{self, CHAIN_MAX, Commit, Filter, Head, Loaded},
+    testing::{Around, Fault, FaultyCheckpointer, Writes},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -71,7 +71,8 @@ async fn failing_put(durability: Durability) -> Bench {
     let bench =
         Bench::on(&Lab::new("S -> a; a -> b; b -> c; c -> d").compile(), Arc::clone(&checkpointer));
     // The third put is the checkpoint after `a`: -1, 0, 1.
-    let faulty = FaultyCheckpointer::new(Arc::new(Slow(checkpointer)), 3, Fault::FailBefore);
+    let faulty =
+        FaultyCheckpointer::new(Arc::new(Around(Slow(checkpointer))), 3, Fault::FailBefore);
     let app = bench.app.clone().checkpointer(Arc::new(faulty));
     let error = app.run(empty()).thread("t").durability(durability).invoke().await.unwrap_err();
     assert!(matches!(error, Error::CheckpointFailed(_)), "{error}");
@@ -105,7 +106,11 @@ impl Slow {
 }
 
 #[async_trait]
-impl Checkpointer for Slow {
+impl Writes for Slow {
+    fn inner(&self) -> &dyn Checkpointer {
+        &*self.0
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         Self::wait().await;
         self.0.put(commit).await
@@ -120,42 +125,6 @@ impl Checkpointer for Slow {
         Self::wait().await;
         self.0.put_task(place, checkpoint, record).await
     }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.0.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.0.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.0.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.0.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.0.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.0.prune(thread, keep).await
-    }
 }
 
 /// Counts the puts that were begun and the most that were under way at once.
@@ -167,7 +136,11 @@ struct Watched {
 }
 
 #[async_trait]
-impl Checkpointer for Watched {
+impl Writes for Watched {
+    fn inner(&self) -> &dyn Checkpointer {
+        self.inner.inner()
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
@@ -185,57 +158,21 @@ impl Checkpointer for Watched {
     ) -> Result<(), checkpointer::Error> {
         self.inner.put_task(place, checkpoint, record).await
     }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.inner.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.inner.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.inner.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.inner.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.inner.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.inner.prune(thread, keep).await
-    }
 }
 
 #[tokio::test]
 async fn t138_at_most_one_checkpoint_is_on_its_way() {
-    let watched = Arc::new(Watched {
+    let watched = Arc::new(Around(Watched {
         inner: Slow(Arc::new(MemoryCheckpointer::encoding())),
         now: AtomicUsize::new(0),
         peak: AtomicUsize::new(0),
         stored: AtomicUsize::new(0),
-    });
+    }));
     let seen = Arc::clone(&watched);
     let graph = Lab::new("S -> a; a -> a")
         .with("a", move |_, ctx| {
             // Step n may run beside the saving of n-1, so n-2 is stored: -1, 0, … n-2.
-            let stored = seen.stored.load(Ordering::SeqCst) as i64;
+            let stored = seen.0.stored.load(Ordering::SeqCst) as i64;
             assert!(stored >= ctx.info().step, "{stored} at step {}", ctx.info().step);
             async { Ok(S::update().push_log("a")) }
         })
@@ -243,8 +180,8 @@ async fn t138_at_most_one_checkpoint_is_on_its_way() {
     let bench = Bench::on(&graph, Arc::clone(&watched) as Arc<dyn Checkpointer>);
     let run = bench.run(empty()).durability(Durability::Async).recursion_limit(10);
     assert!(matches!(run.invoke().await, Err(Error::RecursionLimit { .. })));
-    assert_eq!(watched.peak.load(Ordering::SeqCst), 1);
-    assert_eq!(watched.stored.load(Ordering::SeqCst), 12, "the last one is stored as well");
+    assert_eq!(watched.0.peak.load(Ordering::SeqCst), 1);
+    assert_eq!(watched.0.stored.load(Ordering::SeqCst), 12, "the last one is stored as well");
 }
 
 /// A value that can be made, but not stored.

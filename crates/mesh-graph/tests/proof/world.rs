@@ -18,9 +18,9 @@ use mesh_graph::{
     Error, FailureKind, Goto, Graph, MemoryCheckpointer, Mode, NodeError, NodeResult, Outcome,
     Patch, Resume, Route, Run, Send, State, StateSnapshot, Status, Step, TaskId, View, Warning,
     checkpoint::{Place, TaskRecord},
-    checkpointer::{self, Commit, Filter, Loaded, Retention},
+    checkpointer::{self, Commit, Filter},
     env::Env,
-    testing::Fault,
+    testing::{Around, Fault, Writes},
 };
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
@@ -374,7 +374,11 @@ impl Storage {
 }
 
 #[async_trait]
-impl Checkpointer for Storage {
+impl Writes for Storage {
+    fn inner(&self) -> &dyn Checkpointer {
+        &self.inner
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         let records = commit.tasks.clone();
         self.through(self.inner.put(commit), &records).await
@@ -389,48 +393,12 @@ impl Checkpointer for Storage {
         let records = [record.clone()];
         self.through(self.inner.put_task(place, checkpoint, record), &records).await
     }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.inner.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.inner.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.inner.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.inner.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.inner.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.inner.prune(thread, keep).await
-    }
 }
 
 /// A case's graph with its thread.
 pub(crate) struct World {
     app: App<S>,
-    storage: Arc<Storage>,
+    storage: Arc<Around<Storage>>,
     watch: Deps,
     mounts: BTreeSet<String>,
     stored: bool,
@@ -440,13 +408,13 @@ impl World {
     /// `order` decides in which order tasks end; with `slow`, storage takes time as well.
     pub(crate) fn new(case: &Case, order: u64, slow: bool) -> Self {
         let watch = Arc::new(Watch { order, ..Watch::default() });
-        let storage = Arc::new(Storage {
+        let storage = Arc::new(Around(Storage {
             inner: MemoryCheckpointer::default(),
             watch: Arc::clone(&watch),
             plan: Mutex::default(),
             stopped: Mutex::default(),
             slow,
-        });
+        }));
         let graph = build(&case.flow, &watch);
         let mut app = graph.app(Arc::clone(&watch)).env(Arc::new(Slow::default()));
         if case.stored {
@@ -459,18 +427,18 @@ impl World {
 
     /// From now on, the write with this number (from 1) goes wrong.
     pub(crate) fn cut(&self, at: usize, fault: Fault) {
-        *self.storage.plan.lock().unwrap() = (0, Some((at, fault)));
-        *self.storage.stopped.lock().unwrap() = CancellationToken::new();
+        *self.storage.0.plan.lock().unwrap() = (0, Some((at, fault)));
+        *self.storage.0.stopped.lock().unwrap() = CancellationToken::new();
     }
 
     /// Nothing goes wrong any more. Returns how many writes there were since [`World::cut`].
     pub(crate) fn mend(&self) -> usize {
-        std::mem::take(&mut *self.storage.plan.lock().unwrap()).0
+        std::mem::take(&mut *self.storage.0.plan.lock().unwrap()).0
     }
 
     /// Fires when a write has stopped for ever.
     pub(crate) fn stopped(&self) -> CancellationToken {
-        self.storage.stopped.lock().unwrap().clone()
+        self.storage.0.stopped.lock().unwrap().clone()
     }
 
     pub(crate) fn starts(&self) -> BTreeMap<String, u32> {

@@ -66,7 +66,7 @@ pub(super) fn merge(
         ("graph_id", json!(assistant.graph)),
         ("assistant_id", json!(assistant.id)),
     ]);
-    let configurable = join([
+    let mut configurable = join([
         member(&assistant.config, "configurable"),
         member(thread_config, "configurable"),
         asked,
@@ -74,6 +74,8 @@ pub(super) fn merge(
         &new.granted,
         &own,
     ]);
+    // Graphs find it in any case; where nobody has to say who they are, clients may.
+    configurable.entry("user_id").or_insert_with(|| json!(""));
     let told =
         join([member(&assistant.config, "metadata"), member(&new.config, "metadata"), &metadata]);
     let mut config = join([&assistant.config, &new.config]);

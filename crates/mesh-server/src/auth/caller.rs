@@ -83,6 +83,25 @@ impl Caller {
         self.decided(|principal| authorize_namespace(principal, action, labels))
     }
 
+    /// As [`Caller::namespace_scope`], for an action on all that is below these labels: below none
+    /// it is for the caller's own. Gives the label that every namespace then has to have.
+    ///
+    /// # Errors
+    /// As [`Caller::namespace_scope`].
+    pub(crate) fn below<S: AsRef<str>>(
+        &self,
+        action: Action,
+        labels: &[S],
+    ) -> Result<Option<String>, Refusal> {
+        if !labels.is_empty() {
+            return self.namespace_scope(action, labels).map(|_| None);
+        }
+        Ok(match self.scope(action)? {
+            Scope::All => None,
+            Scope::Owner(owner) => Some(owner),
+        })
+    }
+
     /// Whether a run may be started of an assistant with this owner: those of the server have
     /// none and are everybody's.
     pub(crate) fn may_run(&self, owner: Option<&str>) -> bool {

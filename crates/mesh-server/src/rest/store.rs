@@ -123,10 +123,11 @@ async fn search(
 ) -> Result<Json<FoundItems>, Refusal> {
     let prefix = body.namespace_prefix.unwrap_or_default();
     check_labels(&prefix, false)?;
-    caller.namespace_scope(Action::SearchItems, &prefix)?;
+    let label = caller.below(Action::SearchItems, &prefix)?;
     let window = window(body.limit, body.offset)?;
     let search = kept::Search {
         prefix,
+        label,
         filter: match body.filter {
             Some(filter) => Filter::new(&Value::Object(filter)).map_err(refused)?,
             None => Filter::default(),
@@ -149,7 +150,7 @@ async fn namespaces(
 ) -> Result<Json<NamespaceList>, Refusal> {
     let (prefix, suffix) = (body.prefix.unwrap_or_default(), body.suffix.unwrap_or_default());
     let labels: Vec<&String> = prefix.iter().chain(&suffix).collect();
-    caller.namespace_scope(Action::ListNamespaces, &labels)?;
+    let label = caller.below(Action::ListNamespaces, &labels)?;
     check_labels(&prefix, false)?;
     check_labels(&suffix, false)?;
     let window = window_or(body.limit, body.offset, NAMESPACES)?;
@@ -160,8 +161,14 @@ async fn namespaces(
             Refusal::invalid(Some("/max_depth".to_owned()), detail)
         })?),
     };
-    let asked =
-        kept::Namespaces { prefix, suffix, max_depth, limit: window.limit, offset: window.offset };
+    let asked = kept::Namespaces {
+        prefix,
+        suffix,
+        label,
+        max_depth,
+        limit: window.limit,
+        offset: window.offset,
+    };
     let namespaces = runtime.store().list_namespaces(asked).await.map_err(refused)?;
     Ok(Json(NamespaceList { namespaces }))
 }

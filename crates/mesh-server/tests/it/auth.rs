@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::kit::{Client, Mesh};
+use crate::kit::{Client, Http, Mesh};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -321,5 +321,39 @@ async fn one_caller_has_so_many_connections_busy_and_others_have_their_own() {
         if ask(&ada).await.status != 429 {
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_search_of_the_whole_store_gives_what_is_the_callers_own() {
+    let mesh = guarded().await;
+    let ask = async |who: &str, method: &str, path: &str, body: serde_json::Value| {
+        let body = body.to_string();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            mesh.address,
+            token(who, &["me"]),
+            body.len(),
+        );
+        Http::parse(&mesh.raw(request.as_bytes()).await)
+    };
+    for who in ["ada", "bob"] {
+        for namespace in [json!([who]), json!(["notes", who])] {
+            let item = json!({ "namespace": namespace, "key": who, "value": {} });
+            assert_eq!(ask(who, "PUT", "/store/items", item).await.status, 204);
+        }
+    }
+    let found = ask("ada", "POST", "/store/items/search", json!({})).await.json();
+    let found: Vec<_> = found["items"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    assert_eq!(found, ["ada", "ada"]);
+    let listed = ask("ada", "POST", "/store/namespaces", json!({})).await.json();
+    assert_eq!(listed["namespaces"], json!([["ada"], ["notes", "ada"]]));
+    for (path, body) in [
+        ("/store/items/search", json!({ "namespace_prefix": ["notes"] })),
+        ("/store/namespaces", json!({ "prefix": ["notes"] })),
+        ("/store/namespaces", json!({ "suffix": ["*"] })),
+    ] {
+        assert_eq!(ask("ada", "POST", path, body).await.status, 403, "{path}");
     }
 }

@@ -271,7 +271,7 @@ async fn a_stateless_run_under_a_key_is_answered_again_when_it_is_long_over() {
         assert_eq!(second.status, 200);
     }
     // Their threads stay as long as the keys; those of other runs go soon.
-    kept.post("/runs/wait", body.clone()).await.good();
+    assert_eq!(kept.post("/runs/wait", body.clone()).await.status, 200);
     let ledger = kept.database.ledger();
     let gone_after = async |hours: i64| {
         let at = Stamp(SystemEnv.now_ms() * 1000).plus_ms(hours * 3_600_000);

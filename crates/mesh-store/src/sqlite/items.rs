@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mesh_graph::{
     store::{
         Error, Found, Item, NewItem, Object, Op, Options, Prepared, Ranking, Refresh, Reply, Store,
-        Work, score,
+        Work, has_label, score,
     },
     stored,
 };
@@ -170,7 +170,7 @@ fn newest(
     now_ms: i64,
     read: &mut Vec<i64>,
 ) -> Outcome<Vec<Found>> {
-    let Work::Search { prefix, filter, limit, offset, refresh, .. } = work else {
+    let Work::Search { prefix, label, filter, limit, offset, refresh, .. } = work else {
         return Ok(Vec::new());
     };
     let (from, to) = range(prefix);
@@ -184,7 +184,7 @@ fn newest(
         }
         let kept = row?;
         let item = kept.item()?;
-        if !filter.matches(&item.value) {
+        if !has_label(&item.namespace, label.as_deref()) || !filter.matches(&item.value) {
             continue;
         }
         if skipped < *offset {
@@ -204,7 +204,7 @@ fn nearest(
     now_ms: i64,
     read: &mut Vec<i64>,
 ) -> Outcome<Vec<Found>> {
-    let Work::Search { prefix, filter, limit, offset, refresh, .. } = work else {
+    let Work::Search { prefix, label, filter, limit, offset, refresh, .. } = work else {
         return Ok(Vec::new());
     };
     let (from, to) = range(prefix);
@@ -214,7 +214,8 @@ fn nearest(
         connection.prepare_cached("SELECT body FROM vectors WHERE item = ? AND dims = ?")?;
     for row in statement.query_map((from, to, now_ms), Kept::read)? {
         let kept = row?;
-        if !filter.matches(&kept.item()?.value) {
+        let item = kept.item()?;
+        if !has_label(&item.namespace, label.as_deref()) || !filter.matches(&item.value) {
             continue;
         }
         let own = vectors

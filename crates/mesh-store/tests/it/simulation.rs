@@ -22,9 +22,10 @@ use async_trait::async_trait;
 use mesh_graph::{
     CheckpointId, Checkpointer, Ctx, Graph, NodeResult, START, State, Store, View,
     checkpoint::{Place, TaskRecord},
-    checkpointer::{self, Commit, Filter, Loaded, Retention},
+    checkpointer::{self, Commit},
     env::Env,
     store,
+    testing::{Around, Writes},
 };
 use mesh_runtime::{
     Error, Graphs, Ledger, Run, Runtime, Scope, Start, WorkOptions,
@@ -169,7 +170,7 @@ impl Ledger for Far {
 
     fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer> {
         let (ledger, way) = (Arc::clone(&self.inner), Arc::clone(&self.way));
-        Arc::new(FarCheckpointer { inner: ledger.checkpointer(), ledger, rider, way })
+        Arc::new(Around(FarCheckpointer { inner: ledger.checkpointer(), ledger, rider, way }))
     }
 
     fn listen(&self, listener: &Arc<dyn Listener>) {
@@ -227,7 +228,11 @@ fn lost_there() -> checkpointer::Error {
 }
 
 #[async_trait]
-impl Checkpointer for FarCheckpointer {
+impl Writes for FarCheckpointer {
+    fn inner(&self) -> &dyn Checkpointer {
+        &*self.inner
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         let inner = self.boarded();
         self.way.write(inner.put(commit), lost_there).await
@@ -241,42 +246,6 @@ impl Checkpointer for FarCheckpointer {
     ) -> Result<(), checkpointer::Error> {
         let inner = self.boarded();
         self.way.write(inner.put_task(place, checkpoint, record), lost_there).await
-    }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.inner.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.inner.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.inner.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.inner.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.inner.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.inner.prune(thread, keep).await
     }
 }
 

@@ -256,10 +256,9 @@ fn copied(headers: &HeaderMap, which: &CopiedHeaders) -> Map<String, Json> {
 
 /// Who asks, as graphs can read it.
 pub(crate) fn grant(caller: &Caller, granted: &mut Map<String, Json>) {
-    let principal = caller.principal();
-    let identity = principal.map(|principal| &*principal.identity).unwrap_or_default();
-    granted.insert("user_id".to_owned(), json!(identity));
-    if let Some(principal) = principal {
+    if let Some(principal) = caller.principal() {
+        let identity = &*principal.identity;
+        granted.insert("user_id".to_owned(), json!(identity));
         granted.insert("langgraph_auth_user_id".to_owned(), json!(identity));
         granted.insert("langgraph_auth_permissions".to_owned(), json!(principal.scopes));
         granted.insert(

@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use mesh_graph::{
     CheckpointId, Checkpointer, Store,
     checkpoint::{Place, TaskRecord},
-    checkpointer::{self, Commit, Filter, Loaded, Retention},
+    checkpointer::{self, Commit, Filter},
     store,
+    testing::{Around, Writes},
 };
 use mesh_runtime::{
     Error, Ledger, Scope, Start, Tx,
@@ -167,7 +168,7 @@ impl Ledger for Stopping {
 
     fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer> {
         let inner = self.inner.checkpointer_with(rider);
-        Arc::new(StoppingCheckpointer { inner, stop: Arc::clone(&self.stop) })
+        Arc::new(Around(StoppingCheckpointer { inner, stop: Arc::clone(&self.stop) }))
     }
 
     fn listen(&self, listener: &Arc<dyn Listener>) {
@@ -189,7 +190,11 @@ fn stopped() -> checkpointer::Error {
 }
 
 #[async_trait]
-impl Checkpointer for StoppingCheckpointer {
+impl Writes for StoppingCheckpointer {
+    fn inner(&self) -> &dyn Checkpointer {
+        &*self.inner
+    }
+
     async fn put(&self, commit: Commit) -> Result<(), checkpointer::Error> {
         let (done, told) = self.stop.next();
         let given = if done { self.inner.put(commit).await } else { Ok(()) };
@@ -206,42 +211,6 @@ impl Checkpointer for StoppingCheckpointer {
         let given =
             if done { self.inner.put_task(place, checkpoint, record).await } else { Ok(()) };
         if told { given } else { Err(stopped()) }
-    }
-
-    async fn load(
-        &self,
-        place: &Place,
-        id: Option<CheckpointId>,
-    ) -> Result<Option<Loaded>, checkpointer::Error> {
-        self.inner.load(place, id).await
-    }
-
-    async fn list(
-        &self,
-        place: &Place,
-        filter: &Filter,
-    ) -> Result<Vec<Loaded>, checkpointer::Error> {
-        self.inner.list(place, filter).await
-    }
-
-    async fn delete_thread(&self, thread: &str) -> Result<(), checkpointer::Error> {
-        self.inner.delete_thread(thread).await
-    }
-
-    async fn delete_for_runs(
-        &self,
-        thread: &str,
-        runs: &[String],
-    ) -> Result<usize, checkpointer::Error> {
-        self.inner.delete_for_runs(thread, runs).await
-    }
-
-    async fn copy_thread(&self, from: &str, to: &str) -> Result<(), checkpointer::Error> {
-        self.inner.copy_thread(from, to).await
-    }
-
-    async fn prune(&self, thread: &str, keep: Retention) -> Result<usize, checkpointer::Error> {
-        self.inner.prune(thread, keep).await
     }
 }
 
