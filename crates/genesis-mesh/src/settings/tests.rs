@@ -583,7 +583,9 @@ fn times_to_live_have_the_names_that_the_langgraph_server_gives_them() {
         Place::new()
             .variable("GENESIS_MESH_CHECKPOINTER_TTL", "0")
             .variable("GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY", "archive"),
-        expect![[""]],
+        expect![[r#"
+        checkpointer.ttl.strategy (from GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY): archive, expected delete or keep_latest
+        checkpointer.ttl.default_ttl (from GENESIS_MESH_CHECKPOINTER_TTL): 0, expected 0.01 to 5256000"#]],
     );
 }
 
