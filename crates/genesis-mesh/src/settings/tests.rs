@@ -584,8 +584,8 @@ fn times_to_live_have_the_names_that_the_langgraph_server_gives_them() {
             .variable("GENESIS_MESH_CHECKPOINTER_TTL", "0")
             .variable("GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY", "archive"),
         expect![[r#"
-        checkpointer.ttl.strategy (from GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY): archive, expected delete or keep_latest
-        checkpointer.ttl.default_ttl (from GENESIS_MESH_CHECKPOINTER_TTL): 0, expected 0.01 to 5256000"#]],
+        GENESIS_MESH_CHECKPOINTER_TTL_STRATEGY (from the environment): archive, expected delete or keep_latest
+        GENESIS_MESH_CHECKPOINTER_TTL (from the environment): 0, expected 0.01 to 5256000"#]],
     );
 }
 
