@@ -456,7 +456,7 @@ export class MeshSocket {
   }
 
   /** Ends a run. */
-  async cancel(thread_id: string, run_id: string, action: "interrupt" | "rollback" = "interrupt"): Promise<void> {
+  async cancel(thread_id: string, run_id: string, action: "after_step" | "interrupt" | "rollback" = "interrupt"): Promise<void> {
     await this.call("cancel", { thread_id, run_id, action }, true);
   }
 

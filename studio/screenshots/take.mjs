@@ -28,6 +28,10 @@ await api(server, `/threads/${live}/runs`, {
   assistant_id: "steps", input: { n: 5000, delay: 0.4 }, config: { recursion_limit: 6000 }, stream_mode: ["tasks"],
 });
 
+const { thread_id: fan } = await api(server, "/threads", { metadata: { title: "Two hundred parts", tags: ["nightly", "scale"] } });
+await api(server, `/threads/${fan}/runs/wait`, { assistant_id: "fan_out", input: { parts: 200, delay: 0.05, fails: [117] }, stream_mode: ["tasks"] });
+const large = await ran(server, "large", {}, { metadata: { title: "A large graph" } });
+
 const object = (properties, required = []) => ({ type: "object", properties, required });
 const asked = await ran(server, "ask", { questions: [
   {
@@ -84,6 +88,33 @@ const SHOTS = [
   ["thread-finished", server, `/threads/${done}`, steps],
   ["thread-canvas", server, `/threads/${done}?view=canvas&tab=diff`, (page) => page.locator('[data-node="assemble"]').waitFor()],
   ["thread-time", server, `/threads/${done}?view=time&tab=task`, (page) => page.getByRole("listbox", { name: "Tasks by time" }).waitFor()],
+  ["thread-fan-out", server, `/threads/${fan}?view=both&tab=task`, async (page) => {
+    await page.getByRole("treeitem", { name: /part ×200/ }).click();
+    await page.getByText("200 tasks").waitFor();
+  }],
+  ["thread-stops", server, `/threads/${fan}?view=canvas`, async (page) => {
+    await page.locator('[data-node="part"]').focus();
+    await page.keyboard.press("b");
+    await page.keyboard.press("Shift+b");
+    await page.getByText("pauses after part").waitFor();
+  }],
+  ["thread-large", server, `/threads/${large}?view=canvas`, (page) => page.locator('[data-node="lane0_stage0"]').waitFor()],
+  ["thread-large-open", server, `/threads/${large}?view=canvas`, async (page) => {
+    await page.getByRole("checkbox", { name: "Open mounted graphs" }).check();
+    await page.getByRole("searchbox", { name: "Find a node" }).waitFor();
+  }],
+  ["thread-large-near", server, `/threads/${large}?view=canvas`, async (page) => {
+    await page.getByRole("button", { name: "lane1_stage1, mounted graph" }).click();
+    await page.locator('[data-node="lane1_stage1:node0_0"]').waitFor();
+  }],
+  ["thread-composer", server, `/threads/${waits}`, async (page) => {
+    await page.getByRole("button", { name: "New run" }).click();
+    await page.getByRole("region", { name: "New run" }).waitFor();
+  }],
+  ["threads-selected", server, "/threads", async (page) => {
+    await page.getByRole("button", { name: "Select", exact: true }).click();
+    await page.getByRole("checkbox").nth(1).check();
+  }],
   ["thread-failed", server, `/threads/${failed}`, steps],
   ["thread-fork", server, `/threads/${done}`, async (page) => {
     await steps(page);

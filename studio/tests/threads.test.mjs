@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { api, browser, eventually, ran, serve } from "./harness.mjs";
+import { api, axe, browser, eventually, ran, serve } from "./harness.mjs";
 
 let server, chromium;
 before(async () => {
@@ -64,6 +64,85 @@ test("a run is started from the form, followed step by step, and stopped", async
   await page.keyboard.press("x");
   await page.getByRole("menuitem", { name: /Stop now/ }).click();
   await tree.getByRole("treeitem", { name: /Run 1.*cancelled/ }).waitFor();
+  await page.done();
+});
+
+test("a run that is stopped after its step keeps that step, and goes on from there", async () => {
+  const { thread_id: thread } = await api(server, "/threads", {});
+  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 3, delay: 3 }, stream_mode: ["tasks"] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("treeitem", { name: /^step 1 step .*running/ }).waitFor();
+  await page.keyboard.press("x");
+  await page.getByRole("menuitem", { name: /Stop after this step/ }).click();
+  await page.getByText("The run stops after this step.").waitFor();
+  await eventually(async () => (await api(server, `/threads/${thread}`)).status, "interrupted");
+  const { values, next } = await api(server, `/threads/${thread}/state`);
+  assert.deepEqual([values.log.length > 0, next], [true, ["step"]]);
+  await page.getByRole("treeitem", { name: /Run 1.*cancelled/ }).waitFor();
+  await page.getByRole("button", { name: "Run from here" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("treeitem", { name: /Run 2/ }).waitFor();
+  await eventually(async () => (await api(server, `/threads/${thread}`)).values.log, [0, 1, 2]);
+  await page.done();
+});
+
+test("the state tells of each key its type, its rule and who wrote it, and leads there", async () => {
+  const thread = await ran(server, "agent", { messages: [{ role: "user", content: "Hello" }] });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  const inspector = page.getByRole("complementary", { name: "Inspector" });
+  const messages = inspector.locator("section").filter({ has: page.getByRole("heading", { name: "messages", exact: true }) });
+  await messages.getByText(/list of \d+ · messages by id/).waitFor();
+  const writer = messages.getByRole("button", { name: /^by \w+, step \d+$/ });
+  const [, name, step] = /^by (\w+), step (\d+)$/.exec(await writer.innerText());
+  await writer.click();
+  await page.getByRole("tab", { name: "Task", selected: true }).waitFor();
+  await inspector.getByRole("heading", { name, exact: true }).waitFor();
+  assert.match(page.url(), /cp=.*task=|task=.*cp=/);
+  await page.getByRole("treeitem", { name: new RegExp(`^step ${step} `), selected: false }).or(page.getByRole("treeitem", { name: new RegExp(`^step ${step} `) })).first().waitFor();
+  await page.done();
+});
+
+test("a message takes files by button, paste and drop, and what is too large stays out", async () => {
+  const { thread_id: thread } = await api(server, "/threads", { metadata: { graph_id: "weather" } });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("button", { name: "New run" }).click();
+  await page.getByLabel("Assistant").selectOption({ label: "weather" });
+  const composer = page.getByRole("region", { name: "New run" });
+  const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+  const chooser = page.waitForEvent("filechooser");
+  await composer.getByRole("button", { name: "Attach" }).click();
+  await (await chooser).setFiles([
+    { name: "pixel.png", mimeType: "image/png", buffer: png },
+    { name: "notes.md", mimeType: "text/markdown", buffer: Buffer.from("# Notes\n\nRain.") },
+  ]);
+  const files = composer.getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  await eventually(() => files.count(), 2);
+  // As a browser does it when something is pasted and dropped.
+  const give = (kind, name, type, bytes) => composer.getByRole("textbox", { name: "Message" }).evaluate((field, [kind, name, type, bytes]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+    const options = { bubbles: true, cancelable: true };
+    field.dispatchEvent(kind === "paste" ? new ClipboardEvent("paste", { ...options, clipboardData: data }) : new DragEvent("drop", { ...options, dataTransfer: data }));
+  }, [kind, name, type, bytes]);
+  await give("paste", "pasted.pdf", "application/pdf", 2_000);
+  await eventually(() => files.count(), 3);
+  await give("drop", "dropped.csv", "text/csv", 10);
+  await eventually(() => files.count(), 4);
+  await composer.getByRole("button", { name: "Remove dropped.csv" }).click();
+  const { limits } = await api(server, "/info");
+  await give("drop", "film.mp4", "video/mp4", limits.body_bytes_max);
+  await composer.getByText("A file was not attached").waitFor();
+  await eventually(() => files.count(), 3);
+  await composer.getByRole("textbox", { name: "Message" }).fill("Is it raining in Lisbon?");
+  assert.deepEqual(await axe(page), []);
+  await composer.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("treeitem", { name: /Run 1/ }).waitFor();
+  const [run] = await api(server, `/threads/${thread}/runs`);
+  const { content } = run.kwargs.input.messages[0];
+  assert.deepEqual(content.map((it) => [it.type, it.mime_type ?? null]), [["text", null], ["image", "image/png"], ["text", null], ["file", "application/pdf"]]);
+  assert.equal(content[1].base64, png.toString("base64"));
+  assert.equal(content[2].text, "notes.md:\n\n# Notes\n\nRain.");
+  assert.equal(content[3].filename, "pasted.pdf");
   await page.done();
 });
 

@@ -191,9 +191,11 @@ impl Durability {
 
 /// How a run is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum CancelAction {
-    /// What it saved stays.
+    /// What is running comes to the end of its step first; all of it stays.
+    AfterStep,
+    /// It is stopped now. What it saved stays.
     #[default]
     Interrupt,
     /// It is removed with what it saved.

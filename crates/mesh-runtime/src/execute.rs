@@ -28,7 +28,7 @@ use crate::{
     runs::{self, Cause, State},
     teller::Teller,
     thread::shown::Settled,
-    worker::Held,
+    worker::{Held, STOP_ASKED},
 };
 
 /// How long a run that is to end may take for it; then it is abandoned.
@@ -326,6 +326,10 @@ impl Execution {
                     state.map(|state| Cause::Done(State { breakpoint, ..state }))
                 }
                 Status::Cancelled => {
+                    let state = self.state(&ready.app).await;
+                    Some(Cause::Cancelled { state, forced: false })
+                }
+                Status::Drained if self.held.control.drain_reason() == Some(STOP_ASKED) => {
                     let state = self.state(&ready.app).await;
                     Some(Cause::Cancelled { state, forced: false })
                 }

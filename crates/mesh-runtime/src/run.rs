@@ -85,11 +85,16 @@ impl Multitask {
     }
 }
 
-/// How a run is cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How a run is cancelled; the later ones ask for more.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum CancelAction {
-    /// What it saved stays.
+    /// What is running comes to the end of its step first, however long that takes; all of it
+    /// stays.
+    AfterStep,
+    /// It is stopped now. What it saved stays.
     #[default]
     Interrupt,
     /// It is removed with all that it saved.
@@ -100,6 +105,7 @@ impl CancelAction {
     /// The name on the wire and in storage.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AfterStep => "after_step",
             Self::Interrupt => "interrupt",
             Self::Rollback => "rollback",
         }
@@ -107,7 +113,9 @@ impl CancelAction {
 
     /// The action with this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Interrupt, Self::Rollback].into_iter().find(|action| action.name() == name)
+        [Self::AfterStep, Self::Interrupt, Self::Rollback]
+            .into_iter()
+            .find(|action| action.name() == name)
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::{
     claim::{Claim, Renewal, claim, claim_run, renew},
     create::{Created, Ids, NewRun, OF_THE_CALLER, OPEN_MAX, Target, create},
     reap::{REAP_BATCH, reap, settle_after_start},
-    rows::{Change, Head, Left, Letter, OpenRuns, RunQuery, RunRows, Standing, State},
+    rows::{Change, Head, Left, Letter, OpenRuns, Prolonged, RunQuery, RunRows, Standing, State},
     shown::shown,
     transition::{ATTEMPTS_MAX, Cause, Guard, TEMPORARY_GRACE_MS, finish, guard, transition},
 };
@@ -52,6 +52,8 @@ pub struct Told {
     pub entries: Vec<(String, Vec<Entry>)>,
     /// Running runs whose workers have to look: each is to end, or was taken away.
     pub owners: Vec<uuid::Uuid>,
+    /// Running runs that their workers have to end after the step that they are in.
+    pub stopping: Vec<uuid::Uuid>,
     /// A run may have become due.
     pub due: bool,
     /// Threads that were deleted, and whose they were.
@@ -63,6 +65,7 @@ impl Told {
     pub fn add(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.owners.extend(other.owners);
+        self.stopping.extend(other.stopping);
         self.due |= other.due;
         self.buried.extend(other.buried);
     }

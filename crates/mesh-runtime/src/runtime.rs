@@ -237,10 +237,11 @@ impl Runtime {
         if told.entries.iter().any(|(_, entries)| ended(entries)) {
             self.posted();
         }
-        if !told.owners.is_empty()
+        if !(told.owners.is_empty() && told.stopping.is_empty())
             && let Some(worker) = self.worker()
         {
             told.owners.iter().for_each(|run| worker.poke(*run));
+            told.stopping.iter().for_each(|run| worker.stop_after_step(*run));
         }
     }
 }

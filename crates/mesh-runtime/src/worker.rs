@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     Error, Run, Runtime, Scope,
     execute::Execution,
-    run::RunStatus,
+    run::{CancelAction, RunStatus},
     runs::{Claim, NewRun, REAP_BATCH, Renewal, claim, renew},
 };
 
@@ -233,6 +233,13 @@ impl Worker {
         }
     }
 
+    /// Asks the run to end after the step that it is in, if it is here.
+    pub(crate) fn stop_after_step(&self, run: Uuid) {
+        if let Some(held) = self.state().runs.get(&run) {
+            held.control.request_drain(STOP_ASKED);
+        }
+    }
+
     /// Executes a run that was claimed.
     fn start(self: &Arc<Self>, runtime: &Runtime, run: Run, place: OwnedSemaphorePermit) {
         let held = Arc::new(Held {
@@ -334,6 +341,9 @@ impl Worker {
                     for (run, renewal) in runs.iter().zip(renewals) {
                         match renewal {
                             Renewal::Held => {}
+                            Renewal::Ending(CancelAction::AfterStep) => {
+                                run.control.request_drain(STOP_ASKED);
+                            }
                             Renewal::Ending(_) => run.cancel.cancel(),
                             Renewal::Lost => run.lost.cancel(),
                         }
@@ -371,6 +381,9 @@ impl Worker {
         }
     }
 }
+
+/// The reason of a drain that ends the run: somebody asked for it.
+pub(crate) const STOP_ASKED: &str = "it was asked to stop after this step";
 
 /// The reason that a run is given for its drain.
 const STOPPING: &str = "the server is stopping";

@@ -1,7 +1,7 @@
 // Starting, stopping and answering runs. Each change says what has to be read again.
 
 import type { Command, Run } from "@langchain/langgraph-sdk";
-import { client } from "./client";
+import { client, request } from "./client";
 import { threadChanged, threadsChanged } from "./queries";
 
 /** What a run made here tells: enough for every view, and no state twice. */
@@ -45,8 +45,8 @@ export async function newThread(metadata: Record<string, unknown>): Promise<stri
   return thread.thread_id;
 }
 
-export async function cancelRun(thread: string, run: string, action: "interrupt" | "rollback") {
-  await client.runs.cancel(thread, run, false, action);
+export async function cancelRun(thread: string, run: string, action: "after_step" | "interrupt" | "rollback") {
+  await request(`/threads/${thread}/runs/${run}/cancel?action=${action}`, { method: "POST" });
   threadChanged(thread);
 }
 

@@ -110,7 +110,8 @@ export function Canvas({ drawing, name, facts, selected, onSelect, taken, still,
     const there = frame.current?.querySelector<SVGGElement>(`[data-node="${CSS.escape(id)}"],[data-mount="${CSS.escape(id)}"]`);
     if (!there) return;
     wanted.current = null;
-    there.focus();
+    // It is in view already; nothing around may move for it.
+    there.focus({ preventScroll: true });
   });
   const show = (id: string, focus: boolean) => {
     const place = layout?.nodes.find((it) => it.id === id);
@@ -310,6 +311,10 @@ interface NodeProps {
   stop: string;
 }
 
+/** From afar a name takes all of its node: its largest size, and the width of a letter to that. */
+const LABEL_MOST = 20;
+const LETTER = 0.6;
+
 /** Characters of a name that fit, by the server's measure of a character. */
 const fitting = (width: number) => Math.floor((width - 40) / 7.6);
 
@@ -354,6 +359,14 @@ const Node = memo(function Node({ node, facts, selected, onSelect, detailed, isM
         {stop.includes("after") && <path className={styles.stop} d={stopShape(x + 4, y + height)}><title>pauses after</title></path>}
         {state === "running" && <rect className={styles.inner} x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx="4" />}
       </g>
+      {!detailed && (
+        <text
+          aria-hidden="true" className={styles.name} x={x + width / 2} y={y + height / 2} textAnchor="middle" dominantBaseline="central"
+          style={{ fontSize: Math.min(LABEL_MOST, (width - 16) / (LETTER * name.length)) }}
+        >
+          {name}
+        </text>
+      )}
       {detailed && (
         // Said by the label of the whole.
         <g aria-hidden="true" className={styles.words}>

@@ -13,11 +13,13 @@ interface Props {
   first: number;
   least: number;
   most: number;
+  /** One below the other, the main pane is as high as what is in it. */
+  tall?: boolean;
 }
 
 const STEP = 24;
 
-export function Split({ name, label, main, side, first, least, most }: Props) {
+export function Split({ name, label, main, side, first, least, most, tall }: Props) {
   const key = `genesis-mesh.split.${name}`;
   const [width, setWidth] = useState(() => {
     const kept = Number(localStorage.getItem(key));
@@ -45,7 +47,7 @@ export function Split({ name, label, main, side, first, least, most }: Props) {
     if (drag.current) set(drag.current.width + drag.current.x - event.clientX);
   };
   return (
-    <div className={styles.split} style={{ ["--side" as string]: `${width}px` }}>
+    <div className={styles.split} data-tall={tall || undefined} style={{ ["--side" as string]: `${width}px` }}>
       <div className={styles.main}>{main}</div>
       <div
         role="separator" aria-orientation="vertical" aria-label={label} tabIndex={0} className={styles.divider}

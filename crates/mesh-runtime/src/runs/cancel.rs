@@ -46,7 +46,8 @@ pub struct Cancelled {
 }
 
 /// Cancels runs: a pending one ends at once, a running one is left to its worker for
-/// [`CANCEL_GRACE_MS`] unless that is gone. Those that have ended are passed over.
+/// [`CANCEL_GRACE_MS`], or with [`CancelAction::AfterStep`] until its step has ended, unless that
+/// is gone. Those that have ended are passed over.
 ///
 /// # Errors
 /// [`Error::Damaged`]; [`Error::Storage`].
@@ -61,7 +62,7 @@ pub fn cancel(
     let (thread, ids) = match selection {
         Selection::Runs { thread, ids } => (thread.as_deref(), ids.clone()),
         Selection::Open(status) => {
-            (None, tx.open_ids(*status, scope.owner(), now.at, CANCEL_BATCH)?)
+            (None, tx.open_ids(*status, scope.owner(), now.at, action, CANCEL_BATCH)?)
         }
     };
     cancelled.more = matches!(selection, Selection::Open(_)) && ids.len() == CANCEL_BATCH;
@@ -84,22 +85,30 @@ pub(super) fn cancel_run(
     action: CancelAction,
 ) -> Result<Told, Error> {
     // Who asked for less cannot take back what another one asked for.
-    if run.cancel_at.is_none() || action == CancelAction::Rollback {
+    if run.cancel_at.is_none() || action > run.cancel_action {
         run.cancel_action = action;
     }
     run.cancel_at.get_or_insert(now.at);
     let running = run.status == RunStatus::Running;
     if running && run.lease_until.is_some_and(|until| until > now.ms) {
+        let after_step = run.cancel_action == CancelAction::AfterStep;
         let grace = now.ms.saturating_add(CANCEL_GRACE_MS);
-        // A claim on a run that is to end is not prolonged: when it has passed, the run is ended
-        // without its worker.
-        run.lease_until = run.lease_until.map(|until| until.min(grace));
+        // A claim on a run that is to end now is not prolonged: when it has passed, the run is
+        // ended without its worker.
+        if !after_step {
+            run.lease_until = run.lease_until.map(|until| until.min(grace));
+        }
         run.updated_at = now.at;
         let change = Change { run, status: run.status, epoch: run.epoch };
         if !tx.update_run(change)? {
             return Err(Error::Fenced { run: run.id });
         }
-        return Ok(Told { owners: vec![run.id], ..Told::default() });
+        let told = Told::default();
+        return Ok(if after_step {
+            Told { stopping: vec![run.id], ..told }
+        } else {
+            Told { owners: vec![run.id], ..told }
+        });
     }
     let cause = Cause::Cancelled { state: None, forced: running };
     let mut told = transition(tx, now, run, &cause, Vec::new())?;

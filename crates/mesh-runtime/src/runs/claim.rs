@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Now,
+    rows::Prolonged,
     transition::{Cause, is_due, transition},
 };
 use crate::{
@@ -27,7 +28,8 @@ pub struct Claim {
 pub enum Renewal {
     /// The claim holds on.
     Held,
-    /// It ends at its time; until then the worker may bring the run to its end, like this.
+    /// The run is to end, like this, and its worker may bring it to that. The claim ends at its
+    /// time, except with [`CancelAction::AfterStep`]: then it holds on.
     Ending(CancelAction),
     /// The run is not this worker's any more.
     Lost,
@@ -69,7 +71,7 @@ pub fn claim_run(
 }
 
 /// Prolongs the claims on runs, each given with its epoch, to `lease_ms` from now on. A run that
-/// is to end is not prolonged.
+/// is to end now is not prolonged; one that is to end after its step is.
 ///
 /// # Errors
 /// [`Error::Storage`].
@@ -81,8 +83,12 @@ pub fn renew(
 ) -> Result<Vec<Renewal>, Error> {
     let until = now.ms.saturating_add(lease_ms);
     let renewed = held.iter().map(|&(id, epoch)| {
-        if tx.prolong(id, epoch, until)? {
-            return Ok(Renewal::Held);
+        match tx.prolong(id, epoch, until)? {
+            Some(Prolonged { ends_after_step: false }) => return Ok(Renewal::Held),
+            Some(Prolonged { ends_after_step: true }) => {
+                return Ok(Renewal::Ending(CancelAction::AfterStep));
+            }
+            None => {}
         }
         Ok(match super::guard(tx, id, epoch) {
             Ok(super::Guard::Ending(action)) => Renewal::Ending(action),

@@ -155,12 +155,17 @@ pub trait RunRows {
     /// [`Error::Storage`].
     fn update_run(&mut self, change: Change<'_>) -> Result<bool, Error>;
 
-    /// Prolongs a worker's claim, unless the run is no longer its, or is to end. Returns whether
-    /// it was.
+    /// Prolongs a worker's claim, unless the run is no longer its, or is to end now. Returns none
+    /// if it was not.
     ///
     /// # Errors
     /// [`Error::Storage`].
-    fn prolong(&mut self, id: Uuid, epoch: u64, lease_until: i64) -> Result<bool, Error>;
+    fn prolong(
+        &mut self,
+        id: Uuid,
+        epoch: u64,
+        lease_until: i64,
+    ) -> Result<Option<Prolonged>, Error>;
 
     /// Notes that an execution got a step further: it counts as the first one again.
     ///
@@ -224,7 +229,8 @@ pub trait RunRows {
     fn overdue_runs(&mut self, now: Now, limit: usize) -> Result<Vec<Uuid>, Error>;
 
     /// Runs that are pending or running, as `status` says, were made at `until` at the latest by
-    /// this owner, and are not about to end; oldest first. No owner: everybody's.
+    /// this owner, and were not asked to end already, or for less than `action`; oldest first. No
+    /// owner: everybody's.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -233,6 +239,7 @@ pub trait RunRows {
         status: Option<RunStatus>,
         owner: Option<&str>,
         until: Stamp,
+        action: CancelAction,
         limit: usize,
     ) -> Result<Vec<Uuid>, Error>;
 
@@ -241,6 +248,13 @@ pub trait RunRows {
     /// # Errors
     /// [`Error::Storage`].
     fn post(&mut self, letter: &Letter) -> Result<(), Error>;
+}
+
+/// A claim that was prolonged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prolonged {
+    /// The run is to end with the step that it is in.
+    pub ends_after_step: bool,
 }
 
 /// Where a run stands.

@@ -82,8 +82,8 @@ pub fn guard(tx: &mut dyn Tx, run: Uuid, epoch: u64) -> Result<Guard, Error> {
 /// Ends the execution of a run by its worker, whose `run` still has the status and the epoch that
 /// it was claimed with. `told` is what it told that is not on the log yet; it comes before the end.
 ///
-/// A run that is to be cancelled ends as that, unless it was [`Cause::Done`] first; with
-/// [`CancelAction::Rollback`] it is removed in any case.
+/// A run that is to be cancelled ends as that, unless it was [`Cause::Done`] first, or by itself
+/// in the step that it was to end after; with [`CancelAction::Rollback`] it is removed in any case.
 ///
 /// # Errors
 /// [`Error::Fenced`]: it is not this worker's any more, and nothing was written;
@@ -101,7 +101,9 @@ pub fn finish(
     let action = standing.cancel.map(|(_, action)| action);
     run.cancel_action = action.unwrap_or_default();
     let cause = match (action, cause) {
-        (None, cause) | (Some(CancelAction::Interrupt), cause @ Cause::Done(_)) => cause,
+        (None, cause)
+        | (Some(CancelAction::Interrupt), cause @ Cause::Done(_))
+        | (Some(CancelAction::AfterStep), cause @ (Cause::Done(_) | Cause::Failed { .. })) => cause,
         (Some(_), Cause::Done(state)) => Cause::Cancelled { state: Some(state), forced: false },
         (Some(_), Cause::Failed { state, .. } | Cause::Cancelled { state, .. }) => {
             Cause::Cancelled { state, forced: false }

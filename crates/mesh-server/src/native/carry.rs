@@ -151,6 +151,7 @@ impl Carrier {
     async fn cancel(&self, cancel: Cancel) -> Result_ {
         let scope = self.scope(Action::UpdateThread)?;
         let action = match cancel.action {
+            WireCancel::AfterStep => CancelAction::AfterStep,
             WireCancel::Interrupt => CancelAction::Interrupt,
             WireCancel::Rollback => CancelAction::Rollback,
         };

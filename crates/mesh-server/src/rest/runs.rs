@@ -101,7 +101,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, "There is no such assistant"),
         Operation::post("/runs/cancel", "cancel_runs", cancel_many)
             .summary("Cancels runs")
-            .query("action", json!({ "enum": ["interrupt", "rollback"] }), "How")
+            .query("action", json!({ "enum": ["after_step", "interrupt", "rollback"] }), "How")
             .body::<RunsCancel>()
             .gives_nothing(204, "They are cancelled")
             .refuses(404, "There are none to cancel"),
@@ -167,7 +167,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::post("/threads/{thread_id}/runs/{run_id}/cancel", "cancel_run", cancel)
             .summary("Cancels a run")
             .query("wait", flag(), "Answers when it has ended")
-            .query("action", json!({ "enum": ["interrupt", "rollback"] }), "How")
+            .query("action", json!({ "enum": ["after_step", "interrupt", "rollback"] }), "How")
             .gives_nothing(202, "It is to end")
             .gives_as(JSON, anything, "It has ended: its last values")
             .refuses(404, "There is no such run, or it has ended"),

@@ -4,7 +4,7 @@ use mesh_graph::checkpointer::doomed_with_runs;
 use mesh_runtime::{
     Error, Run, Stamp,
     run::{CancelAction, Kwargs, Multitask, RunStatus},
-    runs::{Change, Head, Left, Letter, Now, OpenRuns, RunQuery, RunRows, Standing},
+    runs::{Change, Head, Left, Letter, Now, OpenRuns, Prolonged, RunQuery, RunRows, Standing},
     thread::ThreadStatus,
 };
 use rusqlite::{OptionalExtension, Params, Row};
@@ -209,13 +209,20 @@ impl RunRows for Rows<'_> {
         Ok(written == 1)
     }
 
-    fn prolong(&mut self, id: Uuid, epoch: u64, lease_until: i64) -> Result<bool, Error> {
-        let written = self.execute(
+    fn prolong(
+        &mut self,
+        id: Uuid,
+        epoch: u64,
+        lease_until: i64,
+    ) -> Result<Option<Prolonged>, Error> {
+        self.one(
             "UPDATE runs SET lease_until_ms = ?
-             WHERE id = ? AND epoch = ? AND status = 'running' AND cancel_at IS NULL",
+             WHERE id = ? AND epoch = ? AND status = 'running'
+                 AND (cancel_at IS NULL OR cancel_action = 'after_step')
+             RETURNING cancel_at IS NOT NULL",
             (lease_until, id.as_bytes(), epoch.cast_signed()),
-        )?;
-        Ok(written == 1)
+            |row| Ok(Prolonged { ends_after_step: row.get(0)? }),
+        )
     }
 
     fn progressed(&mut self, id: Uuid, epoch: u64) -> Result<(), Error> {
@@ -341,14 +348,22 @@ impl RunRows for Rows<'_> {
         status: Option<RunStatus>,
         owner: Option<&str>,
         until: Stamp,
+        action: CancelAction,
         limit: usize,
     ) -> Result<Vec<Uuid>, Error> {
         self.ids(
             "SELECT id FROM runs WHERE status IN ('pending', 'running')
                  AND (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR owner = ?2)
-                 AND created_at <= ?3 AND cancel_at IS NULL
+                 AND created_at <= ?3
+                 AND (cancel_at IS NULL OR (?5 AND cancel_action = 'after_step'))
              ORDER BY created_at LIMIT ?4",
-            (status.map(RunStatus::name), owner, until.0, limit as i64),
+            (
+                status.map(RunStatus::name),
+                owner,
+                until.0,
+                limit as i64,
+                action > CancelAction::AfterStep,
+            ),
         )
     }
 

@@ -377,6 +377,25 @@ async fn followers_read_the_same_wherever_they_start() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_stopped_after_its_step_keeps_that_step_and_goes_on_from_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let stage: Arc<Stage> = Arc::default();
+    stage.close("b");
+    let house = House::open(directory.path().join("runs.db"), &stage).await;
+    let run = house.create(asked(&["x"], &["values"])).await;
+    stage.reached().await;
+    let selection = Selection::Runs { thread: None, ids: vec![run.id] };
+    house.runtime.cancel(&Scope::All, &selection, CancelAction::AfterStep).await.unwrap();
+    stage.open("b");
+    let end = house.runtime.ended("t", run.id).await.unwrap();
+    assert_eq!(end.status, RunStatus::Interrupted);
+    let values: Json = serde_json::from_slice(&end.values.unwrap()).unwrap();
+    assert_eq!(values, json!({ "trail": ["x", "a", "b"] }));
+    check_log(&house.log("t").await);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_cancelled_run_ends_as_interrupted_and_keeps_what_it_did() {
     let directory = tempfile::tempdir().unwrap();
     let stage: Arc<Stage> = Arc::default();

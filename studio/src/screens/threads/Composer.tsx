@@ -56,6 +56,10 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   const [, go] = useLocation();
   const id = useId();
 
+  // Below a question it may have come in out of sight.
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => section.current?.scrollIntoView({ block: "nearest" }), []);
+
   // Another graph takes another input.
   const prepared = useRef<string | null>(null);
   useEffect(() => {
@@ -140,7 +144,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   };
   return (
     <section
-      className={styles.composer} aria-label="New run" data-dropping={dropping || undefined}
+      ref={section} className={styles.composer} aria-label="New run" data-dropping={dropping || undefined}
       onDragOver={(event) => {
         if (!asMessage || !event.dataTransfer.types.includes("Files")) return;
         event.preventDefault();

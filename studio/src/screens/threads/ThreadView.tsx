@@ -52,6 +52,7 @@ export function ThreadView({ id }: { id: string }) {
   const [follow, setFollow] = useState(true);
   const [stopMenu, setStopMenu] = useState(0);
   const [composing, setComposing] = useState(false);
+  const [stopping, setStopping] = useState<string | null>(null);
   const [, go] = useLocation();
   const main = useRef<HTMLDivElement>(null);
 
@@ -131,6 +132,13 @@ export function ThreadView({ id }: { id: string }) {
             <Menu
               label="Stop the run" kind="danger" icon="stop" openOn={stopMenu}
               items={[
+                {
+                  label: "Stop after this step", note: "What runs now comes to its end, and all of it is saved.",
+                  run: () => {
+                    setStopping(run.run_id);
+                    void cancelRun(id, run.run_id, "after_step");
+                  },
+                },
                 { label: "Stop now", note: "What it saved stays, and it can go on from there.", run: () => void cancelRun(id, run.run_id, "interrupt") },
                 { label: "Stop and roll back", note: "The run is removed with everything that it saved.", danger: true, run: () => void cancelRun(id, run.run_id, "rollback") },
               ]}
@@ -152,7 +160,7 @@ export function ThreadView({ id }: { id: string }) {
       }
     >
       <Split
-        name="thread" label="Width of the inspector" first={400} least={280} most={720}
+        name="thread" label="Width of the inspector" first={400} least={280} most={720} tall
         main={
           <div className={styles.main} ref={main}>
             <Tabs
@@ -171,6 +179,7 @@ export function ThreadView({ id }: { id: string }) {
             {!isLive && at && (
               <p className={styles.banner} role="status">Viewing step {at.step} of {head?.step ?? at.step}. Nothing here changes what is live.</p>
             )}
+            {active && stopping === run?.run_id && <p className={styles.banner} role="status">The run stops after this step.</p>}
             {data.history.error && <Failed what="The history could not be read" error={data.history.error} onRetry={() => void data.history.refetch()} />}
             {data.history.data?.cut && <p className={styles.banner}>Only the newest {data.history.data.checkpoints.length.toLocaleString("en")} checkpoints are shown.</p>}
             <RunError data={data} onAgain={() => setOpen("again")} onEdit={() => setOpen("fork")} />
@@ -189,19 +198,21 @@ export function ThreadView({ id }: { id: string }) {
                 <TextStream live={live} told={data.told} active={active} problem={data.problem} follow={follow} onFollow={setFollow} />
               )}
             </div>
-            {questions.length > 0 && !active && isLive && (
-              <section className={styles.questions} aria-label="Questions">
-                {questions.map((question) => (
-                  <div key={question.id}>
-                    <StateMark state="waiting" word={shown(question.value).title} />
-                    <AnswerForm question={question} onAnswered={(run) => started(id, run)} />
-                  </div>
-                ))}
-              </section>
-            )}
-            {composing && (
-              <Composer thread={id} assistant={data.assistant} busy={active} onStarted={started} />
-            )}
+            <div className={styles.below}>
+              {questions.length > 0 && !active && isLive && (
+                <section className={styles.questions} aria-label="Questions">
+                  {questions.map((question) => (
+                    <div key={question.id}>
+                      <StateMark state="waiting" word={shown(question.value).title} />
+                      <AnswerForm question={question} onAnswered={(run) => started(id, run)} />
+                    </div>
+                  ))}
+                </section>
+              )}
+              {composing && (
+                <Composer thread={id} assistant={data.assistant} busy={active} onStarted={started} />
+              )}
+            </div>
           </div>
         }
         side={

@@ -273,6 +273,60 @@ async fn whoever_asked_for_a_rollback_gets_it_also_if_others_ask_for_less() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_to_end_after_its_step_is_its_workers_for_as_long_as_that_takes() {
+    let mut world = World::new().await;
+    let run = world.running().await;
+    let cancelled = cancel(&mut world, &run, CancelAction::AfterStep).await;
+    assert_eq!((cancelled.told.stopping, cancelled.told.owners), (vec![run.id], vec![]));
+    for _ in 0..10 {
+        world.ms += LEASE - 1;
+        let held = vec![(run.id, run.epoch)];
+        let renewed = world.write(move |tx, now| runs::renew(tx, now, LEASE, &held)).await.unwrap();
+        assert_eq!(renewed, [runs::Renewal::Ending(CancelAction::AfterStep)]);
+        assert_eq!(world.reap(&run).await, Told::default());
+    }
+    world.finish(&run, Cause::Cancelled { state: Some(state(true)), forced: false }).await.unwrap();
+    assert_eq!(world.status(&run).await, RunStatus::Interrupted);
+    assert_eq!(world.thread().await, ThreadStatus::Interrupted);
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_run_in_its_last_step_counts() {
+    let mut world = World::new().await;
+    for (cause, status) in [
+        (done(), RunStatus::Success),
+        (failed(), RunStatus::Error),
+        (Cause::Drained, RunStatus::Interrupted),
+        (cancelled(), RunStatus::Interrupted),
+    ] {
+        let run = world.running().await;
+        cancel(&mut world, &run, CancelAction::AfterStep).await;
+        world.finish(&run, cause).await.unwrap();
+        assert_eq!(world.status(&run).await, status);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_the_end_of_a_step_gets_it() {
+    let mut world = World::new().await;
+    let run = world.running().await;
+    cancel(&mut world, &run, CancelAction::AfterStep).await;
+    let open = Selection::Open(None);
+    let all = |action| {
+        let open = open.clone();
+        move |tx: &mut dyn Tx, now| runs::cancel(tx, now, &Scope::All, &open, action)
+    };
+    let again = world.write(all(CancelAction::AfterStep)).await.unwrap();
+    assert!(again.runs.is_empty(), "it was asked for that already");
+    let more = world.write(all(CancelAction::Interrupt)).await.unwrap();
+    assert_eq!((more.runs, more.told.owners), (vec![run.id], vec![run.id]));
+    cancel(&mut world, &run, CancelAction::AfterStep).await;
+    world.ms += CANCEL_GRACE_MS;
+    assert_eq!(world.reap(&run).await.owners, [run.id]);
+    assert_eq!(world.status(&run).await, RunStatus::Interrupted);
+}
+
+#[tokio::test]
 async fn all_open_runs_of_a_caller_are_cancelled_by_status() {
     let mut world = World::new().await;
     let (running, pending) = (world.running().await, world.create().await);
