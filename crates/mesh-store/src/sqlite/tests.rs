@@ -347,7 +347,17 @@ fn look_for_work(rows: &mut Rows<'_>) {
     assert!(rows.due_runs(now.at, 32).unwrap().is_empty());
     assert_eq!(rows.next_due(now.at).unwrap(), Some(Stamp(5000)));
     assert!(rows.overdue_runs(now, 100).unwrap().is_empty());
-    assert!(rows.open_ids(Some(RunStatus::Running), None, now.at, mesh_runtime::run::CancelAction::Interrupt, 100).unwrap().is_empty());
+    assert!(
+        rows.open_ids(
+            Some(RunStatus::Running),
+            None,
+            now.at,
+            mesh_runtime::run::CancelAction::Interrupt,
+            100
+        )
+        .unwrap()
+        .is_empty()
+    );
     assert_eq!(rows.count_open_runs().unwrap().pending, 20);
     assert!(rows.due_letters(now.at, 16).unwrap().is_empty());
     assert_eq!(rows.next_letter().unwrap(), None);

@@ -377,7 +377,7 @@ async fn followers_read_the_same_wherever_they_start() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_after_its_step_keeps_that_step_and_goes_on_from_there() {
+async fn a_run_that_is_stopped_after_its_step_keeps_all_of_it_and_begins_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let stage: Arc<Stage> = Arc::default();
     stage.close("b");
@@ -390,7 +390,8 @@ async fn a_run_that_is_stopped_after_its_step_keeps_that_step_and_goes_on_from_t
     let end = house.runtime.ended("t", run.id).await.unwrap();
     assert_eq!(end.status, RunStatus::Interrupted);
     let values: Json = serde_json::from_slice(&end.values.unwrap()).unwrap();
-    assert_eq!(values, json!({ "trail": ["x", "a", "b"] }));
+    assert_eq!(values, json!({ "trail": ["x", "a", "b", "c"] }));
+    assert_eq!(stage.count("d"), 0);
     check_log(&house.log("t").await);
     house.stop().await;
 }

@@ -101,7 +101,7 @@ async fn storm(mut world: World, seed: u64) {
             8 => {
                 let action = *draws
                     .of(&[CancelAction::AfterStep, CancelAction::Interrupt, CancelAction::Rollback])
-                   .unwrap();
+                    .unwrap();
                 let ids = draws.of(&made).map(|run| run.id).into_iter().collect();
                 let selection = match draws.below(10) {
                     0 => Selection::Open(None),
@@ -159,7 +159,11 @@ async fn storm(mut world: World, seed: u64) {
     }
     world.check().await;
     let until = world.now().at;
-    let open = world.ledger.read(move |tx| tx.open_ids(None, None, until, CancelAction::Interrupt, 1)).await.unwrap();
+    let open = world
+        .ledger
+        .read(move |tx| tx.open_ids(None, None, until, CancelAction::Interrupt, 1))
+        .await
+        .unwrap();
     assert!(open.is_empty(), "every run reaches its end");
 }
 
