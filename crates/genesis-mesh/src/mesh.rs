@@ -156,6 +156,7 @@ impl Builder {
         self.limits.connections_max = settings.server.connections_max;
         self.limits.connections_of_caller_max = settings.server.connections_of_caller_max;
         self.limits.drain_timeout = settings.server.drain_timeout;
+        self.limits.pause_hold = settings.server.pause_hold;
         self.policy = Policy {
             pending_runs_max: settings.server.pending_runs_max,
             state_bytes_max: settings.server.state_bytes_max,

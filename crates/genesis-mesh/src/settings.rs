@@ -113,6 +113,8 @@ pub struct Server {
     pub state_bytes_max: usize,
     /// How long running work may finish after a stop signal.
     pub drain_timeout: Duration,
+    /// How long the event protocol holds back the news that a run paused or ended.
+    pub pause_hold: Duration,
 }
 
 /// Who may ask.

@@ -147,6 +147,16 @@ pub(super) fn read(reader: &mut Reader<'_>, surroundings: &Surroundings) -> Sett
             Seconds { range: 0..=600 },
             Duration::from_secs(10),
         ),
+        pause_hold: reader.read(
+            entry(
+                "server.pause_hold",
+                "How long a connection of the event protocol that only hears how runs go \
+                 holds back that one paused or ended: clients stop reading the others at that.",
+            )
+            .variables(&["GENESIS_MESH_PAUSE_HOLD"]),
+            Seconds { range: 0..=10 },
+            Duration::from_millis(100),
+        ),
     };
     let data_dir = data_dir(reader, surroundings);
     let auth = auth(reader, surroundings);

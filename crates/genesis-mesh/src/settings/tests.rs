@@ -162,6 +162,7 @@ fn the_whole_default_configuration() {
         server.message_bytes_max       1 MiB                                                         default
         server.connections_max         1024                                                          default
         server.drain_timeout           10 s                                                          default
+        server.pause_hold              0.1 s                                                         default
         data_dir                       /home/someone/.local/share/genesis-mesh                       default
         auth.unsafe_no_authentication  false                                                         default
         auth.jwt_secret                -                                                             default
