@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod errors;
 mod frames;
+mod graphs;
 mod http;
 mod idempotency;
 mod kept;

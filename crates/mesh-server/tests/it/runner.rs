@@ -2,12 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use mesh_graph::{
-    App, Ctx, Graph, NodeError, NodeResult, START, State, Untyped, View, env::SystemEnv,
-};
+use mesh_graph::env::SystemEnv;
 use mesh_server::{About, Access, Assistant, Limits, Server};
 use mesh_store::Sqlite;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,95 +13,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{Probe, SOON};
-
-#[derive(State)]
-struct S {
-    topic: Option<String>,
-    #[state(append)]
-    log: Vec<String>,
-    #[state(messages)]
-    messages: Vec<Json>,
-}
+use crate::{
+    graphs,
+    kit::{Probe, SOON},
+};
 
 pub(crate) type Deps = Arc<Probe>;
-
-async fn say(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
-    Ok(S::update().push_log("said"))
-}
-
-async fn again(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    ctx.emit(&json!({ "step": "again" })).await?;
-    Ok(S::update().push_log("again"))
-}
-
-/// Waits for a permit, without looking at the cancellation.
-async fn wait(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    ctx.deps().started.add_permits(1);
-    Probe::wait_for(&ctx.deps().go).await;
-    Ok(S::update().push_log("waited"))
-}
-
-async fn ask(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    let answer: Json = ctx.interrupt("really", &json!("really?"))?;
-    Ok(S::update().push_log(answer.as_str().unwrap_or("no text")))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("Boo!")]
-struct Boo;
-
-async fn fail(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
-    Err(NodeError::coded("CustomError", Boo))
-}
-
-/// Streams a message in pieces and returns it whole.
-async fn talk(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    for (text, position) in [("Hel", None), ("lo", None), ("", Some("last"))] {
-        let piece = json!({
-            "type": "AIMessageChunk", "id": "reply", "content": text, "tool_call_chunks": [],
-            "chunk_position": position, "additional_kwargs": {}, "response_metadata": {},
-        });
-        ctx.message(&piece, &Map::new()).await?;
-    }
-    let reply = json!({ "type": "ai", "id": "reply", "content": "Hello" });
-    Ok(S::update().push_log("talked").messages(vec![reply]))
-}
-
-fn graph(name: &str, probe: &Deps, build: impl FnOnce(&mut Graph<S, Deps>)) -> App<Untyped> {
-    let mut graph = Graph::<S, Deps>::new(name);
-    build(&mut graph);
-    graph.compile().unwrap().app(Arc::clone(probe)).untyped()
-}
-
-fn assistants(probe: &Deps) -> Vec<Assistant> {
-    let of = |name: &str, build: &dyn Fn(&mut Graph<S, Deps>)| {
-        Assistant::new(name, graph(name, probe, |graph| build(graph)))
-    };
-    vec![
-        of("steps", &|graph| {
-            graph.node("say", say);
-            graph.node("again", again);
-            graph.edge(START, "say").edge("say", "again");
-        }),
-        of("slow", &|graph| {
-            graph.node("wait", wait);
-            graph.edge(START, "wait");
-        }),
-        of("asks", &|graph| {
-            graph.node("ask", ask);
-            graph.edge(START, "ask");
-        }),
-        of("fails", &|graph| {
-            graph.node("fail", fail);
-            graph.edge(START, "fail");
-        }),
-        of("talks", &|graph| {
-            graph.node("talk", talk);
-            graph.edge(START, "talk");
-        }),
-    ]
-}
 
 /// A running server.
 pub(crate) struct Runner {
@@ -123,9 +38,13 @@ pub(crate) struct Made {
     pub(crate) limits: fn(&mut Limits),
 }
 
+/// One with the graphs of these tests, and the limits that there are unless somebody chooses.
+pub(crate) const MADE: Made =
+    Made { assistants: graphs::assistants, server: |server| server, limits: |_| () };
+
 impl Runner {
     pub(crate) async fn start() -> Self {
-        Self::of(Made { assistants, server: |server| server, limits: |_| () }).await
+        Self::of(MADE).await
     }
 
     pub(crate) async fn of(made: Made) -> Self {

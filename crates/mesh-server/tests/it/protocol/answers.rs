@@ -34,7 +34,7 @@ async fn an_answer_goes_on_with_the_run_that_asked_and_is_taken_once() {
     let answer = |id: &str| json!({ "namespace": [], "interrupt_id": id, "response": { "a": 1 } });
     let none = "no_such_run: No interrupted run is bound to this thread.";
     assert_eq!(refused(&mesh, THREAD, "input.respond", answer("x")).await, none);
-    start(&mesh, json!({ "assistant_id": "talks", "input": {} })).await;
+    start(&mesh, json!({ "assistant_id": "speaks", "input": {} })).await;
     told(&mesh, THREAD, &controls(), 1).await;
     assert_eq!(refused(&mesh, THREAD, "input.respond", answer("x")).await, none);
     start(&mesh, json!({ "assistant_id": "asks", "input": {} })).await;
@@ -91,16 +91,16 @@ async fn an_input_for_a_graph_that_asks_is_the_answer_also_after_a_restart() {
     start(&mesh, json!({ "assistant_id": "asks", "input": "yes" })).await;
     let sent = told(&mesh, THREAD, &controls(), 2).await;
     assert_eq!(ends(&sent), ["interrupted", "completed"]);
-    assert_eq!(log(&mesh).await, json!(["\"yes\""]));
+    assert_eq!(log(&mesh).await, json!(["yes"]));
     // Nothing is asked any more: this is an input again.
     start(&mesh, json!({ "assistant_id": "asks", "input": { "log": ["again"] } })).await;
     let sent = told(&mesh, THREAD, &controls(), 3).await;
-    assert_eq!(log(&mesh).await, json!(["\"yes\"", "again"]));
+    assert_eq!(log(&mesh).await, json!(["yes", "again"]));
     // By the ids of the questions.
     let by_id = json!({ questions(&sent)[1].clone(): "by id" });
     start(&mesh, json!({ "assistant_id": "asks", "input": by_id })).await;
     told(&mesh, THREAD, &controls(), 4).await;
-    assert_eq!(log(&mesh).await[2], "\"by id\"");
+    assert_eq!(log(&mesh).await[2], "by id");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn another_graph_starts_afresh_on_a_thread_that_asks() {
     let mesh = world().await;
     start(&mesh, json!({ "assistant_id": "asks", "input": {} })).await;
     told(&mesh, THREAD, &controls(), 1).await;
-    start(&mesh, json!({ "assistant_id": "talks", "input": { "log": ["new"] } })).await;
+    start(&mesh, json!({ "assistant_id": "speaks", "input": { "log": ["new"] } })).await;
     let sent = told(&mesh, THREAD, &controls(), 2).await;
     assert_eq!(ends(&sent)[1], "completed");
     assert_eq!(log(&mesh).await, json!(["new", "spoke"]));

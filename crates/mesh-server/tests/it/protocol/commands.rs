@@ -92,7 +92,7 @@ async fn commands_that_there_are_not_or_that_lack_something_are_errors() {
     for (method, params, text) in cases {
         assert_eq!(refused(&mesh, THREAD, method, params).await, text);
     }
-    let config = json!({ "assistant_id": "talks", "config": 3 });
+    let config = json!({ "assistant_id": "speaks", "config": 3 });
     let text = refused(&mesh, THREAD, "run.start", config).await;
     assert!(text.starts_with("invalid_argument: "), "{text}");
     let channels = json!({ "channels": ["values"] });

@@ -110,9 +110,9 @@ async fn everybody_reads_the_same_whenever_they_come_and_after_a_restart() {
 #[tokio::test]
 async fn who_has_a_number_gets_what_comes_after_it() {
     let mesh = world().await;
-    run(&mesh, THREAD, "talks").await;
+    run(&mesh, THREAD, "speaks").await;
     told(&mesh, THREAD, &all(), 1).await;
-    run(&mesh, THREAD, "talks").await;
+    run(&mesh, THREAD, "speaks").await;
     let sent = told(&mesh, THREAD, &all(), 2).await;
     for (place, number) in numbers(&sent).into_iter().enumerate() {
         let mut filter = all();
@@ -127,7 +127,7 @@ async fn who_has_a_number_gets_what_comes_after_it() {
     let mut filter = all();
     filter["since"] = json!(9_000_000_000_000_000_u64);
     let mut open = listen(&mesh, THREAD, &filter).await;
-    run(&mesh, THREAD, "talks").await;
+    run(&mesh, THREAD, "speaks").await;
     let new = until_ended(&mut open, 1).await;
     assert_eq!(told(&mesh, THREAD, &all(), 3).await[sent.len()..], new);
 }
@@ -205,7 +205,7 @@ async fn a_run_that_waits_and_is_cancelled_does_not_end_the_one_that_goes_on() {
     let mesh = world().await;
     run(&mesh, THREAD, "slow").await;
     Probe::wait_for(&mesh.probe.started).await;
-    let waits = run(&mesh, THREAD, "talks").await;
+    let waits = run(&mesh, THREAD, "speaks").await;
     let cancel = mesh.post(&format!("/threads/{THREAD}/runs/{waits}/cancel"), &json!({})).await;
     assert_eq!(cancel.status, 202);
     mesh.probe.go.add_permits(1);
@@ -236,11 +236,11 @@ async fn runs_of_the_other_endpoints_are_told_as_far_as_they_tell() {
 async fn a_thread_that_is_made_again_is_told_from_its_beginning() {
     let mesh = world().await;
     let mut open = listen(&mesh, THREAD, &all()).await;
-    run(&mesh, THREAD, "talks").await;
+    run(&mesh, THREAD, "speaks").await;
     let first = until_ended(&mut open, 1).await;
     let gone = mesh.send("DELETE", &format!("/threads/{THREAD}"), &[], None).await;
     assert_eq!(gone.status, 204);
-    run(&mesh, THREAD, "talks").await;
+    run(&mesh, THREAD, "speaks").await;
     let both = until_ended(&mut open, 2).await;
     let again = told(&mesh, THREAD, &all(), 1).await;
     assert_eq!(both[first.len()..], again);
@@ -289,11 +289,11 @@ async fn somebody_elses_thread_is_as_quiet_as_one_that_is_not_there() {
     let mine = [("Authorization", &*ann)];
     let gone = mesh.send("DELETE", &format!("/threads/{THREAD}"), &mine, None).await;
     assert_eq!(gone.status, 204);
-    let start = json!({ "assistant_id": "talks", "input": {} });
+    let start = json!({ "assistant_id": "speaks", "input": {} });
     assert_eq!(command(&bob, "run.start", start).await["type"], "success");
     let his = until_ended(&mut early, 1).await;
     assert_eq!(until_ended(&mut late, 1).await, his);
-    assert_eq!(his[0].json()["params"]["data"]["graph_name"], "talks");
+    assert_eq!(his[0].json()["params"]["data"]["graph_name"], "speaks");
     assert_eq!(frames(&own.so_far()), sent);
 }
 

@@ -78,7 +78,7 @@ async fn a_socket_takes_commands_and_sends_what_is_subscribed_to() {
 #[tokio::test]
 async fn what_was_before_is_sent_once_however_many_subscribe_to_it() {
     let mesh = world().await;
-    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "speaks", "input": {} })).await;
     let everything = events(&told(&mesh, THREAD, &all(), 1).await);
     let of = |methods: &[&str]| -> Vec<Json> {
         let of = |event: &&Json| methods.contains(&event["method"].as_str().unwrap());
@@ -100,7 +100,7 @@ async fn what_was_before_is_sent_once_however_many_subscribe_to_it() {
     }
     assert_eq!(heard, of(&["messages", "tasks"]));
     // From now on an event that fits both is sent once.
-    let start = json!({ "assistant_id": "talks", "input": {} });
+    let start = json!({ "assistant_id": "speaks", "input": {} });
     answer(&mut client, 3, "run.start", start.clone()).await;
     let next = until_end(&mut client).await;
     let all_of_it = events(&told(&mesh, THREAD, &all(), 2).await);
@@ -121,7 +121,7 @@ async fn what_was_before_is_sent_once_however_many_subscribe_to_it() {
 #[tokio::test]
 async fn a_socket_that_comes_back_goes_on_after_its_number() {
     let mesh = world().await;
-    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "speaks", "input": {} })).await;
     let everything = events(&told(&mesh, THREAD, &all(), 1).await);
     let (had, rest) = everything.split_at(5);
     let mut filter = all();
@@ -138,7 +138,7 @@ async fn a_socket_that_comes_back_goes_on_after_its_number() {
     let mut client = open(&mesh, THREAD).await;
     filter["since"] = json!(9_000_000_000_000_000_u64);
     answer(&mut client, 1, "subscription.subscribe", filter).await;
-    answer(&mut client, 2, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    answer(&mut client, 2, "run.start", json!({ "assistant_id": "speaks", "input": {} })).await;
     let live = until_end(&mut client).await;
     assert_eq!(live[0]["params"]["data"]["event"], "running", "only what is new");
 }
@@ -146,7 +146,7 @@ async fn a_socket_that_comes_back_goes_on_after_its_number() {
 #[tokio::test]
 async fn a_second_subscription_takes_nothing_from_the_first() {
     let mesh = world().await;
-    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    done(&mesh, THREAD, "run.start", json!({ "assistant_id": "speaks", "input": {} })).await;
     let everything = events(&told(&mesh, THREAD, &all(), 1).await);
     for (place, event) in everything.iter().enumerate().take(everything.len() - 1) {
         let mut client = open(&mesh, THREAD).await;
@@ -169,7 +169,7 @@ async fn a_second_subscription_takes_nothing_from_the_first() {
         filter["since"] = json!(9_000_000_000_000_000_u64);
         answer(&mut client, id, "subscription.subscribe", filter).await;
     }
-    answer(&mut client, 3, "run.start", json!({ "assistant_id": "talks", "input": {} })).await;
+    answer(&mut client, 3, "run.start", json!({ "assistant_id": "speaks", "input": {} })).await;
     let live = until_end(&mut client).await;
     assert_eq!(live.len(), everything.len(), "{live:?}");
 }

@@ -1,142 +1,17 @@
-//! Graphs that have something to tell, and clients that listen.
+//! Servers that speak the event protocol, and clients that listen.
 
-use std::sync::Arc;
-
-use mesh_graph::{App, Ctx, Graph, NodeError, NodeResult, START, State, ToolEvent, Untyped, View};
-use mesh_server::{
-    Assistant,
-    auth::{Auth, TokenKeys, TokenRules},
-};
+use mesh_server::auth::{Auth, TokenKeys, TokenRules};
 use secrecy::SecretString;
 use serde_json::{Map, Value as Json, json};
 
-use crate::{
-    kit::Probe,
-    runner::{Answer, Deps, Made, Open, Runner, Sent, frames},
-};
-
-#[derive(State)]
-pub(super) struct S {
-    #[state(append)]
-    log: Vec<String>,
-    #[state(append, messages)]
-    messages: Vec<Json>,
-}
-
-fn piece(content: &str, position: Option<&str>) -> Json {
-    json!({
-        "type": "AIMessageChunk", "id": "reply", "content": content, "tool_call_chunks": [],
-        "chunk_position": position, "additional_kwargs": {}, "response_metadata": {},
-    })
-}
-
-/// Streams a message and returns it, with one that no model made.
-async fn speak(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    for (text, position) in [("Hel", None), ("lo", None), ("", Some("last"))] {
-        ctx.message(&piece(text, position), &Map::new()).await?;
-    }
-    let reply = json!({ "type": "ai", "id": "reply", "content": "Hello" });
-    let made = json!({ "type": "ai", "id": "made", "content": "by hand" });
-    Ok(S::update().extend_messages([reply, made]).push_log("spoke"))
-}
-
-async fn report(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    ctx.emit(&json!({ "name": "progress", "phase": "start" })).await?;
-    ctx.emit(&json!({ "unnamed": true })).await?;
-    let input = json!({ "q": "x" });
-    ctx.tool(ToolEvent::Started { tool_call_id: "tc-1", tool_name: "search", input: &input })
-        .await?;
-    let output = json!({ "type": "tool", "content": "found" });
-    ctx.tool(ToolEvent::Finished { tool_call_id: "tc-1", output: &output }).await?;
-    Ok(S::update().push_log("reported"))
-}
-
-async fn ask(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    let answer: Json = ctx.interrupt("q", "really?")?;
-    Ok(S::update().push_log(answer.to_string()))
-}
-
-async fn ask_too(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    let answer: Json = ctx.interrupt("q", "and you?")?;
-    Ok(S::update().push_log(answer.to_string()))
-}
-
-async fn wait(_: View<S>, ctx: Ctx<Deps>) -> NodeResult<SUpdate> {
-    ctx.deps().started.add_permits(1);
-    tokio::select! {
-        () = ctx.cancelled().cancelled() => return Err(NodeError::msg("cancelled")),
-        () = Probe::wait_for(&ctx.deps().go) => {}
-    }
-    Ok(S::update().push_log("waited"))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("Boo!")]
-struct Boo;
-
-async fn fail(_: View<S>, _: Ctx<Deps>) -> NodeResult<SUpdate> {
-    Err(NodeError::coded("CustomError", Boo))
-}
-
-fn graph(name: &str, probe: &Deps, build: impl FnOnce(&mut Graph<S, Deps>)) -> App<Untyped> {
-    let mut graph = Graph::<S, Deps>::new(name);
-    build(&mut graph);
-    graph.compile().unwrap().app(Arc::clone(probe)).untyped()
-}
-
-fn assistants(probe: &Deps) -> Vec<Assistant> {
-    let of = |name: &str, build: &dyn Fn(&mut Graph<S, Deps>)| {
-        Assistant::new(name, graph(name, probe, |graph| build(graph)))
-    };
-    let mut inner = Graph::<S, Deps>::new("inner");
-    inner.node("speak", speak);
-    inner.node("ask", ask);
-    inner.edge(START, "speak").edge("speak", "ask");
-    let inner = inner.compile().unwrap();
-    vec![
-        of("outer", &|graph| {
-            graph.node("report", report);
-            graph.mount(
-                "sub",
-                &inner,
-                |_| S::update(),
-                |child| S::update().extend_log(child.log.iter().cloned()),
-            );
-            graph.edge(START, "report").edge("report", "sub");
-        }),
-        of("asks", &|graph| {
-            graph.node("ask", ask);
-            graph.edge(START, "ask");
-        }),
-        of("asks-two", &|graph| {
-            graph.node("ask", ask);
-            graph.node("ask_too", ask_too);
-            graph.edge(START, "ask").edge(START, "ask_too");
-        }),
-        of("talks", &|graph| {
-            graph.node("speak", speak);
-            graph.edge(START, "speak");
-        }),
-        of("fails", &|graph| {
-            graph.node("fail", fail);
-            graph.edge(START, "fail");
-        }),
-        of("slow", &|graph| {
-            graph.node("wait", wait);
-            graph.edge(START, "wait");
-        }),
-    ]
-}
+use crate::runner::{Answer, MADE, Made, Open, Runner, Sent, frames};
 
 /// Shorter than a moment: what it is for is seen in a test with a clock of its own.
-const MADE: Made = Made {
-    assistants,
-    server: |server| server,
-    limits: |limits| limits.pause_hold = std::time::Duration::ZERO,
-};
+const AT_ONCE: Made =
+    Made { limits: |limits| limits.pause_hold = std::time::Duration::ZERO, ..MADE };
 
 pub(super) async fn world() -> Runner {
-    Runner::of(MADE).await
+    Runner::of(AT_ONCE).await
 }
 
 pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -152,7 +27,7 @@ pub(super) async fn guarded() -> Runner {
         };
         server.auth(Auth::default().tokens(rules).unwrap())
     };
-    Runner::of(Made { server, ..MADE }).await
+    Runner::of(Made { server, ..AT_ONCE }).await
 }
 
 pub(super) const THREAD: &str = "11111111-1111-7111-8111-111111111111";
