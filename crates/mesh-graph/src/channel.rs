@@ -234,6 +234,12 @@ pub struct ChannelRule {
     pub rule: &'static str,
 }
 
+/// The channels that a step without a write clears.
+fn passing(channels: &[Channel]) -> Vec<usize> {
+    let clears = |index: &usize| channels[*index].rule.clears();
+    (0..channels.len()).filter(clears).collect()
+}
+
 /// The channel table of a graph.
 #[derive(Debug, Clone)]
 pub struct Schema {
@@ -241,6 +247,8 @@ pub struct Schema {
     by_key: HashMap<Arc<str>, usize>,
     managed: bool,
     messages: bool,
+    /// The channels whose values go when a step passes without a write.
+    passing: Vec<usize>,
     /// Set when the input and the output are a single value each: the positions of their keys.
     single: Option<(usize, usize)>,
 }
@@ -270,7 +278,8 @@ impl Schema {
         }
         let managed = channels.iter().any(|channel| matches!(channel.rule, Rule::Managed(_)));
         let messages = channels.iter().any(|channel| channel.messages);
-        Self { channels, by_key, managed, messages, single: None }
+        let passing = passing(&channels);
+        Self { channels, by_key, managed, messages, passing, single: None }
     }
 
     /// Adds the keys of another schema and returns where they are. A key that is there already
@@ -316,7 +325,14 @@ impl Schema {
             }
             index
         };
-        other.channels.into_iter().map(place).collect()
+        let places = other.channels.into_iter().map(place).collect();
+        self.passing = passing(&self.channels);
+        places
+    }
+
+    /// The channels whose values go when a step passes without a write.
+    pub(crate) fn passing(&self) -> &[usize] {
+        &self.passing
     }
 
     /// The same keys, none of them part of inputs and outputs.

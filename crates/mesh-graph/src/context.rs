@@ -44,22 +44,12 @@ pub(crate) struct TaskShared {
     pub(crate) base: CheckpointId,
     /// Hashing is put off until somebody asks for the id.
     pub(crate) id: OnceLock<TaskId>,
-    /// Answers stored for this task.
-    pub(crate) answers: BTreeMap<InterruptId, Json>,
-    /// Questions that earlier executions of the task asked, its own and those of graphs below.
-    pub(crate) earlier: Vec<Interrupt>,
-    pub(crate) forked_from: Option<Box<ForkedFrom>>,
+    /// What is known of it from before; none for most.
+    pub(crate) before: Option<Box<Before>>,
     /// Where the thread's per-thread graphs stand.
     pub(crate) instances: Option<Arc<Instances>>,
-    /// Answered questions of graphs below that it did not know of when it started.
-    pub(crate) below: OnceLock<Mutex<Vec<(Interrupt, Json)>>>,
-    /// What the task holds while its node runs.
-    pub(crate) held: Mutex<Held>,
-    /// Made when the task asks or calls for the first time.
-    pub(crate) asked: OnceLock<Box<Mutex<Asked>>>,
-    /// What stands beside its messages, with what was asked to stand there besides: the same for
-    /// all pieces of a message.
-    pub(crate) beside: Mutex<Option<Beside>>,
+    /// What becomes of it while it runs; made when there is something.
+    pub(crate) course: OnceLock<Box<Course>>,
     /// Durable steps; made when the task has its first one.
     pub(crate) steps: OnceLock<Steps>,
     /// Set when this is a functional task that a task called.
@@ -68,12 +58,63 @@ pub(crate) struct TaskShared {
     pub(crate) attempt: u32,
     /// When the first attempt began; for a node without policies, when somebody first asked.
     pub(crate) first_attempt_at_ms: OnceLock<i64>,
-    pub(crate) timed: Option<Timed>,
+    pub(crate) timed: Option<Box<Timed>>,
     /// Of an error handler: what it is called for.
     pub(crate) rescue: Option<Arc<Rescue>>,
 }
 
+/// What earlier executions of a task left.
+#[derive(Default)]
+pub(crate) struct Before {
+    /// Answers stored for this task.
+    pub(crate) answers: BTreeMap<InterruptId, Json>,
+    /// Questions that earlier executions of the task asked, its own and those of graphs below.
+    pub(crate) earlier: Vec<Interrupt>,
+    pub(crate) forked_from: Option<ForkedFrom>,
+}
+
+/// What becomes of a task while it runs. Most tasks never have any of it.
+#[derive(Default)]
+pub(crate) struct Course {
+    /// Answered questions of graphs below that it did not know of when it started.
+    pub(crate) below: Mutex<Vec<(Interrupt, Json)>>,
+    /// What the task holds while its node runs.
+    pub(crate) held: Mutex<Held>,
+    /// What the task has asked and called.
+    asked: Mutex<Asked>,
+    /// What stands beside its messages, with what was asked to stand there besides: the same for
+    /// all pieces of a message.
+    beside: Mutex<Option<Beside>>,
+}
+
+impl Before {
+    /// None when there is nothing to remember.
+    pub(crate) fn noted(self) -> Option<Box<Self>> {
+        let empty =
+            self.answers.is_empty() && self.earlier.is_empty() && self.forked_from.is_none();
+        (!empty).then(|| Box::new(self))
+    }
+}
+
+/// No answers were given.
+static NO_ANSWERS: BTreeMap<InterruptId, Json> = BTreeMap::new();
+
 impl TaskShared {
+    /// Answers stored for this task.
+    pub(crate) fn answers(&self) -> &BTreeMap<InterruptId, Json> {
+        self.before.as_ref().map_or(&NO_ANSWERS, |before| &before.answers)
+    }
+
+    /// Questions that earlier executions of the task asked.
+    pub(crate) fn earlier(&self) -> &[Interrupt] {
+        self.before.as_ref().map_or(&[], |before| &before.earlier)
+    }
+
+    /// What becomes of it, to note something.
+    pub(crate) fn course(&self) -> &Course {
+        self.course.get_or_init(Box::default)
+    }
+
     /// The surroundings of a functional task that this one starts.
     pub(crate) fn called(&self, cause: Cause, id: TaskId, steps: Steps, call: Called) -> Self {
         Self {
@@ -84,14 +125,12 @@ impl TaskShared {
             remaining_steps: self.remaining_steps,
             base: self.base,
             id: OnceLock::from(id),
-            answers: self.answers.clone(),
-            earlier: self.earlier.clone(),
-            forked_from: None,
+            before: self.before.as_ref().and_then(|before| {
+                let (answers, earlier) = (before.answers.clone(), before.earlier.clone());
+                Before { answers, earlier, forked_from: None }.noted()
+            }),
             instances: self.instances.clone(),
-            below: OnceLock::new(),
-            held: Mutex::default(),
-            asked: OnceLock::new(),
-            beside: Mutex::default(),
+            course: OnceLock::new(),
             steps: OnceLock::from(steps),
             call: Some(Box::new(call)),
             attempt: self.attempt,
@@ -176,12 +215,12 @@ impl TaskContext {
     }
 
     pub(crate) fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
-        self.0.asked.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.course().asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All questions and calls of this execution so far.
     pub(crate) fn take_asked(&self) -> Asked {
-        if self.0.asked.get().is_some() {
+        if self.0.course.get().is_some() {
             std::mem::take(&mut *self.asked())
         } else {
             Asked::default()
@@ -191,6 +230,11 @@ impl TaskContext {
     /// The node whose exits are followed.
     pub(crate) fn exits(&self) -> NodeId {
         self.0.rescue.as_ref().map_or(self.0.node, |rescue| rescue.exits)
+    }
+
+    /// Whether routers decide where the task leads.
+    pub(crate) fn is_routed(&self) -> bool {
+        !self.0.run.core.node(self.exits()).exits.routers.is_empty()
     }
 
     /// Progress of this attempt and of those it runs below.
@@ -219,7 +263,7 @@ impl TaskContext {
     /// What stands beside a message of this task: where it comes from, and what run, node and
     /// `metadata` say besides, the later ones first.
     pub(crate) fn facts(&self, metadata: &Map<String, Json>) -> Arc<Facts> {
-        let mut beside = self.0.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut beside = self.0.course().beside.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, facts)) = &*beside
             && of == metadata
         {
@@ -268,7 +312,8 @@ impl TaskContext {
         let task =
             Task { id: self.id(), node: Arc::clone(self.node_name()), attempt: shared.attempt };
         let at_ms = shared.run.env.now_ms();
-        let event = Event::new(mode, &shared.run.ns, shared.step, Some(task), at_ms, body);
+        let event =
+            Box::new(Event::new(mode, &shared.run.ns, shared.step, Some(task), at_ms, body));
         match mode {
             Mode::Messages => shared.run.sink.send_message(event).await,
             _ => shared.run.sink.send(event).await,
@@ -562,7 +607,7 @@ impl<D: Send + Sync + 'static> Ctx<D> {
             asked.ordinal += 1;
         }
         let interrupt = Interrupt { value, id, response_schema, key: key.map(str::to_owned) };
-        if let Some(answer) = self.task.0.answers.get(&id) {
+        if let Some(answer) = self.task.0.answers().get(&id) {
             asked.answered.push(interrupt);
             return Ok(answer.clone());
         }

@@ -390,7 +390,7 @@ impl<D: Send + Sync + 'static, Save> FlowCtx<D, Save> {
             return Ok(Prepared::Known(value));
         }
         let given = caller.0.run.answers();
-        let open = |id: &InterruptId| !caller.0.answers.contains_key(id);
+        let open = |id: &InterruptId| !caller.0.answers().contains_key(id);
         if earlier.iter().any(|asked| open(&asked.id))
             && !earlier.iter().any(|asked| given.contains_key(&asked.id))
         {
@@ -422,12 +422,12 @@ fn called(caller: &TaskContext, name: &Arc<str>, claim: &Claim) -> TaskContext {
 impl TaskContext {
     /// The questions that earlier executions of this very task asked, in order.
     fn earlier_own(&self) -> Vec<Interrupt> {
-        if self.0.earlier.is_empty() {
+        if self.0.earlier().is_empty() {
             return Vec::new();
         }
         let ns = self.namespace().join("|");
         let mut ordinal = 0;
-        let own = self.0.earlier.iter().filter(|asked| {
+        let own = self.0.earlier().iter().filter(|asked| {
             let own = InterruptId::of(&ns, asked.key.as_deref(), ordinal) == asked.id;
             ordinal += usize::from(own && asked.key.is_none());
             own
@@ -439,10 +439,12 @@ impl TaskContext {
     /// it. Returns whether it waits for somebody, and whether there was a question at all.
     fn hand_up(&self) -> (bool, bool) {
         let Some(call) = &self.0.call else { return (false, false) };
-        if let (Some(below), shared) = (self.0.below.get(), &call.caller.0) {
-            let mut below = below.lock().unwrap_or_else(PoisonError::into_inner);
-            let above = shared.below.get_or_init(Mutex::default);
-            above.lock().unwrap_or_else(PoisonError::into_inner).append(&mut below);
+        if let Some(course) = self.0.course.get() {
+            let mut below = course.below.lock().unwrap_or_else(PoisonError::into_inner);
+            if !below.is_empty() {
+                let above = &call.caller.0.course().below;
+                above.lock().unwrap_or_else(PoisonError::into_inner).append(&mut below);
+            }
         }
         let Asked { open, stopped, answered, entered, .. } = self.take_asked();
         let found = (stopped || !open.is_empty(), !open.is_empty() || !answered.is_empty());

@@ -144,16 +144,16 @@ impl Ready {
     }
 
     /// Takes over where a task leads.
-    pub(crate) fn follow(&mut self, core: &Core, leads: Leads) {
-        for node in leads.nodes {
+    pub(crate) fn follow(&mut self, core: &Core, leads: &mut Leads) {
+        for node in leads.nodes.drain(..) {
             if core.node(node).defer {
                 insert(&mut self.deferred, node);
             } else {
                 insert(&mut self.nodes, node);
             }
         }
-        self.sends.extend(leads.sends);
-        for source in leads.absent {
+        self.sends.append(&mut leads.sends);
+        for source in leads.absent.drain(..) {
             self.miss(core, source);
         }
     }

@@ -10,10 +10,10 @@ use crate::{
     checkpoint::{Blob, ChannelEntry, CheckpointId, Payload, StoredWrite},
     checkpointer::Loaded,
     graph::START_ID,
-    live::{Effect, Entry, Size, decode_writes, encode_writes},
+    live::{Entry, Size, decode_writes, encode_writes},
     state::{Update, Write},
     stored,
-    superstep::Planned,
+    superstep::Done,
     value::CodecError,
 };
 
@@ -74,7 +74,7 @@ impl Made {
     }
 
     /// The logged writes among the results of a superstep. What START writes is the input.
-    pub(crate) fn pick(&self, done: &[(&Planned, Effect)]) -> Vec<Write> {
+    pub(crate) fn pick(&self, done: &[Done<'_>]) -> Vec<Write> {
         done.iter()
             .filter(|(planned, _)| planned.node != START_ID)
             .flat_map(|(_, effect)| &effect.updates)

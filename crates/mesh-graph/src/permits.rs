@@ -55,7 +55,7 @@ impl LimitTable {
 
 impl TaskContext {
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.course().held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the task may run.
@@ -87,7 +87,9 @@ impl TaskContext {
 
     /// Gives back what [`TaskContext::take_permits`] took.
     pub(crate) fn drop_permits(&self) {
-        self.held().permits.clear();
+        if self.0.course.get().is_some() {
+            self.held().permits.clear();
+        }
     }
 
     /// Waits for a graph that runs below this task, whose nodes may need what the task holds.

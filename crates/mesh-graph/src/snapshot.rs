@@ -181,7 +181,7 @@ pub(crate) fn of<S>(
         let record = records.get(&id).copied();
         let commit = record.and_then(|record| record.commit.as_ref());
         if live && let Some(commit) = commit {
-            done.push((task, Effect::decode(core, checkpoint.id, commit)?));
+            done.push((task, Box::new(Effect::decode(core, checkpoint.id, commit)?)));
         } else {
             next.push(core.node(task.node).name.to_string());
         }
@@ -223,7 +223,7 @@ fn apply_commands(core: &Arc<Core>, thread: &mut Live, loaded: &Loaded) -> Resul
     for commit in commands.filter_map(|record| record.commit.as_ref()) {
         let planned = Planned::stand_in(START_ID);
         let effect = Effect::decode(core, id, commit)?;
-        let _ = superstep::apply_between(core, thread, &mut [(&planned, effect)]);
+        let _ = superstep::apply_between(core, thread, &mut [(&planned, Box::new(effect))]);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use twox_hash::XxHash3_128;
 
 use crate::{
@@ -137,12 +137,18 @@ impl Cause {
     }
 }
 
+/// The tasks of a superstep, mostly one.
+pub(crate) type Tasks = SmallVec<[Planned; 1]>;
+
+/// A task of the superstep with what it gave.
+pub(crate) type Done<'a> = (&'a Planned, Box<Effect>);
+
 /// The tasks of the next superstep in apply order: nodes by name, then sends by index. Empty when
 /// the graph is done.
-pub(crate) fn plan(core: &Core, live: &Live) -> Vec<Planned> {
+pub(crate) fn plan(core: &Core, live: &Live) -> Tasks {
     let ready = &live.ready;
     if ready.input.is_some() {
-        return vec![Planned::stand_in(START_ID)];
+        return smallvec![Planned::stand_in(START_ID)];
     }
     let mut tasks = pulls(core, live, false);
     tasks.extend(ready.sends.iter().enumerate().map(|(index, sent)| Planned {
@@ -159,10 +165,10 @@ pub(crate) fn plan(core: &Core, live: &Live) -> Vec<Planned> {
 }
 
 /// Tasks for the nodes that edges led to; only deferred ones, or none of them.
-fn pulls(core: &Core, live: &Live, deferred: bool) -> Vec<Planned> {
+fn pulls(core: &Core, live: &Live, deferred: bool) -> Tasks {
     let ready = &live.ready;
     let branches = if deferred { &ready.deferred[..] } else { &ready.nodes[..] };
-    let mut tasks: Vec<Planned> = branches
+    let mut tasks: Tasks = branches
         .iter()
         .map(|node| Planned {
             node: *node,
@@ -234,7 +240,7 @@ struct Group {
 pub(crate) fn apply(
     core: &Core,
     live: &mut Live,
-    done: &mut [(&Planned, Effect)],
+    done: &mut [Done<'_>],
 ) -> Result<Vec<Change>, Conflict> {
     let changes = take_writes(core, live, done)?;
 
@@ -275,7 +281,7 @@ pub(crate) fn apply(
 pub(crate) fn apply_between(
     core: &Core,
     live: &mut Live,
-    done: &mut [(&Planned, Effect)],
+    done: &mut [Done<'_>],
 ) -> Result<Vec<Change>, Conflict> {
     let changes = take_writes(core, live, done)?;
     live.version += 1;
@@ -288,7 +294,7 @@ pub(crate) fn apply_between(
 fn take_writes(
     core: &Core,
     live: &mut Live,
-    done: &mut [(&Planned, Effect)],
+    done: &mut [Done<'_>],
 ) -> Result<Vec<Change>, Conflict> {
     let groups = group(core, done)?;
     let logged = live.made.as_ref().map(|made| made.pick(done));
@@ -300,13 +306,12 @@ fn take_writes(
 }
 
 /// Takes over where the tasks lead.
-fn follow(core: &Core, live: &mut Live, done: &mut [(&Planned, Effect)]) {
+fn follow(core: &Core, live: &mut Live, done: &mut [Done<'_>]) {
     for (planned, effect) in done {
-        for join in std::mem::take(&mut effect.joins) {
+        for join in effect.joins.drain(..) {
             live.ready.arrive(core, join, planned.node);
         }
-        let leads = std::mem::take(&mut effect.leads);
-        live.ready.follow(core, leads);
+        live.ready.follow(core, &mut effect.leads);
         if !effect.instances.is_empty() {
             let known = live.instances.get_or_insert_default();
             Arc::make_mut(known).append(&mut effect.instances);
@@ -316,7 +321,7 @@ fn follow(core: &Core, live: &mut Live, done: &mut [(&Planned, Effect)]) {
 }
 
 /// Sorts all writes by channel and finds conflicts, before anything is changed.
-fn group(core: &Core, done: &[(&Planned, Effect)]) -> Result<Vec<Group>, Conflict> {
+fn group(core: &Core, done: &[Done<'_>]) -> Result<Vec<Group>, Conflict> {
     let mut groups: Vec<Group> = Vec::new();
     let mut slot_of: Vec<u32> = Vec::new();
     for (task, (_, effect)) in done.iter().enumerate() {
@@ -375,7 +380,7 @@ fn write(
     core: &Core,
     live: &mut Live,
     groups: Vec<Group>,
-    done: &mut [(&Planned, Effect)],
+    done: &mut [Done<'_>],
 ) -> Result<Vec<Change>, Conflict> {
     if groups.is_empty() {
         return Ok(Vec::new());
@@ -446,9 +451,9 @@ fn fold(
 
 /// Clears the channels that live for one step only and were not written in this one.
 fn clear_passing(core: &Core, live: &mut Live, changes: &[Change]) {
-    for (index, channel) in core.schema.channels().iter().enumerate() {
-        if channel.rule.clears()
-            && live.values.0[index].is_some()
+    for index in core.schema.passing() {
+        let index = *index;
+        if live.values.0[index].is_some()
             && !changes.iter().any(|change| change.channel == index)
         {
             Arc::make_mut(&mut live.values).0[index] = None;

@@ -86,7 +86,7 @@ pub(crate) async fn resolve_task(
             .map_err(Error::InvalidStateUpdate)?
         }
         Resolution::Skip => {
-            let mut nothing = Effect::default();
+            let mut nothing = Box::new(Effect::default());
             nothing.make_storable(&core).encode().map_err(Error::Unserializable)?;
             nothing
         }
@@ -226,7 +226,7 @@ fn fold_siblings(
     for planned in planned.iter().filter(|planned| !replaced.contains(&planned.node)) {
         let record = driver.records.get(&driver.task_id(planned));
         if let Some(commit) = record.and_then(|record| record.commit.as_ref()) {
-            done.push((planned, Effect::decode(core, base, commit)?));
+            done.push((planned, Box::new(Effect::decode(core, base, commit)?)));
         }
     }
     let changes = superstep::apply(core, &mut driver.live, &mut done)

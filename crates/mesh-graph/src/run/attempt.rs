@@ -19,7 +19,7 @@ use crate::{
     context::{TaskContext, Timed},
     env::Env,
     error::{Error, Failure, NodeResult},
-    graph::START_ID,
+    graph::NodeId,
     names,
     node::{ArgCodec, Input, NodeFn, StepOutput},
     policy::Handling,
@@ -34,8 +34,8 @@ use super::{
     CANCEL_GRACE,
     cached::run_cached,
     driver::{Driver, Slot},
-    running::Running,
-    task::{TaskEnd, run_task},
+    running::{Job, Running},
+    task::{Execution, Failed, TaskEnd},
 };
 
 /// How the call of a node ended.
@@ -49,27 +49,17 @@ pub(super) enum Interrupted {
 
 /// Calls a node under its limits: it waits for its slots first, and its clock starts when it has
 /// them.
-pub(super) async fn call(run: &Arc<dyn NodeFn>, input: Input, task: &TaskContext) -> Called {
+pub(super) async fn call(run: Arc<dyn NodeFn>, input: Input, task: TaskContext) -> Called {
     let shared = &task.0.run;
-    let limited = shared.slots.is_some() || shared.core.node(task.0.node).policies.is_some();
-    if limited {
-        task.take_permits().await;
-    }
+    task.take_permits().await;
+    let mounted = run.mount().is_some();
+    let given = task.clone();
+    let call = AssertUnwindSafe(async move { run.call(input, given).await }).catch_unwind();
     let caught = match &task.0.timed {
-        None => {
-            let call = AssertUnwindSafe(async { run.call(input, task.clone()).await });
-            Ok(call.catch_unwind().await)
-        }
-        Some(timed) => {
-            let (run, given) = (Arc::clone(run), task.clone());
-            let mounted = run.mount().is_some();
-            let call = AssertUnwindSafe(async move { run.call(input, given).await }).catch_unwind();
-            within(timed, &shared.env, call, mounted).await
-        }
+        None => Ok(call.await),
+        Some(timed) => within(timed, &shared.env, call, mounted).await,
     };
-    if limited {
-        task.drop_permits();
-    }
+    task.drop_permits();
     let caught = caught.map_err(Interrupted::TimedOut)?;
     caught.map_err(Interrupted::Panicked)
 }
@@ -161,6 +151,22 @@ fn steps_of(slot: &Slot, handler: bool) -> Option<Steps> {
 }
 
 impl Driver {
+    /// Begins the first attempt of a task, if there is nothing to store or to tell before it.
+    pub(super) fn attempt_now(
+        &mut self,
+        slot: &mut Slot,
+        position: usize,
+        running: &mut Running,
+    ) -> bool {
+        let plain = slot.record.caught.is_none()
+            && self.core().node(slot.planned.node).policies.is_none();
+        if plain {
+            let job = self.job(slot, Duration::ZERO);
+            running.add(position, job);
+        }
+        plain
+    }
+
     /// Begins the next attempt of a task after `wait`: of its node, or of the error handler once
     /// the node has failed for good.
     pub(super) async fn attempt(
@@ -170,9 +176,32 @@ impl Driver {
         running: &mut Running,
         wait: Duration,
     ) -> Result<(), Error> {
-        let core = Arc::clone(self.core());
+        let policies = self.core().node(self.acting(slot)).policies.as_deref();
+        if policies.is_some_and(|policies| policies.durable_attempts) {
+            self.identify(slot);
+            slot.attempt = slot.record.attempts;
+            slot.record.attempts += 1;
+            self.keep(slot).await?;
+        }
+        let job = self.job(slot, wait);
+        let rescued = slot.task.as_ref().is_some_and(|task| task.0.rescue.is_some());
+        if rescued && slot.attempt == 1 {
+            self.tell_handler(slot).await;
+        }
+        running.add(position, job);
+        Ok(())
+    }
+
+    /// The node that the slot's next attempt calls.
+    fn acting(&self, slot: &Slot) -> NodeId {
+        let handling = slot.record.caught.as_ref().and_then(|_| self.handling(slot));
+        handling.map_or(slot.planned.node, |handling| handling.node)
+    }
+
+    /// The next attempt of a task, to be run after `wait`.
+    fn job(&self, slot: &mut Slot, wait: Duration) -> Job {
+        let core = self.core();
         let mut task = self.surroundings(&slot.planned, &slot.record);
-        let mut input = slot.planned.input(&self.live);
         let mut timeout = slot.planned.timeout.as_deref().copied();
         if let (Some(caught), Some(handling)) = (&slot.record.caught, self.handling(slot)) {
             let failed = self.task_id(&slot.planned);
@@ -184,75 +213,76 @@ impl Driver {
             let exits = if handling.follow { slot.planned.node } else { handling.node };
             task.node = handling.node;
             task.cause = Cause::Rescue(failed);
-            let path = slot.planned.path(&core);
+            let path = slot.planned.path(core);
             task.rescue = Some(Arc::new(Rescue { caught, exits, path }));
             timeout = None;
-            let takes = core.node(handling.node).run.as_ref().map(|run| run.arg());
-            if let (Input::Arg(given), Some(ArgCodec::State)) = (&input, takes)
-                && !given.is::<Values>()
-            {
-                // The handler reads state and the node took something else.
-                input = Input::Snapshot(Arc::clone(&self.live.values));
-            }
         }
-        let policies = core.node(task.node).policies.as_deref();
-        if policies.is_some_and(|policies| policies.durable_attempts) {
-            self.identify(slot);
-            slot.attempt = slot.record.attempts + 1;
-            slot.record.attempts = slot.attempt;
-            self.keep(slot).await?;
-        } else {
-            slot.attempt += 1;
-        }
+        let spec = core.node(task.node);
+        slot.attempt += 1;
         task.attempt = slot.attempt;
-        if policies.is_some() {
+        if let Some(policies) = spec.policies.as_deref() {
             let first = *slot.first_at_ms.get_or_insert_with(|| self.shared.env.now_ms());
             task.first_attempt_at_ms = OnceLock::from(first);
+            timeout = timeout.or(policies.timeout);
         }
-        if let Some(timeout) = timeout.or_else(|| policies.and_then(|policies| policies.timeout)) {
+        if let Some(timeout) = timeout {
             let progress = Progress::new(timeout.refresh_on, self.shared.progress.clone());
-            task.timed = Some(Timed { timeout, progress: Arc::new(progress) });
+            task.timed = Some(Box::new(Timed { timeout, progress: Arc::new(progress) }));
         }
         if let Some(steps) = steps_of(slot, task.rescue.is_some()) {
             task.steps = OnceLock::from(steps);
         }
-        let start = self.live.ready.input.clone().filter(|_| slot.planned.node == START_ID);
-        let store = self.shared.keep();
-        let rescued = task.rescue.is_some();
-        let around = match &input {
-            Input::Arg(_) => self.routed_snapshot(
-                task.rescue.as_ref().map_or(slot.planned.node, |rescue| rescue.exits),
-            ),
-            Input::Snapshot(_) => None,
-        };
+        let keep = self.shared.keep();
         let task = TaskContext(Arc::new(task));
         // What the attempt before learnt of graphs below is known to the next one.
         slot.keep_answers_below();
         slot.task = Some(task.clone());
-        if rescued && slot.attempt == 1 {
-            self.tell_handler(slot, input.clone()).await;
+        if spec.run.is_none() {
+            let start = self.live.ready.input.clone();
+            return Job::Plain(Execution::entering(task, &self.live.values, start, keep));
         }
-        if let (Some(policy), Some(cache)) = (&core.node(task.0.node).cache, &self.shared.cache) {
+        let input = self.input(slot);
+        let around = match &input {
+            Input::Arg(_) => self.routed_snapshot(task.exits()),
+            Input::Snapshot(_) => None,
+        };
+        if let (Some(policy), Some(cache)) = (&spec.cache, &self.shared.cache) {
             let (policy, cache) = (Arc::clone(policy), Arc::clone(cache));
             let env = Arc::clone(&self.shared.env);
-            running.add(position, async move {
+            return Job::Around(Box::pin(async move {
                 if !backed_off(&task, &env, wait).await {
                     return TaskEnd::Cancelled;
                 }
-                run_cached(task, input, around, store, policy, cache).await
-            });
-        } else if wait.is_zero() {
-            running.add(position, run_task(task, input, around, start, store));
-        } else {
-            let env = Arc::clone(&self.shared.env);
-            running.add(position, async move {
-                if !backed_off(&task, &env, wait).await {
-                    return TaskEnd::Cancelled;
-                }
-                run_task(task, input, around, start, store).await
-            });
+                run_cached(task, input, around, keep, policy, cache).await
+            }));
         }
-        Ok(())
+        let execution = Execution::new(task.clone(), input, around, keep);
+        if wait.is_zero() {
+            return Job::Plain(execution);
+        }
+        let env = Arc::clone(&self.shared.env);
+        Job::Around(Box::pin(async move {
+            if !backed_off(&task, &env, wait).await {
+                return TaskEnd::Cancelled;
+            }
+            execution.await
+        }))
+    }
+
+    /// What the slot's task is given: a handler that reads state gets the snapshot when the node
+    /// took something else.
+    pub(super) fn input(&self, slot: &Slot) -> Input {
+        let input = slot.planned.input(&self.live);
+        if slot.record.caught.is_some()
+            && let Input::Arg(given) = &input
+            && !given.is::<Values>()
+            && let Some(run) = &self.core().node(self.acting(slot)).run
+            && matches!(run.arg(), ArgCodec::State)
+            && self.handling(slot).is_some()
+        {
+            return Input::Snapshot(Arc::clone(&self.live.values));
+        }
+        input
     }
 
     /// What follows the end of an attempt: another attempt, or the error handler. Gives the end
@@ -264,9 +294,8 @@ impl Driver {
         running: &mut Running,
         mut end: TaskEnd,
     ) -> Result<Option<TaskEnd>, Error> {
-        let TaskEnd::Failed { failure, inner, source, .. } = &mut end else {
-            return Ok(Some(end));
-        };
+        let TaskEnd::Failed(failed) = &mut end else { return Ok(Some(end)) };
+        let Failed { failure, inner, source, .. } = &mut **failed;
         failure.attempt = slot.attempt;
         let core = Arc::clone(self.core());
         let acting = slot.record.caught.as_ref().and_then(|_| self.handling(slot));

@@ -137,7 +137,7 @@ impl Driver {
             let record = tasks.iter().find(|record| record.id == id);
             if let Some(commit) = record.and_then(|record| record.commit.as_ref()) {
                 let updates = Effect::decode(&core, base, commit)?.updates;
-                done.push((planned, Effect { updates, ..Effect::default() }));
+                done.push((planned, Box::new(Effect { updates, ..Effect::default() })));
             }
         }
         if done.is_empty() {
@@ -202,7 +202,7 @@ impl Driver {
         let mut effect = start.into_effect();
         effect.leads.nodes.extend_from_slice(&core.node(START_ID).exits.edges);
         let planned = Planned::stand_in(START_ID);
-        superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
+        superstep::apply_between(&core, &mut self.live, &mut [(&planned, Box::new(effect))])
             .map_err(|conflict| Error::InvalidInput(conflict.failure))
     }
 
@@ -456,7 +456,7 @@ impl Driver {
     pub(super) fn apply_command(&mut self, effect: Effect) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let planned = Planned::stand_in(START_ID);
-        let changes = superstep::apply_between(&core, &mut self.live, &mut [(&planned, effect)])
+        let changes = superstep::apply_between(&core, &mut self.live, &mut [(&planned, Box::new(effect))])
             .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
         self.between.extend(changes.iter().map(|change| change.channel));
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     Keep,
-    task::{TaskEnd, run_task},
+    task::{Execution, TaskEnd},
 };
 
 /// Runs a task unless its result is cached, and keeps the result if it is whole.
@@ -29,15 +29,15 @@ pub(super) async fn run_cached(
     cache: Arc<dyn NodeCache>,
 ) -> TaskEnd {
     // What a node makes of an answer is no matter of its input.
-    let key = if task.0.answers.is_empty() { key_of(&task, &input, &policy) } else { None };
-    let Some(key) = key else { return run_task(task, input, around, None, store).await };
+    let key = if task.0.answers().is_empty() { key_of(&task, &input, &policy) } else { None };
+    let Some(key) = key else { return Execution::new(task, input, around, store).await };
     let now_ms = task.0.run.env.now_ms();
     if let Some(kept) = cache::look_up(&*cache, &key, now_ms).await
         && let Some(effect) = read(&task, &kept)
     {
-        return TaskEnd::Done { effect, answered: Vec::new() };
+        return TaskEnd::Done { effect: Box::new(effect), answered: Vec::new() };
     }
-    let mut end = run_task(task.clone(), input, around, None, store).await;
+    let mut end = Execution::new(task.clone(), input, around, store).await;
     if let TaskEnd::Done { effect, answered } = &mut end
         && answered.is_empty()
         && let Some(kept) = write(&task, effect)

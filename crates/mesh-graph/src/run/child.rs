@@ -154,7 +154,7 @@ pub(crate) async fn drive_child(
     parents.insert(parent.ns_text.to_string(), task.0.base);
     // Answers of this run, and those that are stored beside the task: the run they were given to
     // may have ended before its child heard of them.
-    let mut answers = task.0.answers.clone();
+    let mut answers = task.0.answers().clone();
     answers.extend(parent.answers().iter().map(|(id, answer)| (*id, answer.clone())));
     let shared = Arc::new(RunShared {
         core: below.core,
@@ -205,8 +205,8 @@ pub(crate) async fn drive_child(
         finished;
     {
         let mut asked = task.asked();
-        let known = task.0.earlier.iter().filter(|earlier| {
-            task.0.answers.contains_key(&earlier.id)
+        let known = task.0.earlier().iter().filter(|earlier| {
+            task.0.answers().contains_key(&earlier.id)
                 && !interrupts.iter().any(|open| open.id == earlier.id)
         });
         asked.answered.extend(known.cloned());
@@ -218,8 +218,7 @@ pub(crate) async fn drive_child(
         }
     }
     if !answered.is_empty() {
-        let below = task.0.below.get_or_init(Mutex::default);
-        below.lock().unwrap_or_else(PoisonError::into_inner).extend(answered);
+        task.0.course().below.lock().unwrap_or_else(PoisonError::into_inner).extend(answered);
     }
     match status {
         Status::Done => Ok(Done { values, made: if watched { made } else { Vec::new() } }),
@@ -285,7 +284,8 @@ async fn start(
             return Ok((Request::Continue, None));
         }
     }
-    if let Some(old) = &task.0.forked_from
+    let forked_from = task.0.before.as_ref().and_then(|before| before.forked_from.as_ref());
+    if let Some(old) = forked_from
         && let Some((from, at)) = asked_at(shared, task, old, per_thread).await?
     {
         return Ok((Request::Reanswer { from, at }, None));
@@ -342,7 +342,7 @@ async fn asked_at(
         let levels = [&old.ns].into_iter().chain(&shared.ns[own..]);
         from.ns = levels.map(String::as_str).collect::<Vec<_>>().join("|");
     }
-    let given = &task.0.answers;
+    let given = task.0.answers();
     let newest_first = checkpointer.list(&from, &Filter::default()).await?;
     let found = newest_first.into_iter().rev().find(|loaded| {
         let asked = loaded.tasks.iter().flat_map(|record| &record.interrupts);

@@ -5,7 +5,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    future::poll_fn,
+    sync::{Arc, OnceLock, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -17,19 +19,20 @@ use crate::{
     channel::Values,
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
     checkpointer::{self, Checkpointer, Loaded},
-    context::{TaskContext, TaskShared},
+    context::{Before, TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
     graph::{Core, NodeId, START_ID},
     interrupt::Interrupt,
     live::{Effect, Live, stored_commit},
     made::Made,
     parent::ToParent,
-    superstep::{self, Cause, Planned},
+    stream::Mode,
+    superstep::{self, Cause, Done, Planned, Tasks},
 };
 
 use super::{
     CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning, noted::Noted,
-    running::Running, saving::Written, task::TaskEnd, telling::Standing,
+    running::Running, saving::Written, task::{Failed, TaskEnd}, telling::Standing,
 };
 
 pub(crate) struct Driver {
@@ -111,8 +114,9 @@ impl Slot {
 
     /// Takes over the questions and answers of graphs below that the task was not told of.
     pub(super) fn keep_answers_below(&mut self) {
-        let Some(below) = self.task.as_ref().and_then(|task| task.0.below.get()) else { return };
-        let below = std::mem::take(&mut *below.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(course) = self.task.as_ref().and_then(|task| task.0.course.get()) else { return };
+        let mut below = course.below.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = std::mem::take(&mut *below);
         for (interrupt, answer) in below {
             self.record.answers.entry(interrupt.id).or_insert(answer);
             if !self.record.interrupts.iter().any(|known| known.id == interrupt.id) {
@@ -124,7 +128,9 @@ impl Slot {
 
 pub(super) enum SlotState {
     Waiting,
-    Done(Effect),
+    /// It was done, and what it gave is part of the state.
+    Applied,
+    Done(Box<Effect>),
     Suspended,
     /// It has a command for the parent graph.
     ToParent(Box<ToParent>),
@@ -229,14 +235,17 @@ impl Driver {
     }
 
     pub(super) async fn run(&mut self) -> Result<Finished, Error> {
-        let core = Arc::clone(self.core());
+        let shared = Arc::clone(&self.shared);
+        let core = &*shared.core;
+        let mut slots = Vec::new();
         let takes_over = self.shared.limits.takes_over && self.shared.ns.is_empty();
-        if takes_over && self.shared.limits.after.matches(&core, self.live.ran.iter().copied()) {
+        if takes_over && self.shared.limits.after.matches(core, self.live.ran.iter().copied()) {
             return self.stop_at_breakpoint().await;
         }
         loop {
-            let planned = superstep::plan(&core, &self.live);
-            if self.unsaved.is_none()
+            let planned = superstep::plan(core, &self.live);
+            if self.shows_checkpoints()
+                && self.unsaved.is_none()
                 && (self.told_ahead.is_none() || self.told_ahead != self.live.id)
             {
                 self.tell_checkpoint(&planned).await?;
@@ -258,10 +267,10 @@ impl Driver {
                 self.save_exit().await?;
                 return Ok(self.finished(Status::Cancelled, Vec::new()));
             }
-            let mut slots = self.slots(planned)?;
+            self.fill(&mut slots, planned)?;
             let waiting = slots.iter().filter(|slot| matches!(slot.state, SlotState::Waiting));
             if self.live.version > self.passed
-                && self.shared.limits.before.matches(&core, waiting.map(|slot| slot.planned.node))
+                && self.shared.limits.before.matches(core, waiting.map(|slot| slot.planned.node))
             {
                 return self.stop_at_breakpoint().await;
             }
@@ -270,13 +279,15 @@ impl Driver {
                 self.save_exit().await?;
                 return Ok(self.finished(Status::Drained, Vec::new()));
             }
-            self.tell_starts(&slots).await;
+            if self.shows_starts() {
+                self.tell_starts(&slots).await;
+            }
             self.execute(&mut slots).await?;
             self.steps += u32::from(!starting);
-            if let Some(finished) = self.conclude(slots).await? {
+            if let Some(finished) = self.conclude(&mut slots).await? {
                 return Ok(finished);
             }
-            if self.shared.limits.after.matches(&core, self.live.ran.iter().copied()) {
+            if self.shared.limits.after.matches(core, self.live.ran.iter().copied()) {
                 if self.unsaved.is_none() {
                     self.tell_last_checkpoint().await?;
                 }
@@ -286,36 +297,32 @@ impl Driver {
     }
 
     /// Matches planned tasks with what is stored of them.
-    pub(super) fn slots(&mut self, planned: Vec<Planned>) -> Result<Vec<Slot>, Error> {
-        let core = Arc::clone(self.core());
-        let base = self.base();
-        let mut slots = Vec::with_capacity(planned.len());
+    fn fill(&mut self, slots: &mut Vec<Slot>, planned: Tasks) -> Result<(), Error> {
+        slots.clear();
         slots.extend(planned.into_iter().map(Slot::new));
         if self.records.is_empty() {
-            return Ok(slots);
+            return Ok(());
         }
-        slots
-            .into_iter()
-            .map(|mut slot| {
-                let id = self.task_id(&slot.planned);
-                if let Some(record) = self.records.remove(&id) {
-                    if let Some(commit) = &record.commit {
-                        let effect = Effect::decode(&core, base, commit)?;
-                        self.shared.above.claim(&effect.instances, self.live.step + 1, id);
-                        slot.state = SlotState::Done(effect);
-                    } else {
-                        // A task whose questions are all open goes on waiting. One that just got
-                        // an answer runs, even if it has more to ask.
-                        let answered = self.just_answered.contains(&id);
-                        if !answered && record.open_interrupts().next().is_some() {
-                            slot.state = SlotState::Suspended;
-                        }
-                    }
-                    slot.record = record.into();
+        let core = Arc::clone(self.core());
+        let base = self.base();
+        for slot in slots {
+            let id = self.task_id(&slot.planned);
+            let Some(record) = self.records.remove(&id) else { continue };
+            if let Some(commit) = &record.commit {
+                let effect = Box::new(Effect::decode(&core, base, commit)?);
+                self.shared.above.claim(&effect.instances, self.live.step + 1, id);
+                slot.state = SlotState::Done(effect);
+            } else {
+                // A task whose questions are all open goes on waiting. One that just got an
+                // answer runs, even if it has more to ask.
+                let answered = self.just_answered.contains(&id);
+                if !answered && record.open_interrupts().next().is_some() {
+                    slot.state = SlotState::Suspended;
                 }
-                Ok(slot)
-            })
-            .collect()
+            }
+            slot.record = record.into();
+        }
+        Ok(())
     }
 
     pub(crate) fn task_id(&self, planned: &Planned) -> TaskId {
@@ -331,10 +338,15 @@ impl Driver {
 
     /// The surroundings of a task's first attempt.
     pub(super) fn surroundings(&self, planned: &Planned, record: &TaskRecord) -> TaskShared {
-        let mut answers = record.answers.clone();
+        let mut before = Before {
+            answers: record.answers.clone(),
+            earlier: record.interrupts.clone(),
+            forked_from: record.forked_from.clone(),
+        };
         if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
             // A graph below a task that keeps nothing itself: the task keeps the answers for it.
-            answers.extend(self.shared.answers().iter().map(|(id, given)| (*id, given.clone())));
+            let given = self.shared.answers();
+            before.answers.extend(given.iter().map(|(id, given)| (*id, given.clone())));
         }
         TaskShared {
             run: Arc::clone(&self.shared),
@@ -344,14 +356,9 @@ impl Driver {
             remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
             base: self.base(),
             id: OnceLock::new(),
-            answers,
-            earlier: record.interrupts.clone(),
-            forked_from: record.forked_from.clone().map(Box::new),
+            before: before.noted(),
             instances: self.live.instances.clone(),
-            below: OnceLock::new(),
-            held: Mutex::default(),
-            asked: OnceLock::new(),
-            beside: Mutex::default(),
+            course: OnceLock::new(),
             steps: OnceLock::new(),
             call: None,
             attempt: 1,
@@ -380,7 +387,9 @@ impl Driver {
         let left = slots.iter().filter(|slot| waiting(slot)).count();
         let mut running = Running::new(left > 1);
         for (position, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| waiting(slot)) {
-            self.attempt(slot, position, &mut running, Duration::ZERO).await?;
+            if !self.attempt_now(slot, position, &mut running) {
+                self.attempt(slot, position, &mut running, Duration::ZERO).await?;
+            }
         }
         let ended = self.watch(slots, &mut running, left).await;
         if running.is_busy() {
@@ -400,9 +409,12 @@ impl Driver {
         let mut grace: Option<BoxFuture<'static, ()>> = None;
         let mut step = self.shared.limits.step_timeout.map(|limit| self.sleep(limit));
         while left > 0 {
-            let ended = tokio::select! {
+            // Most nodes end without waiting, and then there is nothing to wait for besides.
+            let ended = match futures::poll!(poll_fn(|context| running.poll_next(context))) {
+                Poll::Ready(ended) => Some(ended),
+                Poll::Pending => tokio::select! {
                 biased;
-                ended = running.next() => Some(ended),
+                ended = poll_fn(|context| running.poll_next(context)) => Some(ended),
                 () = self.shared.cancel.cancelled(), if grace.is_none() || failed => {
                     failed = false;
                     grace = Some(self.sleep(CANCEL_GRACE));
@@ -413,6 +425,7 @@ impl Driver {
                     self.step_timed_out = true;
                     None
                 }
+                },
             };
             let Some((position, end)) = ended else {
                 self.drop_waiting(slots);
@@ -429,7 +442,11 @@ impl Driver {
                 end => end,
             };
             left -= 1;
-            self.note(&mut slots[position], end, left).await?;
+            let slot = &mut slots[position];
+            let store = self.note(slot, end, left);
+            if store || self.shared.sink.is_read() {
+                self.tell_and_store(slot, store).await?;
+            }
             if matches!(slots[position].state, SlotState::Failed { .. }) && grace.is_none() {
                 match self.shared.limits.siblings {
                     SiblingPolicy::Finish { grace: time } => {
@@ -451,13 +468,9 @@ impl Driver {
         Box::pin(async move { env.sleep(time).await })
     }
 
-    /// Streams and stores how a task ended. The last task of a step is stored with the step.
-    pub(super) async fn note(
-        &mut self,
-        slot: &mut Slot,
-        end: TaskEnd,
-        left: usize,
-    ) -> Result<(), Error> {
+    /// Notes how a task ended, and says whether that is to be stored now: the last task of a step
+    /// is stored with the step.
+    fn note(&mut self, slot: &mut Slot, end: TaskEnd, left: usize) -> bool {
         self.identify(slot);
         slot.keep_steps();
         slot.unsaved = true;
@@ -486,7 +499,8 @@ impl Driver {
                 slot.state = SlotState::Suspended;
                 store = true;
             }
-            TaskEnd::Failed { failure, inner, answered, .. } => {
+            TaskEnd::Failed(failed) => {
+                let Failed { failure, inner, answered, .. } = *failed;
                 if !answered.is_empty() {
                     slot.record.interrupts = answered;
                 }
@@ -513,6 +527,11 @@ impl Driver {
                 asked.filter_map(|asked| Some((asked.clone(), answers.get(&asked.id)?.clone())));
             self.answered.extend(taken);
         }
+        store
+    }
+
+    /// Streams how a task ended, and stores it if it is to be stored now.
+    async fn tell_and_store(&mut self, slot: &mut Slot, store: bool) -> Result<(), Error> {
         let ahead = self.tells_ahead();
         if ahead {
             // Whatever was not stored of the task is stored with the superstep or its failure.
@@ -574,10 +593,7 @@ impl Driver {
     }
 
     /// Applies a complete superstep, or says how the run ends with an incomplete one.
-    pub(super) async fn conclude(
-        &mut self,
-        mut slots: Vec<Slot>,
-    ) -> Result<Option<Finished>, Error> {
+    async fn conclude(&mut self, slots: &mut Vec<Slot>) -> Result<Option<Finished>, Error> {
         let complete = slots.iter().all(|slot| matches!(slot.state, SlotState::Done(_)));
         if complete {
             return self.barrier(slots).await.map(|()| None);
@@ -585,7 +601,7 @@ impl Driver {
         // Most tasks were stored as they ended, but not the last one, and with a checkpoint per
         // run none of them.
         self.save_exit().await?;
-        for slot in &slots {
+        for slot in slots.iter() {
             if slot.unsaved {
                 self.store_record(&slot.record).await?;
             }
@@ -625,7 +641,7 @@ impl Driver {
         }
         if slots.iter().any(|slot| matches!(slot.state, SlotState::ToParent(_))) {
             // Ends this graph for good: what siblings wrote or asked is let go.
-            let commands = slots.into_iter().filter_map(|slot| match slot.state {
+            let commands = slots.drain(..).filter_map(|slot| match slot.state {
                 SlotState::ToParent(command) => Some(*command),
                 _ => None,
             });
@@ -644,20 +660,20 @@ impl Driver {
     }
 
     /// Applies all results at once and saves the checkpoint.
-    pub(super) async fn barrier(&mut self, mut slots: Vec<Slot>) -> Result<(), Error> {
-        let core = Arc::clone(self.core());
+    async fn barrier(&mut self, slots: &mut Vec<Slot>) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
         self.empty_fan_out.clear();
-        let mut done: SmallVec<[(&Planned, Effect); 1]> = SmallVec::with_capacity(slots.len());
-        for Slot { planned, state, .. } in &mut slots {
-            if let SlotState::Done(effect) = state {
+        let mut done: SmallVec<[Done<'_>; 1]> = SmallVec::with_capacity(slots.len());
+        for Slot { planned, state, .. } in slots.iter_mut() {
+            if let SlotState::Done(effect) = std::mem::replace(state, SlotState::Applied) {
                 if effect.leads.empty_fan_out {
                     self.empty_fan_out.push(planned.node);
                 }
-                done.push((planned, std::mem::take(effect)));
+                done.push((planned, effect));
             }
         }
         let starting = matches!(done[..], [(Planned { cause: Cause::Start, .. }, _)]);
-        let applied = superstep::apply(&core, &mut self.live, &mut done);
+        let applied = superstep::apply(&shared.core, &mut self.live, &mut done);
         let storing = self.stores();
         let mut written = Written::default();
         if storing && applied.is_ok() {
@@ -669,8 +685,9 @@ impl Driver {
             Err(conflict) => return Err(self.refuse(conflict, slots).await?),
         };
         self.records.clear();
-        let shown = self.shared.sink.shown();
-        let changed = changes.iter().any(|change| shown.has(change.channel)) || starting;
+        let shown = shared.sink.shown();
+        let changed = shared.sink.wants(Mode::Values)
+            && (starting || changes.iter().any(|change| shown.has(change.channel)));
         let ahead = self.tells_ahead();
         if changed && ahead {
             self.ahead = true;
@@ -678,7 +695,7 @@ impl Driver {
             self.ahead = false;
         }
         if storing {
-            let records = slots.into_iter().filter(|_| !starting);
+            let records = slots.drain(..).filter(|_| !starting);
             let records = records.map(|slot| slot.record.into_record()).collect();
             self.save(Source::Loop, &changes, &written, records).await?;
         }
@@ -692,7 +709,7 @@ impl Driver {
     pub(super) async fn refuse(
         &mut self,
         conflict: superstep::Conflict,
-        slots: Vec<Slot>,
+        slots: &mut Vec<Slot>,
     ) -> Result<Error, Error> {
         let core = Arc::clone(self.core());
         if !conflict.values_lost {
@@ -700,7 +717,7 @@ impl Driver {
         }
         let first = conflict.tasks.first().copied().unwrap_or_default();
         let (node, task_id) = (slots[first].planned.node, self.task_id(&slots[first].planned));
-        for (position, slot) in slots.into_iter().enumerate() {
+        for (position, slot) in slots.drain(..).enumerate() {
             let mut record = slot.record;
             if conflict.tasks.contains(&position) {
                 record.commit = None;

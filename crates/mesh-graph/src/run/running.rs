@@ -1,22 +1,40 @@
 //! The tasks of a superstep while they run.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
 
-use crate::{
-    error::{Failure, FailureKind},
-    reducer::panic_message,
-};
-
-use super::task::TaskEnd;
+use super::task::{Execution, TaskEnd};
 
 /// The tasks that are running. A single one runs in place; several run side by side on the
 /// runtime's threads. Dropping it ends them.
 pub(super) enum Running {
-    One(Option<(usize, BoxFuture<'static, TaskEnd>)>),
+    One(Option<(usize, Job)>),
     Many(JoinSet<(usize, TaskEnd)>),
+}
+
+/// An execution, or one with something before and after it. Its panics are failures, wherever in
+/// it user code runs: also where values are copied or serialized.
+pub(super) enum Job {
+    Plain(Execution),
+    Around(BoxFuture<'static, TaskEnd>),
+}
+
+impl Future for Job {
+    type Output = TaskEnd;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<TaskEnd> {
+        let polled = catch_unwind(AssertUnwindSafe(|| match self.get_mut() {
+            Self::Plain(execution) => Pin::new(execution).poll(context),
+            Self::Around(task) => task.as_mut().poll(context),
+        }));
+        polled.unwrap_or_else(|panic| Poll::Ready(TaskEnd::panicked(&*panic)))
+    }
 }
 
 impl Running {
@@ -24,15 +42,11 @@ impl Running {
         if many { Self::Many(JoinSet::new()) } else { Self::One(None) }
     }
 
-    pub(super) fn add(
-        &mut self,
-        position: usize,
-        task: impl Future<Output = TaskEnd> + Send + 'static,
-    ) {
+    pub(super) fn add(&mut self, position: usize, job: Job) {
         match self {
-            Self::One(slot) => *slot = Some((position, Box::pin(caught(task)))),
+            Self::One(slot) => *slot = Some((position, job)),
             Self::Many(set) => {
-                set.spawn(caught(task).map(move |end| (position, end)));
+                set.spawn(job.map(move |end| (position, end)));
             }
         }
     }
@@ -58,36 +72,23 @@ impl Running {
         }
     }
 
-    /// The next task that ends. Never returns when none is left.
-    pub(super) async fn next(&mut self) -> (usize, TaskEnd) {
+    /// The next task that ends. Never ready when none is left.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(usize, TaskEnd)> {
         match self {
             Self::One(slot) => {
-                let Some((position, task)) = slot else { return std::future::pending().await };
-                let ended = (*position, task.await);
+                let Some((position, job)) = slot else { return Poll::Pending };
+                let ended = (*position, ready!(Pin::new(job).poll(context)));
                 *slot = None;
-                ended
+                Poll::Ready(ended)
             }
             Self::Many(set) => loop {
-                match set.join_next().await {
-                    Some(Ok(ended)) => return ended,
+                match ready!(set.poll_join_next(context)) {
+                    Some(Ok(ended)) => return Poll::Ready(ended),
                     // Panics are caught inside; an aborted task has nobody waiting for it.
                     Some(Err(_)) => {}
-                    None => return std::future::pending().await,
+                    None => return Poll::Pending,
                 }
             },
         }
     }
-}
-
-/// A task whose panics are failures, wherever in it user code runs: also where values are copied
-/// or serialized. Built from adaptors: an async function would move the whole task once more.
-pub(super) fn caught(
-    task: impl Future<Output = TaskEnd> + Send,
-) -> impl Future<Output = TaskEnd> + Send {
-    AssertUnwindSafe(task).catch_unwind().map(|ended| {
-        ended.unwrap_or_else(|panic| {
-            let message = format!("panicked: {}", panic_message(&*panic));
-            TaskEnd::failed(Failure::new(FailureKind::Panic, message))
-        })
-    })
 }

@@ -1,6 +1,14 @@
 //! One execution of a task: the node, its routers and the stored form of the result.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures::future::BoxFuture;
+use smallvec::SmallVec;
 
 use crate::{
     channel::Values,
@@ -12,19 +20,19 @@ use crate::{
     ids,
     interrupt::Interrupt,
     live::{Effect, StartInput},
-    node::Input,
+    node::{Input, StepOutput},
     parent::{ToParent, no_parent},
     reducer::{self, panic_message},
     run::Keep,
     state::Update,
 };
 
-use super::attempt::{self, Interrupted};
+use super::attempt::{self, Called, Interrupted};
 
-/// How one execution of a task ended.
+/// How one execution of a task ended. What is large in it is boxed: it changes hands often.
 pub(super) enum TaskEnd {
     Done {
-        effect: Effect,
+        effect: Box<Effect>,
         answered: Vec<Interrupt>,
     },
     Suspended {
@@ -33,99 +41,181 @@ pub(super) enum TaskEnd {
     },
     /// It gave its graph up with a command to the parent.
     ToParent(Box<ToParent>),
-    Failed {
-        failure: Failure,
-        /// The child graph's own error, of a mount.
-        inner: Option<Box<Error>>,
-        /// The node's own error.
-        source: Option<BoxError>,
-        answered: Vec<Interrupt>,
-    },
+    Failed(Box<Failed>),
     Cancelled,
+}
+
+/// An execution that failed.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    /// The child graph's own error, of a mount.
+    pub(super) inner: Option<Box<Error>>,
+    /// The node's own error.
+    pub(super) source: Option<BoxError>,
+    pub(super) answered: Vec<Interrupt>,
 }
 
 impl TaskEnd {
     pub(super) fn failed(failure: Failure) -> Self {
-        Self::Failed { failure, inner: None, source: None, answered: Vec::new() }
+        let failed = Failed { failure, inner: None, source: None, answered: Vec::new() };
+        Self::Failed(Box::new(failed))
+    }
+
+    /// The end of a task in which user code panicked.
+    pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let message = format!("panicked: {}", panic_message(panic));
+        Self::failed(Failure::new(FailureKind::Panic, message))
     }
 }
 
 /// One execution of a task: the node, then its routers, then the stored form; all or nothing.
 ///
-/// `around` is the superstep's snapshot, for the routers of a task with an argument of its own.
-pub(super) async fn run_task(
+/// Written out as a future, so that a task costs the future of its node and none besides.
+pub(super) struct Execution {
     task: TaskContext,
-    input: Input,
-    around: Option<Arc<Values>>,
-    start: Option<Arc<StartInput>>,
-    store: Keep,
-) -> TaskEnd {
-    let core = Arc::clone(&task.0.run.core);
-    let spec = core.node(task.0.node);
-    let input = managed(&core, input, task.0.remaining_steps);
-    let exits = task.exits();
-    let routed = !core.node(exits).exits.routers.is_empty();
-    let snapshot = match &input {
-        Input::Snapshot(values) => routed.then(|| Arc::clone(values)),
-        Input::Arg(_) => around,
-    };
-    let output: NodeResult<(Output, Leads)> = match (&spec.run, start) {
-        (None, Some(start)) => {
-            drop(input);
-            let updates = vec![start.update.clone()];
-            Ok((Output { updates, ..Output::default() }, start.leads.clone()))
-        }
-        (None, None) => Ok((Output::default(), Leads::default())),
-        (Some(run), _) => match attempt::call(run, input, &task).await {
-            Ok(Err(NodeError(NodeErrorKind::Output(output)))) => Ok((*output, Leads::default())),
-            Ok(result) => result.map(|output| (output.0, Leads::default())),
-            Err(Interrupted::Panicked(panic)) => {
-                let message = format!("panicked: {}", panic_message(&*panic));
-                return TaskEnd::failed(Failure::new(FailureKind::Panic, message));
-            }
-            Err(Interrupted::TimedOut(failure)) => return TaskEnd::failed(failure),
-        },
-    };
-    let Asked { open, stopped, answered, entered, .. } = task.take_asked();
-    // The engine's own record decides: a node that swallowed the suspension is suspended as well.
-    if stopped || !open.is_empty() {
-        return TaskEnd::Suspended { open, answered };
+    stage: Stage,
+    /// What the routers of the node see besides its writes, once that is known.
+    snapshot: Option<Arc<Values>>,
+    keep: Keep,
+}
+
+/// How far an execution is.
+enum Stage {
+    /// Not begun: with the input of the node.
+    Due(Input),
+    /// START, which applies the input of the run.
+    Entering(Option<Arc<StartInput>>),
+    /// The node runs, and nothing watches over it.
+    Running(BoxFuture<'static, NodeResult<StepOutput>>),
+    /// The node runs under its limits.
+    Watched(BoxFuture<'static, Called>),
+    Over,
+}
+
+impl Execution {
+    /// `around` is the superstep's snapshot, for the routers of a task with an argument of its own.
+    pub(super) fn new(
+        task: TaskContext,
+        input: Input,
+        around: Option<Arc<Values>>,
+        keep: Keep,
+    ) -> Self {
+        Self { task, stage: Stage::Due(input), snapshot: around, keep }
     }
-    match output {
-        Ok((Output { parent: Some(command), .. }, _)) => {
-            if task.0.run.ns.is_empty() {
-                return TaskEnd::failed(no_parent());
-            }
-            TaskEnd::ToParent(command)
+
+    /// The execution of START.
+    pub(super) fn entering(
+        task: TaskContext,
+        snapshot: &Arc<Values>,
+        start: Option<Arc<StartInput>>,
+        keep: Keep,
+    ) -> Self {
+        let routed = task.is_routed().then(|| Arc::clone(snapshot));
+        Self { task, stage: Stage::Entering(start), snapshot: routed, keep }
+    }
+
+    /// Calls the node.
+    fn begin(&mut self, input: Input) -> Stage {
+        let shared = &*self.task.0;
+        let core = &shared.run.core;
+        let spec = core.node(shared.node);
+        let input = managed(core, input, shared.remaining_steps);
+        if let Input::Snapshot(values) = &input {
+            self.snapshot = self.task.is_routed().then(|| Arc::clone(values));
         }
-        Ok((output, leads)) => {
-            match effect_of(&core, exits, output, leads, snapshot, store, &|| task.id()) {
-                Ok(mut effect) => {
-                    if let Some(declared) = &spec.writes
-                        && let Some(failure) = undeclared_write(&core, declared, &effect)
-                    {
-                        return TaskEnd::failed(failure);
-                    }
-                    if !entered.is_empty() {
-                        if let Some(commit) = &mut effect.commit {
-                            commit.instances.clone_from(&entered);
-                        }
-                        effect.instances = entered;
-                    }
-                    TaskEnd::Done { effect, answered }
+        let Some(node) = &spec.run else { return Stage::Entering(None) };
+        if shared.run.slots.is_some() || spec.policies.is_some() || shared.timed.is_some() {
+            let called = attempt::call(Arc::clone(node), input, self.task.clone());
+            Stage::Watched(Box::pin(called))
+        } else {
+            Stage::Running(node.call(input, self.task.clone()))
+        }
+    }
+
+    /// What became of the task, now that its node has ended.
+    fn conclude(&mut self, called: Called, leads: Leads) -> TaskEnd {
+        let output = match called {
+            Ok(Ok(StepOutput(output))) => Ok(output),
+            Ok(Err(NodeError(NodeErrorKind::Output(output)))) => Ok(*output),
+            Ok(Err(error)) => Err(error),
+            Err(Interrupted::Panicked(panic)) => return TaskEnd::panicked(&*panic),
+            Err(Interrupted::TimedOut(failure)) => return TaskEnd::failed(failure),
+        };
+        let task = &self.task;
+        let core = &task.0.run.core;
+        let Asked { open, stopped, answered, entered, .. } = task.take_asked();
+        // The engine's own record decides: a node that swallowed the suspension is suspended too.
+        if stopped || !open.is_empty() {
+            return TaskEnd::Suspended { open, answered };
+        }
+        match output {
+            Ok(Output { parent: Some(command), .. }) => {
+                if task.0.run.ns.is_empty() {
+                    return TaskEnd::failed(no_parent());
                 }
-                Err(failure) => TaskEnd::failed(failure),
+                TaskEnd::ToParent(command)
+            }
+            Ok(output) => {
+                let snapshot = self.snapshot.take();
+                let id = || task.id();
+                let effect = effect_of(core, task.exits(), output, leads, snapshot, self.keep, &id);
+                let mut effect = match effect {
+                    Ok(effect) => effect,
+                    Err(failure) => return TaskEnd::failed(failure),
+                };
+                if let Some(declared) = &core.node(task.0.node).writes
+                    && let Some(failure) = undeclared_write(core, declared, &effect)
+                {
+                    return TaskEnd::failed(failure);
+                }
+                if !entered.is_empty() {
+                    if let Some(commit) = &mut effect.commit {
+                        commit.instances.clone_from(&entered);
+                    }
+                    effect.instances = entered;
+                }
+                TaskEnd::Done { effect, answered }
+            }
+            Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
+            // A node that gives up because its run was cancelled has not failed: it runs again.
+            Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.run.cancel.is_cancelled() => {
+                TaskEnd::Cancelled
+            }
+            Err(error) => {
+                let (failure, inner, source) = error.into_failure();
+                TaskEnd::Failed(Box::new(Failed { failure, inner, source, answered }))
             }
         }
-        Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
-        // A node that gives up because its run was cancelled has not failed: it runs again.
-        Err(NodeError(NodeErrorKind::Failed { .. })) if task.0.run.cancel.is_cancelled() => {
-            TaskEnd::Cancelled
+    }
+}
+
+impl Future for Execution {
+    type Output = TaskEnd;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<TaskEnd> {
+        let this = self.get_mut();
+        if let Stage::Due(_) = this.stage
+            && let Stage::Due(input) = std::mem::replace(&mut this.stage, Stage::Over)
+        {
+            this.stage = this.begin(input);
         }
-        Err(error) => {
-            let (failure, inner, source) = error.into_failure();
-            TaskEnd::Failed { failure, inner, source, answered }
-        }
+        let mut leads = Leads::default();
+        let called = match &mut this.stage {
+            Stage::Running(node) => Ok(ready!(node.as_mut().poll(context))),
+            Stage::Watched(node) => ready!(node.as_mut().poll(context)),
+            Stage::Entering(start) => {
+                let mut output = Output::default();
+                if let Some(start) = start {
+                    output.updates.push(start.update.clone());
+                    leads = start.leads.clone();
+                }
+                Ok(Ok(StepOutput(output)))
+            }
+            Stage::Due(_) | Stage::Over => return Poll::Pending,
+        };
+        // Lets go of what the node held, so that the barrier finds the state unshared.
+        this.stage = Stage::Over;
+        Poll::Ready(this.conclude(called, leads))
     }
 }
 
@@ -162,7 +252,7 @@ pub(crate) fn effect_of(
     snapshot: Option<Arc<Values>>,
     store: Keep,
     task: &dyn Fn() -> TaskId,
-) -> Result<Effect, Failure> {
+) -> Result<Box<Effect>, Failure> {
     let spec = core.node(node);
     let schema = &core.schema;
     for update in &mut output.updates {
@@ -198,12 +288,12 @@ pub(crate) fn effect_of(
             }
         }
     }
-    let mut effect = Effect {
+    let mut effect = Box::new(Effect {
         updates: output.updates,
         leads,
-        joins: spec.exits.joins.iter().copied().collect(),
+        joins: SmallVec::from_slice(&spec.exits.joins),
         ..Effect::default()
-    };
+    });
     match store {
         Keep::Nothing => {}
         Keep::Values => {

@@ -53,11 +53,29 @@ impl Driver {
         self.shared.sink.wants(mode)
     }
 
-    async fn send(&mut self, mode: Mode, step: i64, task: Option<Task>, body: Body) {
+    /// Whether checkpoints are told.
+    pub(super) fn shows_checkpoints(&self) -> bool {
+        self.wants(Mode::Checkpoints) || self.wants(Mode::Debug)
+    }
+
+    /// Whether anything is told of tasks that begin.
+    pub(super) fn shows_starts(&self) -> bool {
+        let sink = &self.shared.sink;
+        sink.ordered() || [Mode::Messages, Mode::Tasks, Mode::Debug].iter().any(|m| sink.wants(*m))
+    }
+
+    /// Sends an event, which is made at once.
+    fn send(
+        &self,
+        mode: Mode,
+        step: i64,
+        task: Option<Task>,
+        body: Body,
+    ) -> impl Future<Output = ()> + Send + '_ {
         let at_ms = self.shared.env.now_ms();
-        let mut event = Event::new(mode, &self.shared.ns, step, task, at_ms, body);
+        let mut event = Box::new(Event::new(mode, &self.shared.ns, step, task, at_ms, body));
         event.ahead = self.ahead;
-        self.shared.sink.send(event).await;
+        self.shared.sink.send(event)
     }
 
     /// Tells the streams `mode` and `debug`, which share their payloads.
@@ -227,7 +245,7 @@ impl Driver {
     }
 
     /// An error handler that is about to run, as the task it is.
-    pub(super) async fn tell_handler(&mut self, slot: &Slot, input: Input) {
+    pub(super) async fn tell_handler(&mut self, slot: &Slot) {
         if let Some(context) = &slot.task
             && (self.wants(Mode::Tasks) || self.wants(Mode::Debug))
         {
@@ -237,7 +255,7 @@ impl Driver {
                 node: context.0.node,
                 id: task.id,
                 cause: context.0.cause.clone(),
-                input,
+                input: self.input(slot),
             };
             self.tell(Mode::Tasks, self.live.step + 1, Some(task), told).await;
         }
@@ -305,7 +323,7 @@ impl Driver {
         let effect: Option<&Effect> = match &slot.state {
             SlotState::Done(effect) => Some(effect),
             SlotState::Suspended | SlotState::Failed { .. } | SlotState::ToParent(_) => None,
-            SlotState::Waiting | SlotState::Cancelled => return,
+            SlotState::Waiting | SlotState::Applied | SlotState::Cancelled => return,
         };
         let suspended = matches!(slot.state, SlotState::Suspended);
         let open = || slot.record.open_interrupts().filter(|_| suspended).cloned();

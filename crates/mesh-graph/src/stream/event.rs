@@ -42,8 +42,8 @@ pub struct Event {
     /// When it was sent, milliseconds since 1970 (UTC), by the run's own clock.
     pub at_ms: i64,
     pub(crate) node: Option<Arc<str>>,
-    /// The tasks that its graph runs below, from the root.
-    pub(crate) within: Arc<[TaskId]>,
+    /// The tasks that its graph runs below, from the root; none for the root itself.
+    pub(crate) within: Option<Arc<[TaskId]>>,
     /// Told ahead of the storage call that it belongs to.
     pub(crate) ahead: bool,
     pub(crate) body: Body,
@@ -217,10 +217,15 @@ impl Event {
             attempt,
             at_ms,
             node,
-            within: Arc::from([]),
+            within: None,
             ahead: false,
             body,
         }
+    }
+
+    /// The tasks that its graph runs below, from the root.
+    pub(crate) fn within(&self) -> &[TaskId] {
+        self.within.as_deref().unwrap_or_default()
     }
 
     /// The node it comes from; none for what concerns the whole graph.

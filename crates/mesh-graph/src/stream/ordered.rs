@@ -76,9 +76,9 @@ impl Order {
     /// Moves an event on from the graph at `depth`; returns the events that this releases.
     fn step(&mut self, event: Event, mut depth: usize) -> VecDeque<Travelling> {
         loop {
-            let own = depth == event.within.len();
-            let key = &event.within[..depth];
-            let task = if own { event.task_id } else { Some(event.within[depth]) };
+            let own = depth == event.within().len();
+            let key = &event.within()[..depth];
+            let task = if own { event.task_id } else { Some(event.within()[depth]) };
             match (self.groups.get_mut(key), task) {
                 // The graph itself speaks, so whatever its tasks said comes before.
                 (Some(_), None) => {

@@ -18,7 +18,7 @@ use super::{
 
 /// What a run handle reads from.
 pub(crate) struct Reader {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Box<Event>>,
     seq: u64,
     /// Ids of the messages that were shown or were part of an input: one for each message of the
     /// run, as the state itself has.
@@ -29,7 +29,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(
-        events: mpsc::Receiver<Event>,
+        events: mpsc::Receiver<Box<Event>>,
         ordered: bool,
         warnings: Arc<Mutex<Vec<Warning>>>,
     ) -> Self {
@@ -40,9 +40,9 @@ impl Reader {
     /// The next event that is shown, if it is there already.
     pub(crate) fn try_next(&mut self) -> Option<Event> {
         loop {
-            let event = self.try_arrived()?;
-            if let Some(event) = self.numbered(event) {
-                return Some(event);
+            let mut event = self.try_arrived()?;
+            if self.number(&mut event) {
+                return Some(*event);
             }
         }
     }
@@ -50,11 +50,11 @@ impl Reader {
     /// As [`Reader::next`].
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
-            let Some(event) = std::task::ready!(self.poll_arrived(context)) else {
+            let Some(mut event) = std::task::ready!(self.poll_arrived(context)) else {
                 return Poll::Ready(None);
             };
-            if let Some(event) = self.numbered(event) {
-                return Poll::Ready(Some(event));
+            if self.number(&mut event) {
+                return Poll::Ready(Some(*event));
             }
         }
     }
@@ -69,15 +69,15 @@ impl Reader {
         while self.events.recv().await.is_some() {}
     }
 
-    fn poll_arrived(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_arrived(&mut self, context: &mut Context<'_>) -> Poll<Option<Box<Event>>> {
         loop {
             if let Some(event) = self.order.as_mut().and_then(Order::pop) {
-                return Poll::Ready(Some(event));
+                return Poll::Ready(Some(Box::new(event)));
             }
             let arrived = std::task::ready!(self.events.poll_recv(context));
             match (arrived, &mut self.order) {
                 (arrived, None) => return Poll::Ready(arrived),
-                (Some(event), Some(_)) => self.hold(event),
+                (Some(event), Some(_)) => self.hold(*event),
                 (None, Some(order)) => {
                     if order.flush() == 0 {
                         return Poll::Ready(None);
@@ -87,15 +87,15 @@ impl Reader {
         }
     }
 
-    fn try_arrived(&mut self) -> Option<Event> {
+    fn try_arrived(&mut self) -> Option<Box<Event>> {
         loop {
             if let Some(event) = self.order.as_mut().and_then(Order::pop) {
-                return Some(event);
+                return Some(Box::new(event));
             }
             let arrived = self.events.try_recv().ok();
             match (arrived, &mut self.order) {
                 (arrived, None) => return arrived,
-                (Some(event), Some(_)) => self.hold(event),
+                (Some(event), Some(_)) => self.hold(*event),
                 (None, Some(order)) => {
                     if !self.events.is_closed() || order.flush() == 0 {
                         return None;
@@ -115,13 +115,14 @@ impl Reader {
         }
     }
 
-    /// The event with its number, if it is shown.
-    fn numbered(&mut self, mut event: Event) -> Option<Event> {
-        self.admits(&event.body).then(|| {
+    /// Gives the event its number, if it is shown.
+    fn number(&mut self, event: &mut Event) -> bool {
+        let shown = self.admits(&event.body);
+        if shown {
             self.seq += 1;
             event.seq = self.seq;
-            event
-        })
+        }
+        shown
     }
 
     /// Whether the event is for the reader and no message that was shown before.

@@ -25,7 +25,7 @@ pub(crate) struct Sink {
 }
 
 struct Line {
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Box<Event>>,
     modes: Modes,
     subgraphs: bool,
     ordered: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Wanted {
 }
 
 impl Sink {
-    pub(crate) fn new(wanted: Wanted, shown: Shown) -> (Self, mpsc::Receiver<Event>) {
+    pub(crate) fn new(wanted: Wanted, shown: Shown) -> (Self, mpsc::Receiver<Box<Event>>) {
         let Wanted { modes, subgraphs, ordered, merge_tokens, told_first } = wanted;
         let (events, receiver) = mpsc::channel(EVENT_BUFFER);
         let pending = merge_tokens.then(Mutex::default);
@@ -75,6 +75,11 @@ impl Sink {
         self.line.as_ref().is_some_and(|line| line.told_first)
     }
 
+    /// Whether there is a reader.
+    pub(crate) fn is_read(&self) -> bool {
+        self.line.is_some()
+    }
+
     pub(crate) fn wants(&self, mode: Mode) -> bool {
         self.line.as_ref().is_some_and(|line| line.modes.has(mode))
     }
@@ -85,10 +90,10 @@ impl Sink {
 
     /// Sends one event, which gets its number from the reader; waits while the buffer is full. A
     /// reader that left is not an error: whoever drops the run cancels it.
-    pub(crate) async fn send(&self, event: Event) {
+    pub(crate) async fn send(&self, mut event: Box<Event>) {
         let Some(line) = &self.line else { return };
-        let event = self.placed(event);
-        if let Some(task) = event.task_id {
+        self.place(&mut event);
+        if let (Some(_), Some(task)) = (&line.pending, event.task_id) {
             line.flush(|pending| pending.task_id == Some(task)).await;
         }
         // Mostly there is room, and then nothing has to be set up for waiting.
@@ -99,9 +104,9 @@ impl Sink {
 
     /// Sends a message or a piece of one. With merging a piece that finds the buffer full waits
     /// aside, and the pieces of its message that follow are added to it.
-    pub(crate) async fn send_message(&self, event: Event) {
+    pub(crate) async fn send_message(&self, mut event: Box<Event>) {
         let Some(line) = &self.line else { return };
-        let mut event = self.placed(event);
+        self.place(&mut event);
         if line.pending.is_some() {
             match line.offer(event) {
                 None => return,
@@ -130,18 +135,15 @@ impl Sink {
         }
     }
 
-    fn placed(&self, mut event: Event) -> Event {
-        if let Some(within) = &self.within {
-            event.within = Arc::clone(within);
-        }
-        event
+    fn place(&self, event: &mut Event) {
+        event.within.clone_from(&self.within);
     }
 }
 
 impl Line {
     /// Takes a message if it can go now or be added to what waits; gives it back otherwise.
     /// Sending happens under the lock, so no piece overtakes another of its message.
-    fn offer(&self, event: Event) -> Option<Event> {
+    fn offer(&self, event: Box<Event>) -> Option<Box<Event>> {
         let mut pending = self.pending.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pending.iter().position(|waiting| same_message(waiting, &event));
         let event = match known {
@@ -149,14 +151,14 @@ impl Line {
                 if !merge(&mut pending[place], &event) {
                     return Some(event);
                 }
-                pending.remove(place)
+                Box::new(pending.remove(place))
             }
             None => event,
         };
         match self.events.try_send(event) {
             Ok(()) | Err(TrySendError::Closed(_)) => None,
             Err(TrySendError::Full(event)) if messages::is_piece(&event) => {
-                pending.push(event);
+                pending.push(*event);
                 None
             }
             Err(TrySendError::Full(event)) => Some(event),
@@ -170,7 +172,7 @@ impl Line {
             let Ok(room) = self.events.reserve().await else { return };
             let mut pending = locked();
             if let Some(place) = pending.iter().position(&which) {
-                room.send(pending.remove(place));
+                room.send(Box::new(pending.remove(place)));
             }
         }
     }
