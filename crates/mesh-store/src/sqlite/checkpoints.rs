@@ -209,7 +209,8 @@ fn put(connection: &Connection, known: &Known, commit: Commit) -> Outcome<()> {
     let body = encode(&commit.checkpoint)?;
     connection
         .prepare_cached(
-            "INSERT INTO checkpoints (place, id, format, checksum, body) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO steps (place, checkpoint, task, format, checksum, body)
+             VALUES (?, ?, x'', ?, ?, ?)",
         )?
         .execute((place, bytes(id), commit.checkpoint.v, checksum(&body), body))?;
     known.learn(&commit.place, Standing { place, head: newest.max(Some(id)) });
@@ -232,7 +233,8 @@ fn shorten_input(
     let checksum = checksum_with(&body, Some(&refs));
     connection
         .prepare_cached(
-            "UPDATE checkpoints SET checksum = ?, body = ?, refs = ? WHERE place = ? AND id = ?",
+            "UPDATE steps SET checksum = ?, body = ?, refs = ?
+             WHERE place = ? AND checkpoint = ? AND task = x''",
         )?
         .execute((checksum, body, refs, place, bytes(parent)))?;
     Ok(())
@@ -254,7 +256,7 @@ fn put_record(
     let row = RecordRow::of(&record, refs.as_ref())?;
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO tasks (place, checkpoint, task, checksum, body, refs)
+            "INSERT INTO steps (place, checkpoint, task, checksum, body, refs)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         )?
         .execute((key.0, key.1, key.2, row.checksum, row.body, row.refs))?;
@@ -276,7 +278,7 @@ fn put_record(
     let row = RecordRow::of(&merged, refs.as_ref())?;
     connection
         .prepare_cached(
-            "UPDATE tasks SET checksum = ?4, body = ?5, refs = ?6
+            "UPDATE steps SET checksum = ?4, body = ?5, refs = ?6
              WHERE place = ?1 AND checkpoint = ?2 AND task = ?3",
         )?
         .execute((key.0, key.1, key.2, row.checksum, row.body, row.refs))?;

@@ -103,6 +103,28 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE blobs_by_number RENAME TO blobs;
 ",
     "
+    -- A superstep writes the records of its tasks and the checkpoint it makes: in one tree they
+    -- mostly lie on one page. `task` is empty in the row of the checkpoint itself. Without a
+    -- reference among them: a record may be stored before its checkpoint.
+    CREATE TABLE steps (
+        place INTEGER NOT NULL REFERENCES places ON DELETE CASCADE,
+        checkpoint BLOB NOT NULL CHECK (length(checkpoint) = 16),
+        task BLOB NOT NULL CHECK (length(task) = 16 OR length(task) = 0 AND format IS NOT NULL),
+        format INTEGER,
+        checksum INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        refs BLOB,
+        PRIMARY KEY (place, checkpoint, task)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO steps SELECT place, id, x'', format, checksum, body, refs FROM checkpoints;
+    INSERT INTO steps SELECT place, checkpoint, task, NULL, checksum, body, refs FROM tasks;
+    DROP TABLE checkpoints;
+    DROP TABLE tasks;
+    CREATE VIEW checkpoints AS
+        SELECT place, checkpoint AS id, format, checksum, body, refs FROM steps WHERE task = x'';
+    CREATE VIEW tasks AS
+        SELECT place, checkpoint, task, checksum, body, refs FROM steps WHERE task > x'';
+
     -- What the server keeps. Times are microseconds since 1970 (UTC) unless they end in `_ms`;
     -- `doc` and everything that ends in `_json` is JSON text. Ids of runs, assistants and crons are
     -- 16 bytes; threads are text, as in `places`.

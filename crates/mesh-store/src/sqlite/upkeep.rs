@@ -39,10 +39,7 @@ pub(super) fn forget(
         for id in doomed {
             let key = (place, bytes(id));
             connection
-                .prepare_cached("DELETE FROM checkpoints WHERE place = ? AND id = ?")?
-                .execute(key)?;
-            connection
-                .prepare_cached("DELETE FROM tasks WHERE place = ? AND checkpoint = ?")?
+                .prepare_cached("DELETE FROM steps WHERE place = ? AND checkpoint = ?")?
                 .execute(key)?;
         }
         let rest = connection
@@ -156,9 +153,8 @@ pub(super) fn copy(connection: &Connection, from: &str, to: &str) -> Outcome<()>
         )?
         .execute((from, to))?;
     for (table, columns) in [
-        ("checkpoints", "id, format, checksum, body, refs"),
+        ("steps", "checkpoint, task, format, checksum, body, refs"),
         ("blobs", "key, at, checksum, body"),
-        ("tasks", "checkpoint, task, checksum, body, refs"),
     ] {
         connection
             .prepare_cached(&format!(

@@ -289,12 +289,10 @@ impl ThreadRows for Rows<'_> {
                 && let Some(place) = self.place_of(&id)?
             {
                 for sql in [
-                    "DELETE FROM tasks WHERE (place, checkpoint, task) IN
-                         (SELECT place, checkpoint, task FROM tasks WHERE place = ?1 LIMIT ?2)",
+                    "DELETE FROM steps WHERE (place, checkpoint, task) IN
+                         (SELECT place, checkpoint, task FROM steps WHERE place = ?1 LIMIT ?2)",
                     "DELETE FROM blobs WHERE rowid IN
                          (SELECT rowid FROM blobs WHERE place = ?1 LIMIT ?2)",
-                    "DELETE FROM checkpoints WHERE place = ?1 AND id IN
-                         (SELECT id FROM checkpoints WHERE place = ?1 LIMIT ?2)",
                 ] {
                     left -= self.run(sql, params![place, left as i64])?.min(left);
                 }
