@@ -223,9 +223,10 @@ pub struct MemoryCheckpointer {
 
 #[derive(Debug, Default, Clone)]
 struct Shelf {
-    checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+    // Boxed: a tree moves its entries about.
+    checkpoints: BTreeMap<CheckpointId, Box<Checkpoint>>,
     blobs: HashMap<(CheckpointId, String), Blob>,
-    tasks: BTreeMap<(CheckpointId, TaskId), TaskRecord>,
+    tasks: BTreeMap<(CheckpointId, TaskId), Box<TaskRecord>>,
 }
 
 /// Merges what is newly known of a task into what is stored.
@@ -279,7 +280,7 @@ impl Shelf {
     fn put_task(&mut self, checkpoint: CheckpointId, record: TaskRecord) {
         match self.tasks.entry((checkpoint, record.id)) {
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(record);
+                entry.insert(Box::new(record));
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
                 merge_record(entry.get_mut(), record);
@@ -291,12 +292,13 @@ impl Shelf {
         &self,
         checkpoint: CheckpointId,
     ) -> impl Iterator<Item = (&(CheckpointId, TaskId), &TaskRecord)> {
-        self.tasks.range((checkpoint, TaskId::NULL)..=(checkpoint, TaskId(u128::MAX)))
+        let range = (checkpoint, TaskId::NULL)..=(checkpoint, TaskId(u128::MAX));
+        self.tasks.range(range).map(|(key, record)| (key, &**record))
     }
 
     fn facts(&self) -> Vec<Fact> {
         let tasks = |id| -> Vec<TaskRecord> {
-            self.tasks_of(id).map(|(_, record)| record.clone()).collect()
+            self.tasks_of(id).map(|(_, record)| TaskRecord::clone(record)).collect()
         };
         self.checkpoints.iter().map(|(id, checkpoint)| Fact::of(checkpoint, &tasks(*id))).collect()
     }
@@ -428,10 +430,11 @@ impl Checkpointer for MemoryCheckpointer {
         let tasks = self.bytes_of(id, commit.tasks)?;
         let mut places = self.places();
         let shelf = places.entry(commit.place.clone()).or_default();
-        if shelf.checkpoints.contains_key(&id) {
+        let head = shelf.checkpoints.keys().next_back().copied();
+        // One that is newer than all others cannot be there yet.
+        if head >= Some(id) && shelf.checkpoints.contains_key(&id) {
             return Ok(());
         }
-        let head = shelf.checkpoints.keys().next_back().copied();
         if let Head::Is(expected) = commit.expected_head
             && head != expected
         {
@@ -445,7 +448,7 @@ impl Checkpointer for MemoryCheckpointer {
         for (key, blob) in blobs {
             shelf.blobs.insert((id, key), blob);
         }
-        shelf.checkpoints.insert(id, checkpoint);
+        shelf.checkpoints.insert(id, Box::new(checkpoint));
         Ok(())
     }
 
@@ -478,8 +481,10 @@ impl Checkpointer for MemoryCheckpointer {
         let places = self.places();
         let Some(shelf) = places.get(place) else { return Ok(Vec::new()) };
         let all: Box<dyn Iterator<Item = &Checkpoint> + Send> = match filter.branch {
-            Some(branch) => Box::new(line(branch, |id| shelf.checkpoints.get(&id))),
-            None => Box::new(shelf.checkpoints.values().rev()),
+            Some(branch) => {
+                Box::new(line(branch, |id| shelf.checkpoints.get(&id).map(|found| &**found)))
+            }
+            None => Box::new(shelf.checkpoints.values().rev().map(|found| &**found)),
         };
         all.filter(|checkpoint| filter.admits(checkpoint))
             .take(filter.limit.unwrap_or(usize::MAX))

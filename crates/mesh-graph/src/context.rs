@@ -42,8 +42,8 @@ pub(crate) struct TaskShared {
     pub(crate) remaining_steps: u32,
     /// The checkpoint the task belongs to.
     pub(crate) base: CheckpointId,
-    /// Hashing is put off until somebody asks for the id.
-    pub(crate) id: OnceLock<TaskId>,
+    /// Known if somebody is sure to ask; hashed whenever it is asked for otherwise.
+    pub(crate) id: Option<TaskId>,
     /// What is known of it from before; none for most.
     pub(crate) before: Option<Box<Before>>,
     /// Where the thread's per-thread graphs stand.
@@ -124,7 +124,7 @@ impl TaskShared {
             step: self.step,
             remaining_steps: self.remaining_steps,
             base: self.base,
-            id: OnceLock::from(id),
+            id: Some(id),
             before: self.before.as_ref().and_then(|before| {
                 let (answers, earlier) = (before.answers.clone(), before.earlier.clone());
                 Before { answers, earlier, forked_from: None }.noted()
@@ -195,7 +195,7 @@ impl Asked {
 impl TaskContext {
     pub(crate) fn id(&self) -> TaskId {
         let shared = &*self.0;
-        *shared.id.get_or_init(|| {
+        shared.id.unwrap_or_else(|| {
             let run = &shared.run;
             shared.cause.task_id(&run.core, shared.node, shared.base, &run.ns_text, shared.step)
         })
@@ -218,13 +218,9 @@ impl TaskContext {
         self.0.course().asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All questions and calls of this execution so far.
-    pub(crate) fn take_asked(&self) -> Asked {
-        if self.0.course.get().is_some() {
-            std::mem::take(&mut *self.asked())
-        } else {
-            Asked::default()
-        }
+    /// All questions and calls of this execution so far, if there are any.
+    pub(crate) fn take_asked(&self) -> Option<Asked> {
+        self.0.course.get().map(|_| std::mem::take(&mut *self.asked()))
     }
 
     /// The node whose exits are followed.
@@ -519,6 +515,11 @@ impl<D: Send + Sync + 'static> Ctx<D> {
     /// Whether anybody reads the `messages` stream.
     pub fn wants_messages(&self) -> bool {
         self.task.wants(Mode::Messages)
+    }
+
+    /// Whether anybody reads the `tools` stream.
+    pub fn wants_tools(&self) -> bool {
+        self.task.wants(Mode::Tools)
     }
 
     /// Asks a question. Without an answer the task is suspended and the run ends as interrupted;

@@ -446,7 +446,8 @@ impl TaskContext {
                 above.lock().unwrap_or_else(PoisonError::into_inner).append(&mut below);
             }
         }
-        let Asked { open, stopped, answered, entered, .. } = self.take_asked();
+        let asked = self.take_asked().unwrap_or_default();
+        let Asked { open, stopped, answered, entered, .. } = asked;
         let found = (stopped || !open.is_empty(), !open.is_empty() || !answered.is_empty());
         let mut asked = call.caller.asked();
         for question in answered {

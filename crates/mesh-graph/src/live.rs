@@ -621,7 +621,7 @@ pub(crate) struct Effect {
     pub(crate) leads: Leads,
     pub(crate) joins: SmallVec<[JoinId; 2]>,
     /// Where the per-thread graphs that it used stand since.
-    pub(crate) instances: Instances,
+    pub(crate) instances: Option<Instances>,
     /// The stored form, when there is a checkpointer, until the task's record has it.
     pub(crate) commit: Option<Box<TaskCommit>>,
     /// It comes from the node cache.
@@ -637,7 +637,7 @@ impl Effect {
             joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
             sends: encode_sends(core, &self.leads.sends),
             absent: self.leads.absent.iter().map(|id| core.node(*id).name.to_string()).collect(),
-            instances: self.instances.clone(),
+            instances: self.instances.clone().unwrap_or_default(),
             empty_fan_out: self.leads.empty_fan_out,
         }))
     }
@@ -649,7 +649,7 @@ impl Effect {
         commit: &TaskCommit,
     ) -> Result<Self, Error> {
         let unknown = |node: &str| Error::UnknownStoredNode { checkpoint, node: node.to_owned() };
-        let instances = commit.instances.clone();
+        let instances = Some(&commit.instances).filter(|map| !map.is_empty()).cloned();
         let mut effect =
             Self { commit: Some(Box::new(commit.clone())), instances, ..Self::default() };
         for writes in &commit.updates {

@@ -16,7 +16,6 @@ use crate::{
     live::{Effect, Live},
     node::Input,
     reducer,
-    state::Write,
     timeout::Timeout,
     value::Value,
 };
@@ -44,7 +43,7 @@ pub(crate) enum Cause {
         /// Whether a plain edge, a route or a goto led here.
         branch: bool,
         /// The joins that completed for it.
-        joins: SmallVec<[JoinId; 2]>,
+        joins: Vec<JoinId>,
     },
     /// The `Send` at this index.
     Push(u32),
@@ -56,6 +55,12 @@ impl Planned {
     /// Stands for a node whose result comes from outside.
     pub(crate) fn stand_in(node: NodeId) -> Self {
         Self { node, cause: Cause::Start, arg: None, timeout: None }
+    }
+
+    /// A task that a plain edge led to.
+    fn pull(node: NodeId) -> Self {
+        let cause = Cause::Pull { branch: true, joins: Vec::new() };
+        Self { node, cause, arg: None, timeout: None }
     }
 
     /// Where it stands in apply order.
@@ -150,6 +155,9 @@ pub(crate) fn plan(core: &Core, live: &Live) -> Tasks {
     if ready.input.is_some() {
         return smallvec![Planned::stand_in(START_ID)];
     }
+    if let ([only], [], []) = (&ready.nodes[..], &ready.complete[..], &ready.sends[..]) {
+        return smallvec![Planned::pull(*only)];
+    }
     let mut tasks = pulls(core, live, false);
     tasks.extend(ready.sends.iter().enumerate().map(|(index, sent)| Planned {
         node: sent.node,
@@ -168,15 +176,7 @@ pub(crate) fn plan(core: &Core, live: &Live) -> Tasks {
 fn pulls(core: &Core, live: &Live, deferred: bool) -> Tasks {
     let ready = &live.ready;
     let branches = if deferred { &ready.deferred[..] } else { &ready.nodes[..] };
-    let mut tasks: Tasks = branches
-        .iter()
-        .map(|node| Planned {
-            node: *node,
-            cause: Cause::Pull { branch: true, joins: SmallVec::new() },
-            arg: None,
-            timeout: None,
-        })
-        .collect();
+    let mut tasks: Tasks = branches.iter().map(|node| Planned::pull(*node)).collect();
     for join in &ready.complete {
         let target = core.joins[*join as usize].target;
         if core.node(target).defer != deferred {
@@ -189,7 +189,7 @@ fn pulls(core: &Core, live: &Live, deferred: bool) -> Tasks {
                 }
             }
             Err(position) => {
-                let cause = Cause::Pull { branch: false, joins: SmallVec::from_slice(&[*join]) };
+                let cause = Cause::Pull { branch: false, joins: vec![*join] };
                 tasks.insert(position, Planned { node: target, cause, arg: None, timeout: None });
             }
         }
@@ -227,12 +227,19 @@ pub(crate) struct Conflict {
     pub(crate) values_lost: bool,
 }
 
-/// The writes of one superstep to one channel.
+/// The writes of one superstep to one channel, taken from the tasks' updates.
 struct Group {
     channel: usize,
     plain: SmallVec<[Place; 2]>,
-    overwrites: SmallVec<[Place; 1]>,
+    /// What the plain writes write, until it is folded.
+    values: Vec<Value>,
+    overwrites: SmallVec<[(Place, Value); 1]>,
+    /// The channel's new value, where it had to be made before any was changed.
+    folded: Option<Value>,
 }
+
+/// Channels of a state whose writes are grouped without an allocation.
+const CHANNELS_FEW: usize = 32;
 
 /// Applies the results of a superstep, given in apply order, and returns what changed.
 ///
@@ -251,7 +258,9 @@ pub(crate) fn apply(
                 for join in joins {
                     live.ready.reset_join(core, *join);
                 }
-                live.ready.deferred.retain(|node| *node != planned.node);
+                if !live.ready.deferred.is_empty() {
+                    live.ready.deferred.retain(|node| *node != planned.node);
+                }
             }
             Cause::Push(_) | Cause::Rescue(_) => {}
         }
@@ -260,7 +269,10 @@ pub(crate) fn apply(
     live.ready.sends.clear();
     live.version += 1;
     live.step += 1;
-    if !done.is_empty() {
+    if let [(only, _)] = done {
+        live.ran.clear();
+        live.ran.push(only.node);
+    } else if !done.is_empty() {
         live.ran.clear();
         for (planned, _) in done.iter() {
             if !live.ran.contains(&planned.node) {
@@ -270,7 +282,8 @@ pub(crate) fn apply(
     }
 
     clear_passing(core, live, &changes);
-    live.updated = changes.iter().map(|change| change.channel).collect();
+    live.updated.clear();
+    live.updated.extend(changes.iter().map(|change| change.channel));
 
     follow(core, live, done);
     Ok(changes)
@@ -285,7 +298,8 @@ pub(crate) fn apply_between(
 ) -> Result<Vec<Change>, Conflict> {
     let changes = take_writes(core, live, done)?;
     live.version += 1;
-    live.updated = changes.iter().map(|change| change.channel).collect();
+    live.updated.clear();
+    live.updated.extend(changes.iter().map(|change| change.channel));
     follow(core, live, done);
     Ok(changes)
 }
@@ -296,9 +310,9 @@ fn take_writes(
     live: &mut Live,
     done: &mut [Done<'_>],
 ) -> Result<Vec<Change>, Conflict> {
-    let groups = group(core, done)?;
     let logged = live.made.as_ref().map(|made| made.pick(done));
-    let changes = write(core, live, groups, done)?;
+    let groups = group(core, done)?;
+    let changes = write(core, live, groups)?;
     if let (Some(made), Some(logged)) = (&mut live.made, logged) {
         made.writes.extend(logged);
     }
@@ -308,27 +322,27 @@ fn take_writes(
 /// Takes over where the tasks lead.
 fn follow(core: &Core, live: &mut Live, done: &mut [Done<'_>]) {
     for (planned, effect) in done {
-        for join in effect.joins.drain(..) {
-            live.ready.arrive(core, join, planned.node);
+        for join in &effect.joins {
+            live.ready.arrive(core, *join, planned.node);
         }
         live.ready.follow(core, &mut effect.leads);
-        if !effect.instances.is_empty() {
+        if let Some(mut instances) = effect.instances.take() {
             let known = live.instances.get_or_insert_default();
-            Arc::make_mut(known).append(&mut effect.instances);
+            Arc::make_mut(known).append(&mut instances);
         }
     }
     live.ready.settle(core);
 }
 
 /// Sorts all writes by channel and finds conflicts, before anything is changed.
-fn group(core: &Core, done: &[Done<'_>]) -> Result<Vec<Group>, Conflict> {
+fn group(core: &Core, done: &mut [Done<'_>]) -> Result<Vec<Group>, Conflict> {
     let mut groups: Vec<Group> = Vec::new();
-    let mut slot_of: Vec<u32> = Vec::new();
-    for (task, (_, effect)) in done.iter().enumerate() {
-        for (update, writes) in effect.updates.iter().enumerate() {
-            for (position, write) in writes.writes.iter().enumerate() {
+    let mut slot_of: SmallVec<[u32; CHANNELS_FEW]> = SmallVec::new();
+    for (task, (_, effect)) in done.iter_mut().enumerate() {
+        for (update, writes) in effect.updates.iter_mut().enumerate() {
+            for (position, write) in std::mem::take(&mut writes.writes).into_iter().enumerate() {
                 if slot_of.is_empty() {
-                    slot_of = vec![u32::MAX; core.schema.channels().len()];
+                    slot_of.resize(core.schema.channels().len(), u32::MAX);
                 }
                 let slot = &mut slot_of[write.channel];
                 if *slot == u32::MAX {
@@ -336,12 +350,19 @@ fn group(core: &Core, done: &[Done<'_>]) -> Result<Vec<Group>, Conflict> {
                     groups.push(Group {
                         channel: write.channel,
                         plain: SmallVec::new(),
+                        values: Vec::new(),
                         overwrites: SmallVec::new(),
+                        folded: None,
                     });
                 }
                 let group = &mut groups[*slot as usize];
                 let place = (task, update, position);
-                if write.overwrite { group.overwrites.push(place) } else { group.plain.push(place) }
+                if write.overwrite {
+                    group.overwrites.push((place, write.value));
+                } else {
+                    group.plain.push(place);
+                    group.values.push(write.value);
+                }
             }
         }
     }
@@ -355,8 +376,8 @@ fn group(core: &Core, done: &[Done<'_>]) -> Result<Vec<Group>, Conflict> {
             0
         };
         if writers > 1 {
-            let mut tasks: Vec<usize> =
-                group.plain.iter().chain(&group.overwrites).map(|place| place.0).collect();
+            let mut tasks: Vec<usize> = group.overwrites.iter().map(|(place, _)| place.0).collect();
+            tasks.extend(group.plain.iter().map(|place| place.0));
             tasks.sort_unstable();
             tasks.dedup();
             let key = core.schema.key(group.channel);
@@ -376,51 +397,39 @@ fn group(core: &Core, done: &[Done<'_>]) -> Result<Vec<Group>, Conflict> {
 }
 
 /// Moves the grouped writes into the channels.
-fn write(
-    core: &Core,
-    live: &mut Live,
-    groups: Vec<Group>,
-    done: &mut [Done<'_>],
-) -> Result<Vec<Change>, Conflict> {
+fn write(core: &Core, live: &mut Live, mut groups: Vec<Group>) -> Result<Vec<Change>, Conflict> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let mut take = |(task, update, position): Place| -> Write {
-        let write = &mut done[task].1.updates[update].writes[position];
-        // Leaves a small shared placeholder: each write is taken once.
-        let value = std::mem::replace(&mut write.value, Arc::new(()));
-        Write { channel: write.channel, overwrite: write.overwrite, value }
-    };
     // What can fail goes first and leaves the old values alone until all of it has succeeded.
-    let mut folded: Vec<Option<Value>> = vec![None; groups.len()];
-    for (group, folded) in groups.iter().zip(&mut folded) {
+    for group in &mut groups {
         if let Some(reducer) = core.schema.channels()[group.channel].rule.reducer()
             && group.overwrites.is_empty()
             && !reducer.cannot_fail()
         {
             let current = live.values.get(group.channel).cloned();
-            *folded = Some(fold(core, group, current, &mut take, false)?);
+            group.folded = Some(fold(core, group, current, false)?);
         }
     }
     let values = Arc::make_mut(&mut live.values);
     let mut changes = Vec::with_capacity(groups.len());
-    for (group, folded) in groups.into_iter().zip(folded) {
+    for mut group in groups {
         let slot = &mut values.0[group.channel];
         let rule = &core.schema.channels()[group.channel].rule;
         let mut change = Change::whole(group.channel);
-        if let Some(place) = group.overwrites.last() {
-            *slot = Some(take(*place).value);
-            change.replaced_by = Some(*place);
+        if let Some((place, value)) = group.overwrites.pop() {
+            *slot = Some(value);
+            change.replaced_by = Some(place);
         } else if let Some(reducer) = rule.reducer() {
-            *slot = Some(match folded {
+            *slot = Some(match group.folded.take() {
                 Some(folded) => folded,
-                None => fold(core, &group, slot.take(), &mut take, true)?,
+                None => fold(core, &mut group, slot.take(), true)?,
             });
             if reducer.batches_freely() && !rule.starts_over() {
                 change.folded = group.plain;
             }
-        } else if let Some(place) = group.plain.last() {
-            *slot = Some(take(*place).value);
+        } else if let (Some(place), Some(value)) = (group.plain.last(), group.values.pop()) {
+            *slot = Some(value);
             change.replaced_by = Some(*place);
         }
         changes.push(change);
@@ -428,12 +437,11 @@ fn write(
     Ok(changes)
 }
 
-/// Folds a group's writes into the current value of its channel.
+/// Folds a group's writes into the current value of its channel. The group keeps their places.
 fn fold(
     core: &Core,
-    group: &Group,
+    group: &mut Group,
     current: Option<Value>,
-    take: &mut impl FnMut(Place) -> Write,
     values_lost: bool,
 ) -> Result<Value, Conflict> {
     let channel = &core.schema.channels()[group.channel];
@@ -441,7 +449,7 @@ fn fold(
         return Ok(current.unwrap_or_else(|| Arc::clone(&channel.default)));
     };
     let current = current.filter(|_| !channel.rule.starts_over());
-    let updates = group.plain.iter().map(|place| take(*place).value).collect();
+    let updates = std::mem::take(&mut group.values);
     reducer::fold(&**reducer, current, updates).map_err(|error| {
         let mut tasks: Vec<usize> = group.plain.iter().map(|place| place.0).collect();
         tasks.dedup();
@@ -453,9 +461,7 @@ fn fold(
 fn clear_passing(core: &Core, live: &mut Live, changes: &[Change]) {
     for index in core.schema.passing() {
         let index = *index;
-        if live.values.0[index].is_some()
-            && !changes.iter().any(|change| change.channel == index)
-        {
+        if live.values.0[index].is_some() && !changes.iter().any(|change| change.channel == index) {
             Arc::make_mut(&mut live.values).0[index] = None;
             live.entries[index] = None;
         }

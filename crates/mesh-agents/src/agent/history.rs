@@ -45,8 +45,29 @@ pub(super) fn pending(messages: &Messages) -> Vec<ToolCall> {
     last.tool_calls().iter().filter(|call| !results.contains(call.id.as_str())).cloned().collect()
 }
 
+/// Whether all results stand behind their calls, before the next reply, as they mostly do.
+fn in_order(messages: &Messages) -> bool {
+    let mut open: Vec<&str> = Vec::new();
+    for message in messages.iter() {
+        match &message.kind {
+            Kind::Tool { tool_call_id, .. } => open.retain(|id| id != tool_call_id),
+            Kind::Assistant { .. } => {
+                if !open.is_empty() {
+                    return false;
+                }
+                open.extend(message.tool_calls().iter().map(|call| call.id.as_str()));
+            }
+            _ => {}
+        }
+    }
+    open.is_empty()
+}
+
 /// Finds calls without results anywhere.
 pub(super) fn check(messages: &Messages) -> Result<(), InvalidHistory> {
+    if in_order(messages) {
+        return Ok(());
+    }
     let answered = answered(messages);
     let calls = messages.iter().flat_map(Message::tool_calls);
     let ids: Vec<String> = calls

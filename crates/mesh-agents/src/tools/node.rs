@@ -505,8 +505,10 @@ impl ToolNode {
         drop(slot);
         match output.and_then(|output| ToolAnswer::of(&cx, output)) {
             Ok(answer) => {
-                let output = answer.to_json();
-                cx.ctx.tool(ToolEvent::Finished { tool_call_id, output: &output }).await?;
+                if cx.ctx.wants_tools() {
+                    let output = answer.to_json();
+                    cx.ctx.tool(ToolEvent::Finished { tool_call_id, output: &output }).await?;
+                }
                 Ok(answer)
             }
             Err(error) => {

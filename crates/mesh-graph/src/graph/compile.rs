@@ -201,7 +201,6 @@ impl Compiler {
                 .map(|(id, _)| id)
                 .collect(),
             joins: specs,
-            by_name: self.by_name,
             parts: HashMap::new(),
             lenient_input: false,
             context: None,

@@ -158,8 +158,8 @@ impl Driver {
         position: usize,
         running: &mut Running,
     ) -> bool {
-        let plain = slot.record.caught.is_none()
-            && self.core().node(slot.planned.node).policies.is_none();
+        let plain =
+            slot.record.caught.is_none() && self.core().node(slot.planned.node).policies.is_none();
         if plain {
             let job = self.job(slot, Duration::ZERO);
             running.add(position, job);
@@ -201,7 +201,7 @@ impl Driver {
     /// The next attempt of a task, to be run after `wait`.
     fn job(&self, slot: &mut Slot, wait: Duration) -> Job {
         let core = self.core();
-        let mut task = self.surroundings(&slot.planned, &slot.record);
+        let mut task = self.surroundings(&slot.planned, slot.record.noted());
         let mut timeout = slot.planned.timeout.as_deref().copied();
         if let (Some(caught), Some(handling)) = (&slot.record.caught, self.handling(slot)) {
             let failed = self.task_id(&slot.planned);
@@ -213,6 +213,7 @@ impl Driver {
             let exits = if handling.follow { slot.planned.node } else { handling.node };
             task.node = handling.node;
             task.cause = Cause::Rescue(failed);
+            task.id = None;
             let path = slot.planned.path(core);
             task.rescue = Some(Arc::new(Rescue { caught, exits, path }));
             timeout = None;

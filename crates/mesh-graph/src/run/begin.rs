@@ -456,8 +456,9 @@ impl Driver {
     pub(super) fn apply_command(&mut self, effect: Effect) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let planned = Planned::stand_in(START_ID);
-        let changes = superstep::apply_between(&core, &mut self.live, &mut [(&planned, Box::new(effect))])
-            .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
+        let changes =
+            superstep::apply_between(&core, &mut self.live, &mut [(&planned, Box::new(effect))])
+                .map_err(|conflict| Error::InvalidInput(conflict.failure))?;
         self.between.extend(changes.iter().map(|change| change.channel));
         Ok(())
     }

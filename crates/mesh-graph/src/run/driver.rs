@@ -31,8 +31,12 @@ use crate::{
 };
 
 use super::{
-    CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning, noted::Noted,
-    running::Running, saving::Written, task::{Failed, TaskEnd}, telling::Standing,
+    CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning,
+    noted::Noted,
+    running::Running,
+    saving::Written,
+    task::{Failed, TaskEnd},
+    telling::Standing,
 };
 
 pub(crate) struct Driver {
@@ -310,7 +314,9 @@ impl Driver {
             let Some(record) = self.records.remove(&id) else { continue };
             if let Some(commit) = &record.commit {
                 let effect = Box::new(Effect::decode(&core, base, commit)?);
-                self.shared.above.claim(&effect.instances, self.live.step + 1, id);
+                if let Some(instances) = &effect.instances {
+                    self.shared.above.claim(instances, self.live.step + 1, id);
+                }
                 slot.state = SlotState::Done(effect);
             } else {
                 // A task whose questions are all open goes on waiting. One that just got an
@@ -337,17 +343,28 @@ impl Driver {
     }
 
     /// The surroundings of a task's first attempt.
-    pub(super) fn surroundings(&self, planned: &Planned, record: &TaskRecord) -> TaskShared {
-        let mut before = Before {
-            answers: record.answers.clone(),
-            earlier: record.interrupts.clone(),
-            forked_from: record.forked_from.clone(),
-        };
+    pub(super) fn surroundings(
+        &self,
+        planned: &Planned,
+        record: Option<&TaskRecord>,
+    ) -> TaskShared {
+        let mut before = record.and_then(|record| {
+            let before = Before {
+                answers: record.answers.clone(),
+                earlier: record.interrupts.clone(),
+                forked_from: record.forked_from.clone(),
+            };
+            before.noted()
+        });
         if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
             // A graph below a task that keeps nothing itself: the task keeps the answers for it.
             let given = self.shared.answers();
-            before.answers.extend(given.iter().map(|(id, given)| (*id, given.clone())));
+            if !given.is_empty() {
+                let answers = &mut before.get_or_insert_default().answers;
+                answers.extend(given.iter().map(|(id, given)| (*id, given.clone())));
+            }
         }
+        let named = self.shared.sink.is_read() || self.stores();
         TaskShared {
             run: Arc::clone(&self.shared),
             node: planned.node,
@@ -355,8 +372,8 @@ impl Driver {
             step: self.live.step + 1,
             remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
             base: self.base(),
-            id: OnceLock::new(),
-            before: before.noted(),
+            id: named.then(|| self.task_id(planned)),
+            before,
             instances: self.live.instances.clone(),
             course: OnceLock::new(),
             steps: OnceLock::new(),
@@ -661,7 +678,6 @@ impl Driver {
 
     /// Applies all results at once and saves the checkpoint.
     async fn barrier(&mut self, slots: &mut Vec<Slot>) -> Result<(), Error> {
-        let shared = Arc::clone(&self.shared);
         self.empty_fan_out.clear();
         let mut done: SmallVec<[Done<'_>; 1]> = SmallVec::with_capacity(slots.len());
         for Slot { planned, state, .. } in slots.iter_mut() {
@@ -673,7 +689,7 @@ impl Driver {
             }
         }
         let starting = matches!(done[..], [(Planned { cause: Cause::Start, .. }, _)]);
-        let applied = superstep::apply(&shared.core, &mut self.live, &mut done);
+        let applied = superstep::apply(&self.shared.core, &mut self.live, &mut done);
         let storing = self.stores();
         let mut written = Written::default();
         if storing && applied.is_ok() {
@@ -684,9 +700,12 @@ impl Driver {
             Ok(changes) => changes,
             Err(conflict) => return Err(self.refuse(conflict, slots).await?),
         };
-        self.records.clear();
-        let shown = shared.sink.shown();
-        let changed = shared.sink.wants(Mode::Values)
+        if !self.records.is_empty() {
+            self.records.clear();
+        }
+        let sink = &self.shared.sink;
+        let shown = sink.shown();
+        let changed = sink.wants(Mode::Values)
             && (starting || changes.iter().any(|change| shown.has(change.channel)));
         let ahead = self.tells_ahead();
         if changed && ahead {

@@ -13,6 +13,11 @@ pub(super) struct Noted(Option<Box<TaskRecord>>);
 static NOTHING: TaskRecord = TaskRecord::nothing();
 
 impl Noted {
+    /// The record, if anything was noted.
+    pub(super) fn noted(&self) -> Option<&TaskRecord> {
+        self.0.as_deref()
+    }
+
     pub(super) fn into_record(self) -> TaskRecord {
         self.0.map_or_else(TaskRecord::nothing, |record| *record)
     }

@@ -14,7 +14,7 @@ use crate::{
     channel::Values,
     checkpoint::TaskId,
     command::Output,
-    context::{Asked, TaskContext},
+    context::TaskContext,
     error::{BoxError, Error, Failure, FailureKind, NodeError, NodeErrorKind, NodeResult},
     graph::{Core, Leads, NodeId},
     ids,
@@ -143,10 +143,15 @@ impl Execution {
         };
         let task = &self.task;
         let core = &task.0.run.core;
-        let Asked { open, stopped, answered, entered, .. } = task.take_asked();
-        // The engine's own record decides: a node that swallowed the suspension is suspended too.
-        if stopped || !open.is_empty() {
-            return TaskEnd::Suspended { open, answered };
+        let mut answered = Vec::new();
+        let mut entered = None;
+        if let Some(asked) = task.take_asked() {
+            answered = asked.answered;
+            entered = Some(asked.entered).filter(|entered| !entered.is_empty());
+            // The engine's own record decides: a node that swallowed the suspension is suspended.
+            if asked.stopped || !asked.open.is_empty() {
+                return TaskEnd::Suspended { open: asked.open, answered };
+            }
         }
         match output {
             Ok(Output { parent: Some(command), .. }) => {
@@ -168,12 +173,10 @@ impl Execution {
                 {
                     return TaskEnd::failed(failure);
                 }
-                if !entered.is_empty() {
-                    if let Some(commit) = &mut effect.commit {
-                        commit.instances.clone_from(&entered);
-                    }
-                    effect.instances = entered;
+                if let (Some(commit), Some(entered)) = (&mut effect.commit, &entered) {
+                    commit.instances.clone_from(entered);
                 }
+                effect.instances = entered;
                 TaskEnd::Done { effect, answered }
             }
             Err(error) if matches!(error.0, NodeErrorKind::Cancelled) => TaskEnd::Cancelled,
