@@ -21,6 +21,10 @@ use clap::{Parser, ValueEnum};
 
 use crate::{case::Case, measure::Report, storage::Storage};
 
+/// The allocator of the binary that is shipped, for the floors as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit status for a case that an engine cannot express.
 const CANNOT_EXPRESS: u8 = 3;
 
