@@ -111,7 +111,7 @@ fn request(cron: &Cron, mut new: NewRun) -> NewRun {
     }
     new.metadata = object("metadata");
     new.metadata.extend(cron.metadata.clone());
-    new.granted = cron.granted.clone();
+    new.granted.clone_from(&cron.granted);
     new.granted.insert("cron_id".to_owned(), json!(cron.id));
     new.checkpoint = given("checkpoint");
     new.interrupt_before = given("interrupt_before");

@@ -85,7 +85,7 @@ async fn a_connection_may_idle_between_requests_for_a_while() {
     for _ in 0..2 {
         client.send(REQUEST).await;
         assert_eq!(client.status().await, "200");
-        advance(IDLE_WAIT - Duration::from_secs(1)).await;
+        advance(IDLE_WAIT.saturating_sub(Duration::from_secs(1))).await;
     }
     client.send(REQUEST).await;
     assert_eq!(client.status().await, "200");
@@ -127,7 +127,7 @@ async fn a_body_may_pause_but_not_for_long() {
     let mut client = Client::connect();
     client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n").await;
     for byte in ["1", "2"] {
-        tokio::time::sleep(BODY_WAIT - Duration::from_secs(1)).await;
+        tokio::time::sleep(BODY_WAIT.saturating_sub(Duration::from_secs(1))).await;
         client.send(byte).await;
     }
     let begun = Instant::now();

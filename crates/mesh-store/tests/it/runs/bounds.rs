@@ -16,7 +16,7 @@ impl World {
         self.write(move |tx, now| runs::create(tx, now, &scope, ids, new, None, &policy)).await
     }
 
-    async fn expires_at(&self, thread: &str) -> Option<i64> {
+    fn expires_at(&self, thread: &str) -> Option<i64> {
         let file = self.file();
         let sql = "SELECT expires_at / 1000 FROM threads WHERE id = ?";
         file.query_row(sql, [thread], |row| row.get(0)).unwrap()
@@ -77,11 +77,11 @@ async fn a_thread_that_a_run_makes_is_kept_for_the_default_time() {
     let [there, kept, gone] = [on("t"), own(true), own(false)];
     for (new, minutes) in [(there, Some(10)), (kept, Some(10)), (gone, None)] {
         let run = world.try_create(new, Some(offer())).await.unwrap().run;
-        let began = world.expires_at(&run.thread).await;
+        let began = world.expires_at(&run.thread);
         assert_eq!(began, minutes.map(|minutes| world.ms + minutes * 60_000));
         world.ms += 60_000;
         world.finish(&run, done()).await.unwrap();
-        let ended = world.expires_at(&run.thread).await.unwrap();
+        let ended = world.expires_at(&run.thread).unwrap();
         let kept_ms = minutes.map_or(runs::TEMPORARY_GRACE_MS, |minutes| minutes * 60_000);
         assert_eq!(ended, world.ms + kept_ms, "its time begins anew when it was used");
     }
@@ -97,6 +97,6 @@ async fn what_a_stateless_run_under_a_key_leaves_can_be_asked_for_as_long_as_the
     let made = world.ms;
     world.ms += 5000;
     world.finish(&run, done()).await.unwrap();
-    let expires = world.expires_at(&run.thread).await.unwrap();
+    let expires = world.expires_at(&run.thread).unwrap();
     assert_eq!(expires, made + KEY_KEPT.as_millis() as i64);
 }
