@@ -111,3 +111,40 @@ test(`no event is missing after ${CUT_S} seconds without a network, and the pill
   assert.deepEqual(await tokens(), said);
   await page.done();
 });
+
+test("a view for which the server puts pieces together says that it is slow, and is live again after", async () => {
+  const page = await chromium.open(server, "/");
+  const { thread_id: thread } = await api(server, "/threads", {});
+  const { run_id: run } = await api(server, `/threads/${thread}/runs`, { assistant_id: "noop3", input: { log: [] }, after_seconds: 3_600 });
+  const { version } = await api(server, "/info");
+  let tell;
+  await page.routeWebSocket(/\/ws$/, (socket) => {
+    const say = (frame) => socket.send(JSON.stringify(frame));
+    say({ type: "hello", protocol: "genesis-mesh.v1", server: "test", version, incarnation: 1, connection: "1", limits: {} });
+    let seq = 0;
+    socket.onMessage((message) => {
+      const { op, id } = JSON.parse(String(message));
+      const answers = { subscribe: { log: "1", after: 0, last: 0 }, watch: { since: "2026-01-01T00:00:00+00:00" }, ping: { at_ms: 0 } };
+      say({ type: "ack", id, result: answers[op] ?? {} });
+      if (op !== "subscribe") return;
+      tell = (pieces) => {
+        const from = seq + 1;
+        seq += pieces;
+        const data = [{ type: "AIMessageChunk", id: "m", content: `piece${seq} ` }, { langgraph_node: "writer" }];
+        say({ type: "event", thread_id: thread, seq, ...(pieces > 1 && { from }), run_id: run, kind: "messages", step: 1, at_ms: Date.now(), data });
+      };
+    });
+  });
+  await page.goto(`${server.url}/studio/threads/${thread}?run=${run}&view=text`);
+  await eventually(() => tell !== undefined, true);
+  // One at a time is as it should be, however many they are.
+  for (let place = 0; place < 40; place += 1) tell(1);
+  await page.getByText("piece40").waitFor();
+  assert.equal(await page.getByText("Slow view: text merged").count(), 0);
+  await eventually(async () => {
+    tell(20);
+    return page.getByText("Slow view: text merged").count();
+  }, 1);
+  await page.getByText("Live", { exact: true }).waitFor();
+  await page.done();
+});
