@@ -58,7 +58,9 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
 
   // Below a question it may have come in out of sight.
   const section = useRef<HTMLElement>(null);
-  useEffect(() => section.current?.scrollIntoView({ block: "nearest" }), []);
+  useEffect(() => {
+    section.current?.scrollIntoView({ block: "nearest" });
+  }, []);
 
   // Another graph takes another input.
   const prepared = useRef<string | null>(null);
