@@ -11,6 +11,7 @@ mod framing;
 mod messages;
 mod mode;
 mod ordered;
+mod piece;
 mod reader;
 mod show;
 mod sink;
@@ -22,6 +23,7 @@ pub use events::Events;
 pub use framing::Framing;
 pub use mode::{Mode, Modes, UnknownStreamMode};
 pub use ordered::ORDERED_HELD_MAX;
+pub use piece::PieceFrame;
 pub use show::{OutputKeys, REDACTED};
 pub use tool::ToolEvent;
 

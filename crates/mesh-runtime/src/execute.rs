@@ -89,7 +89,7 @@ impl Execution {
             Ok(first) => first,
             Err(error) => return self.leave(&error),
         };
-        let teller = Arc::new(Teller::new(&self.run, first));
+        let teller = Arc::new(Teller::new(&self.run, first, self.runtime.hub()));
         let ready = match self.prepare(&teller).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) => {

@@ -1,15 +1,17 @@
 //! Following a run or a thread: from the log as long as there is something to catch up with, then
 //! from the feed.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_graph::Mode;
 use serde_json::Value as Json;
+use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
 
 use crate::{
     Error, Runtime,
+    early::{Early, News},
     hub::{Fed, Follower},
     log::{Entry, Kind},
     run::RunStatus,
@@ -49,6 +51,18 @@ pub struct RunEnd {
     pub values: Option<Bytes>,
 }
 
+/// What is told next to a reader that is told text early.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// An entry of the log. Of a piece of a message whose text was told early in part, it has the
+    /// rest of the text.
+    Entry(Entry),
+    /// An entry of the log with text that was told early. Only its number is news.
+    Number(Entry),
+    /// Text that is not on the log yet.
+    Early(Early),
+}
+
 /// A run or a thread that is followed: every entry once, in order, however slow the reader is.
 #[derive(Debug)]
 pub struct Follow {
@@ -61,6 +75,8 @@ pub struct Follow {
     ready: VecDeque<Entry>,
     /// The log has to be looked into, whatever the feed says.
     look: bool,
+    /// When it is looked into although nothing new was heard of; made when somebody waits.
+    look_at: Option<ReusableBoxFuture<'static, ()>>,
     ended: bool,
 }
 
@@ -201,8 +217,16 @@ impl Follow {
             after: 0,
             ready: VecDeque::new(),
             look: false,
+            look_at: None,
             ended: false,
         }
+    }
+
+    /// Is told text of messages before it is on the log, by [`Follow::told`].
+    #[must_use]
+    pub fn early(mut self) -> Self {
+        self.follower.listen();
+        self
     }
 
     /// The next entry, or none after the last one of a run that is followed.
@@ -214,12 +238,35 @@ impl Follow {
     /// No entry is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Entry>, Error> {
         loop {
+            match self.told().await? {
+                Some(Told::Entry(entry)) => return Ok(Some(entry)),
+                // Not of a reader that asked for the log alone.
+                Some(Told::Number(_) | Told::Early(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What comes next: with [`Follow::early`] also text that is not on the log yet. Every
+    /// character of a message comes once, in its order, and text never before what was told before
+    /// it. Text of an execution that breaks off may never come to stand on the log.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Storage`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn told(&mut self) -> Result<Option<Told>, Error> {
+        loop {
             if let Some(entry) = self.ready.pop_front() {
                 if self.run.is_some() && entry.kind == Kind::Ended {
                     self.ended = true;
                     self.ready.clear();
                 }
-                return Ok(Some(entry));
+                return Ok(Some(match self.follower.news(entry) {
+                    News::Entry(entry) => Told::Entry(entry),
+                    News::Number(entry) => Told::Number(entry),
+                }));
             }
             if self.ended {
                 return Ok(None);
@@ -228,21 +275,56 @@ impl Follow {
                 self.read().await?;
                 continue;
             }
-            let mut grown = std::pin::pin!(self.follower.grown());
+            let fed = self.follower.after(self.after, self.run);
+            if let Some(early) = self.take(fed) {
+                return Ok(Some(Told::Early(early)));
+            }
+            if self.is_settled() {
+                continue;
+            }
+            // Once more, now that nothing that comes goes unheard.
+            let ear = self.follower.ear();
+            let mut grown = std::pin::pin!(ear.grown());
             grown.as_mut().enable();
-            match self.follower.after(self.after, self.run) {
-                Fed::Entries(entries, upto) => {
-                    self.after = upto;
-                    self.ready = entries.into();
+            let fed = self.follower.after(self.after, self.run);
+            if let Some(early) = self.take(fed) {
+                return Ok(Some(Told::Early(early)));
+            }
+            if self.is_settled() {
+                continue;
+            }
+            let look_at = self.look_at.get_or_insert_with(|| {
+                let env = Arc::clone(self.runtime.env());
+                ReusableBoxFuture::new(async move { env.sleep(LOOK_EVERY).await })
+            });
+            tokio::select! {
+                biased;
+                () = grown => {}
+                () = std::future::poll_fn(|context| look_at.poll(context)) => {
+                    self.look_at = None;
+                    self.look = true;
                 }
-                Fed::Behind => self.look = true,
-                Fed::Gone => self.ended = true,
-                Fed::Nothing => tokio::select! {
-                    () = grown => {}
-                    () = self.runtime.env().sleep(LOOK_EVERY) => self.look = true,
-                },
             }
         }
+    }
+
+    /// Takes what the feed has. Gives text that is not on the log, if the feed has nothing else.
+    fn take(&mut self, fed: Fed) -> Option<Early> {
+        match fed {
+            Fed::Entries(entries, upto) => {
+                self.after = upto;
+                self.ready = entries.into();
+            }
+            Fed::Behind => self.look = true,
+            Fed::Gone => self.ended = true,
+            Fed::Nothing => return self.follower.early(self.after, self.run),
+        }
+        None
+    }
+
+    /// Whether there is no need to wait.
+    fn is_settled(&self) -> bool {
+        self.look || self.ended || !self.ready.is_empty()
     }
 
     /// Whether entries were read ahead.

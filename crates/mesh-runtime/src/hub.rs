@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
+    early::{Early, Growth, News, Said, Told},
     ledger::Listener,
     log::{Entry, Kind},
 };
@@ -61,7 +62,14 @@ struct Recent {
     last: Option<u64>,
     /// How often the log began anew: its thread was deleted and made again.
     begun: u32,
+    /// Followers, and the teller if there is one.
     followers: usize,
+    /// Followers that are told text early.
+    early: usize,
+    /// Text that is not on the log yet.
+    growth: Growth,
+    /// Who may tell text: the number of the last one that began to.
+    tellers: u64,
     /// How often it stands among the quiet ones.
     quiet: usize,
 }
@@ -91,7 +99,16 @@ impl Hub {
         recent.followers += 1;
         let begun = recent.begun;
         drop(recent);
-        Follower { hub: Arc::clone(self), thread: thread.to_owned(), feed, begun }
+        Follower { hub: Arc::clone(self), thread: thread.to_owned(), feed, begun, early: None }
+    }
+
+    /// Lets an execution tell text before it is on the log of its thread.
+    pub(crate) fn tell(self: &Arc<Self>, thread: &str) -> Telling {
+        let follower = self.follow(thread);
+        let mut recent = locked(&follower.feed.recent);
+        let number = recent.next_teller();
+        drop(recent);
+        Telling { follower, number }
     }
 }
 
@@ -156,6 +173,15 @@ impl Feeds {
     }
 }
 
+impl Recent {
+    /// Lets nobody tell text here but who gets this number.
+    fn next_teller(&mut self) -> u64 {
+        self.tellers += 1;
+        self.growth.clear();
+        self.tellers
+    }
+}
+
 impl Feed {
     /// What comes from now on is of another log.
     fn begin_anew(&self) {
@@ -164,6 +190,7 @@ impl Feed {
         recent.last = None;
         recent.entries.clear();
         recent.bytes = 0;
+        recent.next_teller();
         drop(recent);
         self.grown.notify_waiters();
     }
@@ -175,6 +202,7 @@ impl Feed {
         for entry in entries {
             if recent.last.is_some_and(|last| entry.seq <= last) {
                 recent.begun += 1;
+                recent.next_teller();
             }
             if recent.last.is_none_or(|last| entry.seq != last + 1) {
                 recent.entries.clear();
@@ -182,6 +210,7 @@ impl Feed {
             }
             recent.last = Some(entry.seq);
             recent.bytes += entry.data.len();
+            recent.growth.settle(entry);
             recent.entries.push_back(entry.clone());
         }
         while recent.entries.len() > FEED_ENTRIES || recent.bytes > FEED_BYTES {
@@ -202,6 +231,47 @@ pub(crate) struct Follower {
     thread: String,
     feed: Arc<Feed>,
     begun: u32,
+    /// What it was told early, and by which execution; none for one that reads the log alone.
+    early: Option<(u64, Told)>,
+}
+
+/// Where an execution tells text that is not on the log yet.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    follower: Follower,
+    number: u64,
+}
+
+impl Telling {
+    /// Who reads: somebody who is told text early, and somebody who waits for the log.
+    pub(crate) fn readers(&self) -> (bool, bool) {
+        let recent = locked(&self.follower.feed.recent);
+        // One of the followers is this.
+        (recent.early > 0, recent.followers > recent.early + 1)
+    }
+
+    /// Tells text; see [`Growth::add`]. Readers learn of it by [`Telling::wake`].
+    pub(crate) fn add(&self, said: &Arc<Said>, from: (u64, u64), text: &str, behind: u64) {
+        let mut recent = locked(&self.follower.feed.recent);
+        // Another execution, or another log, has nothing to do with this text.
+        if recent.tellers == self.number {
+            recent.growth.add(said, from, text, behind);
+        }
+    }
+
+    /// Wakes the readers.
+    pub(crate) fn wake(&self) {
+        self.follower.feed.grown.notify_waiters();
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut recent = locked(&self.follower.feed.recent);
+        if recent.tellers == self.number {
+            recent.growth.clear();
+        }
+    }
 }
 
 impl Follower {
@@ -231,6 +301,37 @@ impl Follower {
         }
     }
 
+    /// Is told text early from now on.
+    pub(crate) fn listen(&mut self) {
+        if self.early.is_none() {
+            self.early = Some((0, Told::default()));
+            locked(&self.feed.recent).early += 1;
+        }
+    }
+
+    /// Text that is not on the log and was not told to this follower, who has everything up to
+    /// `after`; of one run only, if one is given.
+    pub(crate) fn early(&mut self, after: u64, run: Option<Uuid>) -> Option<Early> {
+        let (teller, told) = self.early.as_mut()?;
+        let recent = locked(&self.feed.recent);
+        if recent.begun != self.begun || recent.last.is_some_and(|last| last > after) {
+            return None;
+        }
+        if *teller != recent.tellers {
+            *teller = recent.tellers;
+            told.clear();
+        }
+        recent.growth.next(after, run, told)
+    }
+
+    /// What an entry of the log is to this follower.
+    pub(crate) fn news(&mut self, entry: Entry) -> News {
+        match &mut self.early {
+            Some((_, told)) => told.take(entry),
+            None => News::Entry(entry),
+        }
+    }
+
     /// Where the run begins, if its first entry is remembered.
     pub(crate) fn beginning(&self, run: Uuid) -> Option<u64> {
         let recent = locked(&self.feed.recent);
@@ -239,9 +340,19 @@ impl Follower {
         recent.entries.iter().find(first).map(|entry| entry.seq)
     }
 
+    /// What tells of new things.
+    pub(crate) fn ear(&self) -> Ear {
+        Ear(Arc::clone(&self.feed))
+    }
+}
+
+/// Hears of what is added to a feed.
+pub(crate) struct Ear(Arc<Feed>);
+
+impl Ear {
     /// Ready once something was added after this was called.
     pub(crate) fn grown(&self) -> tokio::sync::futures::Notified<'_> {
-        self.feed.grown.notified()
+        self.0.grown.notified()
     }
 }
 
@@ -250,6 +361,7 @@ impl Drop for Follower {
         let mut feeds = locked(&self.hub.feeds);
         let mut recent = locked(&self.feed.recent);
         recent.followers -= 1;
+        recent.early -= usize::from(self.early.is_some());
         let last_one = recent.followers == 0;
         drop(recent);
         if last_one {

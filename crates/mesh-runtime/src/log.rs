@@ -52,6 +52,9 @@ pub struct Entry {
     pub at_ms: i64,
     /// One JSON text, as the mode has it.
     pub data: Bytes,
+    /// Of a piece of a message that was sent: where its text begins in that of the message, in
+    /// characters. It begins anew with every execution of the run.
+    pub text_at: Option<u64>,
 }
 
 impl Kind {
@@ -102,6 +105,7 @@ impl Entry {
             node: None,
             at_ms,
             data: Bytes::from(data.to_string()),
+            text_at: None,
         }
     }
 }

@@ -123,6 +123,10 @@ impl CancelAction {
 /// themselves is told as well: messages, custom events and what tools do.
 pub const FROM_ANY_DEPTH: &str = "from-any-depth";
 
+/// Stands among the names of a run's stream modes when pieces of a message that are stored together
+/// are stored as one piece. Whoever reads that run is content with its text in larger pieces.
+pub const MERGED_PIECES: &str = "merged-pieces";
+
 /// What a run was asked to do. Stored with the run, never changed; shown as `kwargs`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -165,6 +169,11 @@ impl Kwargs {
     /// Whether mounted graphs have to tell what they do.
     pub(crate) fn tells_of_subgraphs(&self) -> bool {
         self.subgraphs || self.stream_mode.iter().any(|name| name == FROM_ANY_DEPTH)
+    }
+
+    /// Whether pieces of a message may be stored as one.
+    pub(crate) fn merges_pieces(&self) -> bool {
+        self.stream_mode.iter().any(|name| name == MERGED_PIECES)
     }
 
     /// The streams of the graph that the log has to keep, so that every stream mode the client

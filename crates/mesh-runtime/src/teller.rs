@@ -4,28 +4,42 @@
 //! tell if there is one, else by themselves after a moment. They are written in the order in which
 //! they were told, whichever write takes them along: a write takes all that was told before it was
 //! asked for and is not on its way yet.
+//!
+//! Text of messages is told to whoever wants it as soon as it comes about, if everything but text
+//! that was told before it is on the log; see [`crate::early`]. Nothing else ever is.
+
+mod waiting;
 
 use std::{
-    collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use mesh_graph::{Event, Events, env::Env};
+use mesh_graph::{Event, Events, Mode, env::Env};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Error, Ledger, Run, Tx,
+    early::Said,
+    hub::{Hub, Telling},
     ledger::{Ride, Rider},
     log::{Entry, Kind},
     runs::guard,
 };
 
+use waiting::{Taken, Waiting};
+
 /// How long an event waits for a checkpoint that takes it along, and for more events. Then it is
 /// written by itself.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
+
+/// How long text waits, unless somebody waits for it to be on the log. Whoever wants it sooner is
+/// told it early.
+pub(crate) const TEXT_LINGER: Duration = Duration::from_millis(50);
 
 /// What one execution of a run tells, on its way to the log.
 pub(crate) struct Teller {
@@ -37,40 +51,61 @@ pub(crate) struct Teller {
 
 struct Told {
     events: Option<Events>,
-    /// Entries that are not on their way, oldest first. At most what the run may tell while one
-    /// write is under way: then it waits for room among the events.
-    waiting: VecDeque<(Mark, Entry)>,
-    /// Entries so far.
-    count: u64,
+    /// Entries that are not on their way.
+    waiting: Waiting,
+    /// Where text is told early; none for a run that tells no messages.
+    telling: Option<Telling>,
     /// The namespace that was told of last, and its text.
     ns: (Arc<[String]>, Arc<str>),
     /// Steps of this execution have to be noted: workers were lost with earlier ones.
     note_progress: bool,
     fenced: bool,
+    /// The pump, where it cannot go on before a write takes along what is told ahead of it.
+    held_up: Option<Waker>,
 }
 
-/// Which entry it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Mark {
-    number: u64,
-    /// It tells what is about to be stored, so it is written with that or not at all: a run whose
-    /// write failed has not done what it told.
-    is_ahead: bool,
+/// What a pump has to know of what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Nothing but text, if anything.
+    Text,
+    /// Something else.
+    Other,
+    /// So much that it should be written.
+    Full,
+}
+
+type Write<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Writes what nothing else takes along.
+struct Pump<'a> {
+    teller: &'a Arc<Teller>,
+    ledger: &'a dyn Ledger,
+    env: &'a dyn Env,
+    /// When what waits is written; none while nothing waits.
+    due: Option<Sleep<'a>>,
+    /// It is written after [`LINGER`].
+    is_soon: bool,
+    writing: Option<Write<'a>>,
 }
 
 impl Teller {
     /// For one execution of a run, which begins with these entries.
-    pub(crate) fn new(run: &Run, first: Option<Entry>) -> Self {
+    pub(crate) fn new(run: &Run, first: Option<Entry>, hub: &Arc<Hub>) -> Self {
+        let tells_text = run.kwargs.recorded().has(Mode::Messages);
         let mut told = Told {
             events: None,
-            waiting: VecDeque::new(),
-            count: 0,
+            waiting: Waiting::new(run.kwargs.merges_pieces()),
+            telling: tells_text.then(|| hub.tell(&run.thread)),
             ns: (Arc::from([]), Arc::from("")),
             note_progress: run.attempt > 1,
             fenced: false,
+            held_up: None,
         };
         if let Some(first) = first {
-            told.push(first, false);
+            told.waiting.push(first, false);
         }
         Self { thread: run.thread.clone(), run: run.id, epoch: run.epoch, told: Mutex::new(told) }
     }
@@ -89,11 +124,11 @@ impl Teller {
     pub(crate) fn take(&self) -> Vec<Entry> {
         let mut told = self.told();
         told.gather(self.run, true);
-        told.waiting.drain(..).map(|(_, entry)| entry).collect()
+        told.waiting.take_all()
     }
 
-    /// Writes what nothing else takes along, until `quit` fires or no event will come. A write
-    /// under way is waited for.
+    /// Writes what nothing else takes along, until `quit` fires or no event will come, and tells
+    /// text early meanwhile. A write under way is waited for.
     ///
     /// # Errors
     /// [`Error::Fenced`]; [`Error::DiskFull`]; [`Error::Storage`]. What could not be written waits
@@ -104,35 +139,16 @@ impl Teller {
         env: &dyn Env,
         quit: &CancellationToken,
     ) -> Result<(), Error> {
-        loop {
-            let told = std::future::poll_fn(|context| self.told().poll(context));
-            let more = tokio::select! {
-                biased;
-                () = quit.cancelled() => return Ok(()),
-                more = told => more,
-            };
-            tokio::select! {
-                biased;
-                () = quit.cancelled() => return Ok(()),
-                () = env.sleep(LINGER) => {}
-            }
-            if let Some(mut ride) = self.ride(false) {
-                let (back, wrote) = ledger
-                    .write(move |tx| {
-                        let wrote = ride.write(tx);
-                        // A refusal is told beside the ride, which has to come back.
-                        match wrote {
-                            Ok(()) => Ok((ride, Ok(()))),
-                            Err(error @ Error::Fenced { .. }) => Ok((ride, Err(error))),
-                            Err(error) => Err(error),
-                        }
-                    })
-                    .await?;
-                Box::new(back).ended(true);
-                wrote?;
-            } else if !more {
-                return Ok(());
-            }
+        let mut pump =
+            Pump { teller: self, ledger, env, due: None, is_soon: true, writing: None };
+        tokio::select! {
+            biased;
+            () = quit.cancelled() => {}
+            ended = std::future::poll_fn(|context| pump.poll(context)) => return ended,
+        }
+        match pump.writing {
+            Some(writing) => writing.await,
+            None => Ok(()),
         }
     }
 
@@ -141,11 +157,11 @@ impl Teller {
     fn ride(self: &Arc<Self>, all: bool) -> Option<Written> {
         let mut told = self.told();
         told.gather(self.run, all);
-        let (first, _) = told.waiting.front()?;
-        if first.is_ahead && !all {
+        if told.waiting.is_empty() || (told.waiting.begins_ahead() && !all) {
             return None;
         }
-        Some(Written { teller: Arc::clone(self), upto: told.count, step: all, taken: Vec::new() })
+        let upto = told.waiting.count();
+        Some(Written { teller: Arc::clone(self), upto, step: all, taken: Taken::default() })
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -157,41 +173,165 @@ impl Rider for Arc<Teller> {
     fn board(&self) -> Box<dyn Ride> {
         let mut told = self.told();
         told.gather(self.run, true);
-        let upto = told.count;
-        Box::new(Written { teller: Arc::clone(self), upto, step: true, taken: Vec::new() })
+        if let Some(pump) = told.held_up.take() {
+            pump.wake();
+        }
+        let upto = told.waiting.count();
+        Box::new(Written { teller: Arc::clone(self), upto, step: true, taken: Taken::default() })
+    }
+}
+
+impl<'a> Pump<'a> {
+    /// Ready once nothing more will be told, or a write failed.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let run = self.teller.run;
+        loop {
+            if let Some(writing) = &mut self.writing {
+                let Poll::Ready(wrote) = writing.as_mut().poll(context) else {
+                    self.teller.told().tell(run, context);
+                    return Poll::Pending;
+                };
+                self.writing = None;
+                wrote?;
+            }
+            let Some(due) = &mut self.due else {
+                if !ready!(self.teller.told().poll(context)) {
+                    return Poll::Ready(Ok(()));
+                }
+                let waits = self.teller.told().tell(run, context);
+                self.wait(waits != Some(Waits::Text));
+                continue;
+            };
+            match self.teller.told().tell(run, context) {
+                Some(Waits::Other) if !self.is_soon => {
+                    self.wait(true);
+                    continue;
+                }
+                Some(Waits::Full) => {}
+                _ => ready!(due.as_mut().poll(context)),
+            }
+            self.due = None;
+            self.writing = self.teller.ride(false).map(|ride| {
+                let write: Write<'a> = Box::pin(ride.go(self.ledger));
+                write
+            });
+            if self.writing.is_none() {
+                // What waits is written with something else, which may take a while.
+                self.wait(true);
+                if self.teller.told().poll(context) == Poll::Ready(false) {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, is_soon: bool) {
+        self.is_soon = is_soon;
+        self.due = Some(self.env.sleep(if is_soon { LINGER } else { TEXT_LINGER }));
     }
 }
 
 impl Told {
-    fn push(&mut self, entry: Entry, is_ahead: bool) {
-        self.count += 1;
-        self.waiting.push_back((Mark { number: self.count, is_ahead }, entry));
-    }
-
     /// Ready with true once something waits, and with false once nothing more will come.
-    fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<bool> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         if !self.waiting.is_empty() {
-            return std::task::Poll::Ready(true);
+            return Poll::Ready(true);
         }
         match &mut self.events {
             Some(events) => events.poll_told(context),
-            None => std::task::Poll::Ready(false),
+            None => Poll::Ready(false),
         }
     }
 
-    /// Turns events into entries.
+    /// Takes in what is told and tells text early, and is woken by what comes next; if anybody is
+    /// told early. Says what waits, if that is nobody else's business.
+    fn tell(&mut self, run: Uuid, context: &mut Context<'_>) -> Option<Waits> {
+        let (some_early, some_wait) = self.telling.as_ref()?.readers();
+        if !some_early {
+            return None;
+        }
+        loop {
+            self.gather(run, false);
+            if self.waiting.is_full() {
+                break;
+            }
+            let events = self.events.as_mut()?;
+            if events.peek().is_some() {
+                // It is told ahead of a write that takes it along.
+                self.held_up = Some(context.waker().clone());
+                break;
+            }
+            if events.poll_told(context) != Poll::Ready(true) {
+                break;
+            }
+        }
+        self.tell_text();
+        Some(if self.waiting.is_full() {
+            Waits::Full
+        } else if some_wait || self.waiting.has_others() {
+            Waits::Other
+        } else {
+            Waits::Text
+        })
+    }
+
+    /// Tells text early that may be and was not.
+    fn tell_text(&mut self) {
+        let Some(telling) = &self.telling else { return };
+        let mut any = false;
+        self.waiting.tell(|said, from, text, behind| {
+            telling.add(said, (from.chars, from.bytes), text, behind);
+            any = true;
+        });
+        if any {
+            telling.wake();
+        }
+    }
+
+    /// Turns events into entries; without `all`, as long as there is room and none is told ahead.
     fn gather(&mut self, run: Uuid, all: bool) {
         while let Some(events) = &mut self.events {
-            if !all && events.peek().is_some_and(Event::is_ahead) {
+            if !all && (self.waiting.is_full() || events.peek().is_some_and(Event::is_ahead)) {
                 return;
             }
             let Some(event) = events.try_next() else { return };
-            let entry = self.entry(run, &event);
-            self.push(entry, event.is_ahead());
+            self.push(run, &event);
         }
     }
 
-    fn entry(&mut self, run: Uuid, event: &Event) -> Entry {
+    fn push(&mut self, run: Uuid, event: &Event) {
+        let mut text_at = None;
+        if let Some((id, text)) = event.said() {
+            let is_text = !text.is_empty() && !event.is_ahead();
+            if is_text && let Some(said) = self.said(run, event, id) {
+                if self.waiting.push_text(&said, text, event.at_ms) {
+                    return;
+                }
+            } else {
+                text_at = self.waiting.grow(id, text);
+            }
+        }
+        let entry = Entry { text_at, ..self.entry(run, event, event.public_text()) };
+        self.waiting.push(entry, event.is_ahead());
+    }
+
+    /// What this piece has in common with others of its message, if it is one.
+    fn said(&mut self, run: Uuid, event: &Event, id: &str) -> Option<Arc<Said>> {
+        if let Some(said) = self.waiting.said(id)
+            && said.entry.step == event.step
+            && self.ns.0 == event.ns
+            && said.entry.ns == self.ns.1
+            && said.entry.node.as_deref() == event.node()
+            && event.fits(&said.frame)
+        {
+            return Some(Arc::clone(said));
+        }
+        let frame = event.piece_frame()?;
+        let entry = self.entry(run, event, String::new());
+        Some(Arc::new(Said { frame, entry }))
+    }
+
+    fn entry(&mut self, run: Uuid, event: &Event, data: String) -> Entry {
         if self.ns.0 != event.ns {
             self.ns = (Arc::clone(&event.ns), Arc::from(event.ns.join("|")));
         }
@@ -203,14 +343,9 @@ impl Told {
             step: event.step,
             node: event.node().map(Arc::from),
             at_ms: event.at_ms,
-            data: Bytes::from(event.public_text()),
+            data: Bytes::from(data),
+            text_at: None,
         }
-    }
-
-    /// What was on its way and did not arrive.
-    fn give_back(&mut self, taken: Vec<(Mark, Entry)>) {
-        self.waiting.extend(taken);
-        self.waiting.make_contiguous().sort_by_key(|(mark, _)| *mark);
     }
 }
 
@@ -220,7 +355,33 @@ struct Written {
     upto: u64,
     /// It goes along with a step of the graph.
     step: bool,
-    taken: Vec<(Mark, Entry)>,
+    taken: Taken,
+}
+
+impl Written {
+    /// Writes it by itself.
+    async fn go(mut self, ledger: &dyn Ledger) -> Result<(), Error> {
+        let (back, wrote) = ledger
+            .write(move |tx| {
+                let wrote = self.write(tx);
+                // A refusal is told beside the ride, which has to come back.
+                match wrote {
+                    Ok(()) => Ok((self, Ok(()))),
+                    Err(error @ Error::Fenced { .. }) => Ok((self, Err(error))),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        Box::new(back).ended(true);
+        wrote
+    }
+
+    fn give_back(&mut self) {
+        if !self.taken.is_empty() {
+            let taken = std::mem::take(&mut self.taken);
+            self.teller.told().waiting.give_back(taken);
+        }
+    }
 }
 
 impl Ride for Written {
@@ -232,29 +393,27 @@ impl Ride for Written {
             }
             return Err(error);
         }
-        let (taken, note) = {
+        let note = {
             let mut told = self.teller.told();
-            let goes = |mark: &Mark| mark.number <= self.upto && (self.step || !mark.is_ahead);
-            let count = told.waiting.iter().take_while(|(mark, _)| goes(mark)).count();
-            let taken: Vec<_> = told.waiting.drain(..count).collect();
-            (taken, self.step && std::mem::take(&mut told.note_progress))
+            self.taken = told.waiting.take(self.upto, self.step);
+            self.step && std::mem::take(&mut told.note_progress)
         };
         if note {
             tx.progressed(*run, *epoch)?;
         }
-        let (marks, mut entries): (Vec<Mark>, Vec<Entry>) = taken.into_iter().unzip();
-        let wrote = tx.append(thread, *run, *epoch, &mut entries);
-        self.taken = marks.into_iter().zip(entries).collect();
+        let wrote = tx.append(thread, *run, *epoch, &mut self.taken.entries);
         if wrote.is_err() {
-            let taken = std::mem::take(&mut self.taken);
-            self.teller.told().give_back(taken);
+            self.give_back();
         }
         wrote
     }
 
     fn ended(mut self: Box<Self>, committed: bool) {
-        if committed {
-            self.taken.clear();
+        if committed && !self.taken.is_empty() {
+            let taken = std::mem::take(&mut self.taken);
+            let mut told = self.teller.told();
+            told.waiting.keep(taken);
+            told.tell_text();
         }
         // What is left is given back.
         drop(self);
@@ -263,9 +422,9 @@ impl Ride for Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        if !self.taken.is_empty() {
-            let taken = std::mem::take(&mut self.taken);
-            self.teller.told().give_back(taken);
-        }
+        self.give_back();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub(crate) struct Query {
     pub(crate) detach: bool,
     /// The client comes back for the newest run of the thread, and has its frames up to this one.
     pub(crate) after: Option<u64>,
+    /// Whether text comes before it is stored, as the client said it.
+    pub(crate) early: Option<bool>,
 }
 
 impl Query {
@@ -65,10 +67,17 @@ impl Query {
                         ));
                     }
                 },
+                "early" => match &*value {
+                    "true" => query.early = Some(true),
+                    "false" => query.early = Some(false),
+                    other => {
+                        return refuse(format!("early: `{other}`, expected true or false"));
+                    }
+                },
                 other => {
                     return refuse(format!(
                         "`{other}` is unknown; there is stream_mode, subgraphs, thread_id, \
-                         on_disconnect and last_event_id"
+                         on_disconnect, last_event_id and early"
                     ));
                 }
             }
@@ -86,6 +95,9 @@ impl Query {
                 );
             }
         }
+        if query.early.is_some() && !query.has_messages() {
+            return refuse("early: needs messages in stream_mode".to_owned());
+        }
         let only_said = |modes: Modes| modes.iter().all(from_any_depth);
         if query.subgraphs && query.modes.is_none_or(only_said) {
             return refuse(
@@ -95,6 +107,16 @@ impl Query {
             );
         }
         Ok(query)
+    }
+
+    /// Whether text of messages comes before it is stored. A client that may come back says so
+    /// itself, since it has to put together what it gets.
+    pub(crate) fn tells_early(&self) -> bool {
+        self.has_messages() && self.early.unwrap_or(self.thread.is_none())
+    }
+
+    fn has_messages(&self) -> bool {
+        self.modes.is_some_and(|modes| modes.has(Mode::Messages))
     }
 }
 

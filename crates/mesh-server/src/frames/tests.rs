@@ -33,6 +33,7 @@ impl Log {
             node: None,
             at_ms: 1_795_333_573_499,
             data: Bytes::from(data.to_string()),
+            text_at: None,
         });
         self
     }

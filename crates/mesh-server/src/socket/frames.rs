@@ -3,19 +3,24 @@
 //! Frames and their numbers follow from the entries of the run's log and from what the run was
 //! made to tell, so who reads the log again gets the same frames under the same numbers.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use mesh_graph::{INTERRUPT, Mode, Modes};
 use mesh_runtime::{
     Run, Stamp,
+    early::{Early, Said},
     log::{Entry, Kind},
-    run::FROM_ANY_DEPTH,
+    run::{FROM_ANY_DEPTH, MERGED_PIECES},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::Socket;
 use crate::query::Query;
+
+/// Messages that grow at the same time and of which a client is told only once what is the same in
+/// all their pieces. Of others it is told more often.
+const GROWING: usize = 16;
 
 /// Writes the frames of one run, and counts them.
 #[derive(Debug)]
@@ -30,6 +35,14 @@ pub(super) struct Frames {
     seq: u64,
     /// The last frame that the client has.
     after: u64,
+    /// Text comes before it is stored, so every piece says where its text begins.
+    tells_early: bool,
+    /// The client may come back.
+    is_named: bool,
+    /// The client was not told of the last number: the text of that frame came early.
+    is_passed: bool,
+    /// Messages of which a whole piece came early.
+    begun: Vec<Arc<Said>>,
     /// Whether the run's questions were passed on.
     asked: bool,
 }
@@ -45,6 +58,9 @@ pub(super) fn stream_mode(query: &Query) -> Vec<String> {
     let modes = query.modes.unwrap_or_else(|| Modes::from_iter([Mode::Updates]));
     let name = |mode: Mode| if mode == Mode::Messages { "messages-tuple" } else { mode.name() };
     let mut names: Vec<String> = modes.iter().map(|mode| name(mode).to_owned()).collect();
+    if query.tells_early() {
+        names.push(MERGED_PIECES.to_owned());
+    }
     if modes.iter().any(from_any_depth) {
         names.push(FROM_ANY_DEPTH.to_owned());
     }
@@ -72,6 +88,10 @@ impl Frames {
             only: query.modes,
             seq: 0,
             after,
+            tells_early: query.tells_early(),
+            is_named: query.thread.is_some(),
+            is_passed: false,
+            begun: Vec::new(),
             asked: false,
         }
     }
@@ -79,20 +99,72 @@ impl Frames {
     /// Feeds the socket the frames of an entry: mostly one, or none.
     pub(super) fn feed(&mut self, entry: &Entry, socket: &mut Socket) {
         let Kind::Event(mode) = entry.kind else { return };
-        let is_seen =
-            entry.ns.is_empty() || self.subgraphs || (self.from_any_depth && from_any_depth(mode));
-        if !is_seen {
+        if !self.sees(mode, &entry.ns) {
             return;
         }
         if self.told.has(mode) {
             self.asked |= mode == Mode::Updates && is_question(&entry.data);
-            self.frame(mode, &entry.ns, &entry.data, socket);
+            let at = entry.text_at.filter(|_| self.tells_early);
+            self.frame(mode, &entry.ns, &entry.data, at, socket);
         }
         if self.told.has(Mode::Debug)
             && let Some(data) = debug(mode, entry)
         {
-            self.frame(Mode::Debug, &entry.ns, &data, socket);
+            self.frame(Mode::Debug, &entry.ns, &data, None, socket);
         }
+    }
+
+    /// Counts the frame of an entry whose text came early.
+    pub(super) fn pass(&mut self, entry: &Entry) {
+        if self.told.has(Mode::Messages) && self.sees(Mode::Messages, &entry.ns) {
+            self.seq += 1;
+            self.is_passed = true;
+        }
+    }
+
+    /// Feeds the frame of text that is not stored yet. It has no number. The first one of a message
+    /// is a whole piece, the others are what is new.
+    pub(super) fn feed_early(&mut self, early: &Early, socket: &mut Socket) {
+        let Early { said, at, text } = early;
+        let is_wanted = self.told.has(Mode::Messages)
+            && self.only.is_none_or(|only| only.has(Mode::Messages))
+            && self.sees(Mode::Messages, &said.entry.ns)
+            && self.seq >= self.after;
+        if !is_wanted {
+            return;
+        }
+        let is_begun = self.begun.iter().any(|known| Arc::ptr_eq(known, said));
+        if !is_begun {
+            if self.begun.len() == GROWING {
+                self.begun.remove(0);
+            }
+            self.begun.push(Arc::clone(said));
+        }
+        let passed = (self.is_named && std::mem::take(&mut self.is_passed)).then_some(self.seq);
+        socket.feed_with(|out| {
+            out.reserve(text.len() + 192);
+            begin(Mode::Messages, &said.entry.ns, out);
+            // Writing to memory does not fail.
+            if is_begun {
+                out.extend_from_slice(b"[{\"content\":");
+                let _ = serde_json::to_writer(&mut *out, text);
+                out.extend_from_slice(b",\"id\":");
+                let _ = serde_json::to_writer(&mut *out, &**said.frame.id());
+                out.extend_from_slice(b",\"type\":\"AIMessageChunk\"},{}]");
+            } else {
+                said.frame.write(text, out);
+            }
+            let _ = write!(out, ",\"at\":{at}");
+            if let Some(passed) = passed {
+                let _ = write!(out, ",\"after\":{passed}");
+            }
+            out.push(b'}');
+        });
+    }
+
+    /// Whether the client sees events of this mode from there.
+    fn sees(&self, mode: Mode, ns: &str) -> bool {
+        ns.is_empty() || self.subgraphs || (self.from_any_depth && from_any_depth(mode))
     }
 
     /// Feeds the frame of the questions that a run ended with, unless an event told them. A run
@@ -101,7 +173,7 @@ impl Frames {
         let questions: Vec<&Json> = asked.values().filter_map(Json::as_array).flatten().collect();
         if self.lacks_questions() && !questions.is_empty() {
             let data = json!({ INTERRUPT: questions }).to_string();
-            self.frame(Mode::Updates, "", data.as_bytes(), socket);
+            self.frame(Mode::Updates, "", data.as_bytes(), None, socket);
         }
     }
 
@@ -110,28 +182,38 @@ impl Frames {
         self.told.has(Mode::Updates) && !self.asked
     }
 
-    fn frame(&mut self, mode: Mode, ns: &str, data: &[u8], socket: &mut Socket) {
+    fn frame(&mut self, mode: Mode, ns: &str, data: &[u8], at: Option<u64>, socket: &mut Socket) {
         self.seq += 1;
         if self.seq <= self.after || self.only.is_some_and(|only| !only.has(mode)) {
             return;
         }
+        self.is_passed = false;
         socket.feed_with(|out| {
             if !self.is_wrapped {
                 return out.extend_from_slice(data);
             }
             out.reserve(data.len() + ns.len() + 64);
-            // Writing to memory does not fail.
-            let _ = write!(out, "{{\"event\":\"{}\"", mode.name());
-            if !ns.is_empty() {
-                out.extend_from_slice(b",\"ns\":");
-                let levels: Vec<&str> = ns.split('|').collect();
-                let _ = serde_json::to_writer(&mut *out, &levels);
-            }
-            out.extend_from_slice(b",\"data\":");
+            begin(mode, ns, out);
             out.extend_from_slice(data);
+            // Writing to memory does not fail.
+            if let Some(at) = at {
+                let _ = write!(out, ",\"at\":{at}");
+            }
             let _ = write!(out, ",\"seq\":{}}}", self.seq);
         });
     }
+}
+
+/// Writes a frame up to its data.
+fn begin(mode: Mode, ns: &str, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = write!(out, "{{\"event\":\"{}\"", mode.name());
+    if !ns.is_empty() {
+        out.extend_from_slice(b",\"ns\":");
+        let levels: Vec<&str> = ns.split('|').collect();
+        let _ = serde_json::to_writer(&mut *out, &levels);
+    }
+    out.extend_from_slice(b",\"data\":");
 }
 
 /// Whether an update is that of the run as a whole that tells its questions.

@@ -13,8 +13,8 @@ use axum::{
 use futures::FutureExt;
 use mesh_protocol::run::{IfNotExists, MultitaskStrategy, OnDisconnect, RunCreate};
 use mesh_runtime::{
-    Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, log::Kind, run::RunStatus,
-    runs::RunQuery,
+    Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, Told, log::Kind,
+    run::RunStatus, runs::RunQuery,
 };
 use serde_json::Value as Json;
 use tokio::time::{sleep, timeout};
@@ -228,7 +228,13 @@ async fn make(
     let leaving = (!query.detach).then(|| Leaving::new(shared, &runtime, &scope, &run));
     let frames = Frames::new(&run, &query);
     let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await;
-    Ok(Going { follow: follow.map_err(Refusal::from)?, runtime, run, frames, leaving })
+    let follow = as_asked(follow.map_err(Refusal::from)?, &query);
+    Ok(Going { follow, runtime, run, frames, leaving })
+}
+
+/// With text that is not stored yet, if the client wants that.
+fn as_asked(follow: Follow, query: &Query) -> Follow {
+    if query.tells_early() { follow.early() } else { follow }
 }
 
 /// The newest run of a thread, for a client that comes back to it. Leaving it once more cancels
@@ -247,6 +253,7 @@ async fn again(
     let run = run.ok_or_else(|| Refusal::from(Error::NoRun(Uuid::nil())))?;
     let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await?;
     let frames = Frames::again(&run, query, after);
+    let follow = as_asked(follow, query);
     Ok(Going { runtime: runtime.clone(), run, follow, frames, leaving: None })
 }
 
@@ -354,7 +361,7 @@ async fn tell(
                 Ok(Heard::Binary(_)) => return Turn::Over(Refusal::BinaryFrame.into()),
                 Err(left) => return Turn::Over(left.into()),
             },
-            entry = follow.next(), if socket.has_room() => entry,
+            told = follow.told(), if socket.has_room() => told,
             () = &mut stop => return Turn::Over(Refusal::Stopping.into()),
             () = sleep(HELD_FOR), if !socket.has_room() => {
                 follow.let_go();
@@ -364,22 +371,32 @@ async fn tell(
         let mut next = first;
         loop {
             let entry = match next {
-                Ok(Some(entry)) => entry,
+                Ok(Some(Told::Entry(entry))) => Some(entry),
+                Ok(Some(Told::Number(entry))) => {
+                    frames.pass(&entry);
+                    None
+                }
+                Ok(Some(Told::Early(early))) => {
+                    frames.feed_early(&early, socket);
+                    None
+                }
                 // Its thread went away with it.
                 Ok(None) => return Turn::Over(Refusal::Cancelled.into()),
                 Err(error) => return Turn::Over(Refusal::from(error).into()),
             };
-            if entry.kind == Kind::Ended {
-                return match RunEnd::of(&entry.data) {
-                    Ok(end) => Turn::Ended(end),
-                    Err(error) => Turn::Over(Refusal::from(error).into()),
-                };
+            if let Some(entry) = entry {
+                if entry.kind == Kind::Ended {
+                    return match RunEnd::of(&entry.data) {
+                        Ok(end) => Turn::Ended(end),
+                        Err(error) => Turn::Over(Refusal::from(error).into()),
+                    };
+                }
+                frames.feed(&entry, socket);
             }
-            frames.feed(&entry, socket);
             if !socket.has_room() {
                 break;
             }
-            let Some(ready) = follow.next().now_or_never() else { break };
+            let Some(ready) = follow.told().now_or_never() else { break };
             next = ready;
         }
     }

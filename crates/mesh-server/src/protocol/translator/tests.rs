@@ -25,6 +25,7 @@ impl Log {
             node: node.map(Arc::from),
             at_ms: 1000,
             data: data.to_string().into(),
+            text_at: None,
         });
     }
 

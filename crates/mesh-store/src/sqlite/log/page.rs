@@ -41,6 +41,8 @@ struct Line<S>(
     usize,
     /// What is between them.
     S,
+    /// Where the text of a message's piece begins.
+    Option<u64>,
 );
 
 /// How many of the next entries go into one page: those up to the end of a run, and up to about
@@ -77,6 +79,7 @@ pub(super) fn encode(entries: &[Entry]) -> Result<Vec<u8>, Error> {
             start,
             end,
             &data[start..data.len() - end],
+            entry.text_at,
         ));
         before = Some((entry, data));
     }
@@ -92,7 +95,7 @@ pub(super) fn decode(page: &[u8], first: u64, run: Uuid) -> Result<Vec<Entry>, E
     let mut entries: Vec<Entry> = Vec::with_capacity(lines.len());
     for (seq, line) in (first..).zip(lines) {
         let before = entries.last();
-        let Line(kind, ns, step, node, at_ms, start, end, between) = line;
+        let Line(kind, ns, step, node, at_ms, start, end, between, text_at) = line;
         let first_is_whole = || damaged("the first entry of a page leaves something out");
         let kind = match kind {
             Some(kind) => kind.parse().map_err(damaged)?,
@@ -113,7 +116,7 @@ pub(super) fn decode(page: &[u8], first: u64, run: Uuid) -> Result<Vec<Entry>, E
         };
         let data = whole(before.map_or(&[][..], |before| &before.data), start, &between, end)?;
         let at_ms = before.map_or(0, |before| before.at_ms).wrapping_add(at_ms);
-        entries.push(Entry { seq, run, kind, ns, step, node, at_ms, data });
+        entries.push(Entry { seq, run, kind, ns, step, node, at_ms, data, text_at });
     }
     Ok(entries)
 }

@@ -6,7 +6,8 @@ use super::*;
 fn entry(kind: Kind, ns: &str, node: Option<&str>, at_ms: i64, data: &str) -> Entry {
     let run = Uuid::from_u128(7);
     let (ns, node) = (Arc::from(ns), node.map(Arc::from));
-    Entry { seq: 0, run, kind, ns, step: 3, node, at_ms, data: Bytes::from(data.to_owned()) }
+    let data = Bytes::from(data.to_owned());
+    Entry { seq: 0, run, kind, ns, step: 3, node, at_ms, data, text_at: None }
 }
 
 fn numbered(mut entries: Vec<Entry>, first: u64) -> Vec<Entry> {
@@ -52,8 +53,8 @@ fn damaged_pages_are_refused() {
     }
     // Its first line leaves something out, or shares with a line that is not there.
     let cuts = [
-        Line(None, Some(""), Some(1), Some(""), 0, 0, 0, "x"),
-        Line(Some("values"), Some(""), Some(1), Some(""), 0, 1, 0, "x"),
+        Line(None, Some(""), Some(1), Some(""), 0, 0, 0, "x", None),
+        Line(Some("values"), Some(""), Some(1), Some(""), 0, 1, 0, "x", None),
     ];
     for line in cuts {
         assert!(decode(&stored::encode(&[line]).unwrap(), 1, run).is_err());
