@@ -17,6 +17,8 @@
   ``connection_lost``.
 - ``subscribe`` gives an async iterator over events, snapshots and gaps of one thread. It goes on
   exactly where it was after every cut: its ``cursor`` is the place, and can be kept for another day.
+  With ``follow={"early": True}`` text of messages comes as items of the type ``delta`` before it is
+  stored.
 - ``watch`` gives an async iterator over threads that change.
 
 No event comes twice and none is missed: the cursor moves in the same step in which an event is put
@@ -175,6 +177,10 @@ class Subscription(_Queue):
                 if self._follow.get("patch"):
                     self._state = (seq, frame["data"])
             self.cursor = (self.cursor[0], seq)
+        elif frame["type"] == "delta" and "after" in frame:
+            if self.cursor is None or frame["after"] <= self.cursor[1]:
+                raise _Lost("a delta that does not follow")
+            self.cursor = (self.cursor[0], frame["after"])
         self._put(frame)
 
     def _taken(self) -> None:
@@ -450,7 +456,7 @@ class MeshSocket:
                 call.at_once(frame["result"])
             if not call.answer.done():
                 call.answer.set_result(frame["result"])
-        elif kind in ("event", "snapshot", "gap", "end"):
+        elif kind in ("event", "delta", "snapshot", "gap", "end"):
             subscription = self._subscriptions.get(frame["thread_id"])
             # What was on its way when it was closed is for nobody.
             if subscription:

@@ -48,6 +48,8 @@ export interface Follow {
   merge?: boolean;
   /** States come over the wire as what changed; what the iterator gives is whole. */
   patch?: boolean;
+  /** Text of messages comes before it is stored, as deltas. */
+  early?: boolean;
 }
 
 /** A place in a thread's log. */
@@ -72,6 +74,22 @@ export interface MeshEvent {
   node?: string;
   at_ms: number;
   data: unknown;
+  /** Of a piece of a message: where its text begins, in characters; replaces what there is from there on. */
+  at?: number;
+}
+
+/** Text of a message that is not stored yet; the event that has it later does not come, unless it has more. */
+export interface Delta {
+  type: "delta";
+  thread_id: string;
+  message_id: string;
+  /** Where the text begins in that of the message, in characters. */
+  at: number;
+  text: string;
+  /** Events up to this one are stored and were told. */
+  after?: number;
+  /** What message it is, in its first delta. */
+  of?: { run_id: string; ns?: string[]; step: number; node?: string; chunk: unknown; metadata: unknown };
 }
 
 export interface Snapshot {
@@ -98,7 +116,7 @@ export interface End {
   reason: "deleted" | "done" | "failed";
 }
 
-export type Item = MeshEvent | Snapshot | Gap | End;
+export type Item = MeshEvent | Delta | Snapshot | Gap | End;
 
 /** A thread, as `GET /threads/{thread_id}` gives it. */
 export interface Thread {
@@ -371,6 +389,9 @@ export class Subscription extends Queue<Item> {
         if (this.follow.patch) this.state = { seq: event.seq, value: event.data };
       }
       this.cursor = { log: this.cursor.log, seq: event.seq };
+    } else if (frame.type === "delta" && frame.after !== undefined) {
+      if (!this.cursor || (frame.after as number) <= this.cursor.seq) return false;
+      this.cursor = { log: this.cursor.log, seq: frame.after as number };
     }
     this.push(frame as unknown as Item);
     return true;
@@ -558,6 +579,7 @@ export class MeshSocket {
       case "error":
         return this.answered(frame);
       case "event":
+      case "delta":
       case "snapshot":
       case "gap":
       case "end": {

@@ -236,6 +236,8 @@ pub struct Follow {
     /// Root values come as JSON Patch (RFC 6902) against those that came before, where that is
     /// shorter.
     pub patch: bool,
+    /// Text of messages comes as [`Delta`]s before it is stored.
+    pub early: bool,
 }
 
 /// See [`Call::Subscribe`]. A thread that is subscribed to already is followed anew, as this says.
@@ -310,6 +312,8 @@ pub enum Frame {
     },
     /// Something happened on a thread.
     Event(Event),
+    /// Text of a message that is not stored yet.
+    Delta(Delta),
     /// A thread as it was after its event `seq`.
     Snapshot {
         /// The thread.
@@ -499,6 +503,50 @@ pub struct Event {
     /// See `patch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<u64>,
+    /// Of a piece of a message: where its text begins in that of the message, in characters. What
+    /// the client has of the message from there on is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+}
+
+/// Text of a message that is not stored yet. It has no number and does not move the cursor; the
+/// event that it stands in later does not come, unless it has more.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Delta {
+    /// The thread.
+    pub thread_id: String,
+    /// The message.
+    pub message_id: String,
+    /// Where the text begins in that of the message, in characters.
+    pub at: u64,
+    /// The text.
+    pub text: String,
+    /// The number of the last event that is stored and does not come, when it is another one than
+    /// the client knows of: its cursor from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// What the message is, in its first delta on a subscription.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<Message>,
+}
+
+/// The message that a [`Delta`] is of.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Message {
+    /// The run.
+    pub run_id: Uuid,
+    /// Where in the graph: `node:task` per level; absent for the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns: Option<Vec<String>>,
+    /// The superstep.
+    pub step: i64,
+    /// The node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// A piece of the message, without its text.
+    pub chunk: Json,
+    /// What stands beside it.
+    pub metadata: Json,
 }
 
 /// A run that has not ended.

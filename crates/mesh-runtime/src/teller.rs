@@ -39,7 +39,7 @@ pub(crate) const LINGER: Duration = Duration::from_millis(5);
 
 /// How long text waits, unless somebody waits for it to be on the log. Whoever wants it sooner is
 /// told it early.
-pub(crate) const TEXT_LINGER: Duration = Duration::from_millis(50);
+pub(crate) const TEXT_LINGER: Duration = Duration::from_millis(250);
 
 /// What one execution of a run tells, on its way to the log.
 pub(crate) struct Teller {

@@ -30,6 +30,42 @@ pub struct PieceFrame {
 }
 
 impl PieceFrame {
+    /// For pieces like this one, beside which these facts stand. None for a message without an id
+    /// or a text.
+    pub fn new(message: &Map<String, Json>, facts: Map<String, Json>) -> Option<Self> {
+        Self::of(message, Arc::new(Facts::new(facts)))
+    }
+
+    fn of(message: &Map<String, Json>, facts: Arc<Facts>) -> Option<Self> {
+        let id = Arc::from(message.get("id")?.as_str()?);
+        message.get(CONTENT)?.as_str()?;
+        let (mut head, mut tail) = (b"[{".to_vec(), Vec::new());
+        let mut before = true;
+        for (key, value) in message {
+            let half = if before { &mut head } else { &mut tail };
+            if !half.ends_with(b"{") {
+                half.push(b',');
+            }
+            // Writing to memory does not fail.
+            let _ = serde_json::to_writer(&mut *half, key);
+            half.push(b':');
+            if key == CONTENT {
+                before = false;
+            } else {
+                let _ = serde_json::to_writer(&mut *half, value);
+            }
+        }
+        let _ = write!(tail, "}},{}]", facts.text());
+        let rest = message.iter().filter(|(key, _)| *key != CONTENT);
+        Some(Self {
+            id,
+            message: rest.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            facts,
+            head: String::from_utf8(head).ok()?,
+            tail: String::from_utf8(tail).ok()?,
+        })
+    }
+
     /// The message's id.
     pub fn id(&self) -> &Arc<str> {
         &self.id
@@ -78,43 +114,10 @@ impl Event {
     /// The frame of a piece of a message's text, if it is one.
     pub fn piece_frame(&self) -> Option<PieceFrame> {
         let Body::Message { message, facts, returned: false } = &self.body else { return None };
-        if !messages::is_piece(self) || !message.get(CONTENT)?.is_string() {
+        if !messages::is_piece(self) {
             return None;
         }
-        let mut message = message.as_object()?.clone();
-        let (mut head, mut tail) = (b"[{".to_vec(), Vec::new());
-        let mut before = true;
-        for (key, value) in &message {
-            let half = if before { &mut head } else { &mut tail };
-            if !half.ends_with(b"{") {
-                half.push(b',');
-            }
-            // Writing to memory does not fail.
-            let _ = serde_json::to_writer(&mut *half, key);
-            half.push(b':');
-            if key == CONTENT {
-                before = false;
-            } else {
-                let _ = serde_json::to_writer(&mut *half, value);
-            }
-        }
-        let _ = write!(tail, "}},{}]", facts.text());
-        let id = Arc::from(messages::id(self.message()?)?);
-        message.remove(CONTENT);
-        Some(PieceFrame {
-            id,
-            message,
-            facts: Arc::clone(facts),
-            head: String::from_utf8(head).ok()?,
-            tail: String::from_utf8(tail).ok()?,
-        })
-    }
-
-    fn message(&self) -> Option<&Json> {
-        match &self.body {
-            Body::Message { message, .. } => Some(message),
-            _ => None,
-        }
+        PieceFrame::of(message.as_object()?, Arc::clone(facts))
     }
 }
 

@@ -13,7 +13,7 @@ use mesh_protocol::{
 use mesh_runtime::{
     Error, Follow, Outlook, Run, Runtime, Scope, Stamp,
     idempotency::{Key, Made},
-    run::CancelAction,
+    run::{CancelAction, MERGED_PIECES},
     runs::{RunQuery, Selection},
     thread::state::{At, StateChange},
     watch::{Changes, Watch},
@@ -202,7 +202,7 @@ impl Carrier {
             let thread = Box::new(wire_thread(row));
             before.push(Frame::Snapshot { thread_id: name.clone(), seq: settled, thread });
         }
-        let follow = self.runtime().follow_thread(&name, begins.after);
+        let follow = as_asked(self.runtime().follow_thread(&name, begins.after), &asked.follow);
         let opened = Opened { thread, reading, follow, before, is_spare: false, own: None };
         let outcome = Subscribed { log, after: begins.after, last };
         Ok((Outcome::Subscribed(outcome), Effect::Open(Box::new(opened))))
@@ -289,6 +289,10 @@ impl Make {
             reading.begin(after);
             let own = (self.thread.is_none() && run.kwargs.temporary).then_some(run.id);
             let follow = runtime.follow_thread(&thread, after);
+            let follow = match &self.subscribe {
+                Some(asked) => as_asked(follow, asked),
+                None => follow,
+            };
             let before = Vec::new();
             Box::new(Opened { thread: of, reading, follow, before, is_spare: true, own })
         });
@@ -353,9 +357,18 @@ impl Make {
         if let Some(modes) = modes {
             new.stream_mode = modes;
         }
+        let early = self.subscribe.as_ref().is_some_and(|follow| follow.early);
+        if early && !new.stream_mode.iter().any(|name| name == MERGED_PIECES) {
+            new.stream_mode.push(MERGED_PIECES.to_owned());
+        }
         let run = runtime.create_run(&self.scope, new).await;
         Ok((run.map_err(|error| within(error.into()))?, after))
     }
+}
+
+/// With text that is not stored yet, if the client wants that.
+fn as_asked(follow: Follow, asked: &Asked) -> Follow {
+    if asked.early { follow.early() } else { follow }
 }
 
 /// Where a subscription begins.

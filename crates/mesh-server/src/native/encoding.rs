@@ -6,7 +6,7 @@ use std::{
 };
 
 use mesh_protocol::socket::{self as wire, Frame};
-use mesh_runtime::log::Entry;
+use mesh_runtime::{early::Early, log::Entry};
 use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -69,6 +69,17 @@ impl Encoding {
             Self::MsgPack => Encoded::binary(&packed(&event(thread, entry, *from, patch.as_ref()))),
         }
     }
+
+    /// Text that is not stored yet; `first` says what message it is of.
+    pub(super) fn delta(
+        self,
+        thread: &str,
+        early: &Early,
+        after: Option<u64>,
+        first: bool,
+    ) -> Encoded {
+        self.frame(&delta(thread, early, after, first))
+    }
 }
 
 /// What a client sent in MessagePack, as JSON.
@@ -108,6 +119,7 @@ fn event(thread: &str, entry: &Entry, from: Option<u64>, patch: Option<&Patch>) 
         data: patch.is_none().then(|| json(&entry.data)),
         patch: patch.map(|patch| json(&patch.text)),
         base: patch.map(|patch| patch.base),
+        at: entry.text_at,
     })
 }
 
@@ -160,7 +172,35 @@ fn write_event(
             let _ = write!(out, ",\"base\":{base}");
         }
     }
+    if let Some(at) = entry.text_at {
+        let _ = write!(out, ",\"at\":{at}");
+    }
     out.push(b'}');
+}
+
+/// Text that is not stored yet, as a type of the wire; `first` says what message it is of.
+fn delta(thread: &str, early: &Early, after: Option<u64>, first: bool) -> Frame {
+    let Early { said, at, text } = early;
+    let of = first.then(|| {
+        let (chunk, metadata) = said.frame.parts();
+        let entry = &said.entry;
+        wire::Message {
+            run_id: entry.run,
+            ns: (!entry.ns.is_empty()).then(|| entry.ns.split('|').map(str::to_owned).collect()),
+            step: entry.step,
+            node: entry.node.as_deref().map(str::to_owned),
+            chunk: Json::Object(chunk.clone()),
+            metadata: metadata.clone(),
+        }
+    });
+    Frame::Delta(wire::Delta {
+        thread_id: thread.to_owned(),
+        message_id: said.frame.id().to_string(),
+        at: *at,
+        text: text.clone(),
+        after,
+        of,
+    })
 }
 
 /// Encodings that followers of the same thread share.
@@ -209,6 +249,8 @@ struct Key {
     seq: u64,
     run: Uuid,
     at_ms: i64,
+    /// An entry of which text was told early comes with the rest of it.
+    text_at: Option<u64>,
     encoding: Encoding,
 }
 
@@ -237,12 +279,12 @@ impl OfThread {
         thread: &str,
         told: &Told,
     ) -> Encoded {
-        let Entry { seq, run, at_ms, .. } = told.entry;
+        let Entry { seq, run, at_ms, text_at, .. } = told.entry;
         let is_shared = told.from.is_none() && told.patch.is_none();
         if !is_shared || Arc::strong_count(self) == 1 {
             return encoding.event(thread, told);
         }
-        let key = Key { seq, run, at_ms, encoding };
+        let key = Key { seq, run, at_ms, text_at, encoding };
         let mut recent = locked(&self.0);
         if let Some(known) = recent.small.find(key).or_else(|| recent.large.find(key)) {
             return known;

@@ -76,6 +76,7 @@ impl Piece {
             return false;
         }
         so_far.text.push_str(&new.text);
+        // The text begins where that of the first piece does.
         self.entry.seq = next.seq;
         self.entry.at_ms = next.at_ms;
         true

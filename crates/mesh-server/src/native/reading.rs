@@ -4,7 +4,10 @@
 use axum::body::Bytes;
 use mesh_graph::Mode;
 use mesh_protocol::socket::Follow;
-use mesh_runtime::log::{Entry, Kind};
+use mesh_runtime::{
+    early::Early,
+    log::{Entry, Kind},
+};
 use serde_json::Value as Json;
 
 use super::{filter::Filter, piece::Piece};
@@ -47,6 +50,8 @@ pub(super) struct Reading {
     taken: u64,
     /// Number of the last entry before those that are held.
     sent: u64,
+    /// Number of an entry that was passed over since something was told: its text came early.
+    passed: Option<u64>,
 }
 
 /// The last root state that was told.
@@ -70,6 +75,7 @@ impl Reading {
             held: None,
             taken: after,
             sent: after,
+            passed: None,
         })
     }
 
@@ -130,6 +136,28 @@ impl Reading {
         }
     }
 
+    /// Passes over the next entry of the log: its text came early.
+    pub(super) fn pass(&mut self, entry: &Entry, told: &mut Vec<Told>) {
+        self.flush(told);
+        self.taken = entry.seq;
+        if self.filter.takes(entry) {
+            self.passed = Some(entry.seq);
+        }
+    }
+
+    /// Takes text that is not stored yet. None if nobody wants it; else the number of the last entry
+    /// that was passed over, if the client does not know of it. Only if [`Reading::may_take`], and
+    /// after [`Reading::flush`].
+    pub(super) fn take_early(&mut self, early: &Early) -> Option<Option<u64>> {
+        if !self.filter.takes(&early.said.entry) {
+            return None;
+        }
+        if let Some(credit) = &mut self.credit {
+            *credit = credit.saturating_sub(1);
+        }
+        Some(self.passed.take())
+    }
+
     /// Tells what is held: nothing more is ready.
     pub(super) fn flush(&mut self, told: &mut Vec<Told>) {
         if let Some(piece) = self.held.take() {
@@ -143,6 +171,7 @@ impl Reading {
             Some(patcher) if is_root_state(&entry) => patcher.next(&entry),
             _ => None,
         };
+        self.passed = None;
         told.push(Told { entry, from, patch });
     }
 }

@@ -8,8 +8,9 @@ use std::{
 use futures::FutureExt;
 use mesh_protocol::socket::EndReason;
 use mesh_runtime::{
-    Error, Follow,
-    log::{Entry, Kind},
+    Error, Follow, Told as Next,
+    early::{Early, Said},
+    log::Kind,
 };
 use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
@@ -27,7 +28,11 @@ pub(super) const SUBSCRIPTIONS_MAX: usize = 64;
 /// Events of one thread that are told before others get their turn.
 const TURN: usize = 64;
 
-type Next = (Follow, Result<Option<Entry>, Error>);
+type Heard = (Follow, Result<Option<Next>, Error>);
+
+/// Messages that grow at the same time and of which is told only once what they are. Of others it is
+/// told more often.
+const GROWING: usize = 16;
 
 /// A thread that is followed.
 struct Subscription {
@@ -37,10 +42,12 @@ struct Subscription {
     /// None while the next entry is waited for.
     follow: Option<Follow>,
     /// Waits for the next entry. Made once: what it takes is taken again and again.
-    next: Option<ReusableBoxFuture<'static, Next>>,
+    next: Option<ReusableBoxFuture<'static, Heard>>,
     shared: Arc<OfThread>,
     /// The run whose own the thread is.
     own: Option<Uuid>,
+    /// Messages of which text came early.
+    begun: Vec<Arc<Said>>,
 }
 
 /// All of a connection.
@@ -55,7 +62,7 @@ pub(super) struct Subscriptions {
 /// A thread that has something.
 pub(super) struct Ready {
     index: usize,
-    next: Next,
+    next: Heard,
 }
 
 /// A subscription that is over.
@@ -93,6 +100,7 @@ impl Subscriptions {
             next: None,
             shared: shared.of(thread),
             own,
+            begun: Vec::new(),
         });
     }
 
@@ -163,10 +171,20 @@ impl Subscriptions {
         let mut count = 0;
         loop {
             match next {
-                Ok(Some(entry)) => {
+                Ok(Some(Next::Entry(entry))) => {
                     let ended = entry.kind == Kind::Ended && one.own == Some(entry.run);
                     over = ended.then_some(EndReason::Done);
                     one.reading.take(entry, told);
+                }
+                Ok(Some(Next::Number(entry))) => {
+                    over = None;
+                    one.reading.pass(&entry, told);
+                }
+                Ok(Some(Next::Early(early))) => {
+                    over = None;
+                    one.reading.flush(told);
+                    one.send(told, encoding, socket);
+                    one.send_early(&early, encoding, socket);
                 }
                 Ok(None) => over = Some(EndReason::Deleted),
                 Err(error) => {
@@ -179,7 +197,7 @@ impl Subscriptions {
             if over.is_some() || count == TURN || !one.reading.may_take() || !socket.has_room() {
                 break;
             }
-            match follow.next().now_or_never() {
+            match follow.told().now_or_never() {
                 Some(ready) => next = ready,
                 None => break,
             }
@@ -194,10 +212,10 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         if let Some(mut follow) = self.follow.take() {
             let next = async move {
-                let next = follow.next().await;
+                let next = follow.told().await;
                 (follow, next)
             };
             match &mut self.next {
@@ -209,6 +227,18 @@ impl Subscription {
             Some(waits) => waits.poll(context),
             None => Poll::Pending,
         }
+    }
+
+    fn send_early(&mut self, early: &Early, encoding: Encoding, socket: &mut Socket) {
+        let Some(passed) = self.reading.take_early(early) else { return };
+        let is_begun = self.begun.iter().any(|known| Arc::ptr_eq(known, &early.said));
+        if !is_begun {
+            if self.begun.len() == GROWING {
+                self.begun.remove(0);
+            }
+            self.begun.push(Arc::clone(&early.said));
+        }
+        socket.feed(&encoding.delta(&self.name, early, passed, !is_begun));
     }
 
     fn send(&self, told: &mut Vec<Told>, encoding: Encoding, socket: &mut Socket) {

@@ -3,5 +3,6 @@
 
 mod conversations;
 mod cuts;
+mod early;
 mod kit;
 mod readers;
