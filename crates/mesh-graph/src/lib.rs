@@ -178,8 +178,8 @@ pub use state::{Part, Reader, Shared, State, Update, View};
 pub use step::{STEPS_MAX, StepName, StepRecord};
 pub use store::{MemoryStore, Store};
 pub use stream::{
-    EVENT_BUFFER, Event, Events, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys,
-    PieceFrame, REDACTED, ToolEvent, UnknownStreamMode, v3,
+    EVENT_BUFFER, Event, Events, Framing, Mode, Modes, ORDERED_HELD_MAX, OutputKeys, PieceFrame,
+    REDACTED, ToolEvent, UnknownStreamMode, v3,
 };
 pub use timeout::{RefreshOn, Timeout, TimeoutKind};
 pub use untyped::{JsonStep, JsonView};

@@ -99,9 +99,8 @@ impl Growth {
     /// Text that this reader, who has everything on the log up to `after`, was not told; of one run
     /// only, if one is given.
     pub(crate) fn next(&self, after: u64, run: Option<Uuid>, told: &mut Told) -> Option<Early> {
-        let is_due = |one: &&Growing| {
-            one.behind <= after && run.is_none_or(|run| run == one.said.entry.run)
-        };
+        let is_due =
+            |one: &&Growing| one.behind <= after && run.is_none_or(|run| run == one.said.entry.run);
         self.0.iter().filter(is_due).find_map(|one| {
             let id = one.said.frame.id();
             let place = told.0.get(id).copied().unwrap_or(one.from);
@@ -176,9 +175,7 @@ impl Told {
         }
         let rest = &text[byte_of(&text, place.chars - from)..];
         match with_text(&entry, rest) {
-            Some(data) => {
-                News::Entry(Entry { data, text_at: Some(place.chars), ..entry })
-            }
+            Some(data) => News::Entry(Entry { data, text_at: Some(place.chars), ..entry }),
             None => News::Entry(entry),
         }
     }

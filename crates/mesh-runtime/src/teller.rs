@@ -139,8 +139,7 @@ impl Teller {
         env: &dyn Env,
         quit: &CancellationToken,
     ) -> Result<(), Error> {
-        let mut pump =
-            Pump { teller: self, ledger, env, due: None, is_soon: true, writing: None };
+        let mut pump = Pump { teller: self, ledger, env, due: None, is_soon: true, writing: None };
         tokio::select! {
             biased;
             () = quit.cancelled() => {}

@@ -88,8 +88,8 @@ pub(super) struct Waiting {
     others: usize,
     /// Texts that wait and were not told early, or not to their end.
     untold: usize,
-    /// The last entry that is no text.
-    last_other: u64,
+    /// Entries that are no text and not on the log, oldest first.
+    unkept: VecDeque<u64>,
     /// Everything up to here is on the log.
     kept: u64,
     /// The number on the log of the last entry that is there and no text.
@@ -133,7 +133,7 @@ impl Waiting {
             text_bytes: 0,
             others: 0,
             untold: 0,
-            last_other: 0,
+            unkept: VecDeque::new(),
             kept: 0,
             behind: 0,
         }
@@ -167,7 +167,7 @@ impl Waiting {
     pub(super) fn push(&mut self, entry: Entry, is_ahead: bool) {
         self.count += 1;
         self.others += 1;
-        self.last_other = self.count;
+        self.unkept.push_back(self.count);
         let mark = Mark { number: self.count, is_ahead };
         self.items.push_back((mark, Item::Entry(entry)));
     }
@@ -237,18 +237,22 @@ impl Waiting {
         same.next().filter(|text| text.text.len() + more <= TEXT_BYTES)
     }
 
-    /// Calls `tell` with text that may be told early and was not: its message, where it begins, and
-    /// the entry behind which it comes.
+    /// Calls `tell` with text that may be told early and was not, since everything before it but text
+    /// is on the log: its message, where it begins, and the entry behind which it comes.
     pub(super) fn tell(&mut self, mut tell: impl FnMut(&Arc<Said>, Place, &str, u64)) {
-        if self.untold == 0 || self.last_other > self.kept {
+        if self.untold == 0 {
             return;
         }
+        let limit = self.unkept.front().copied().unwrap_or(u64::MAX);
         let mut missing = self.untold;
         let start = self.items.iter().rposition(|(_, item)| {
             missing -= usize::from(matches!(item, Item::Text(text) if !text.is_told()));
             missing == 0
         });
-        for (_, item) in self.items.range_mut(start.unwrap_or(0)..) {
+        for (mark, item) in self.items.range_mut(start.unwrap_or(0)..) {
+            if mark.number > limit {
+                break;
+            }
             let Item::Text(text) = item else { continue };
             let Some(message) = self.messages.get_mut(text.said.frame.id()) else { continue };
             let (before, new) = text.text.split_at(text.told);
@@ -311,6 +315,9 @@ impl Waiting {
                     }
                 }
             }
+        }
+        while self.unkept.front().is_some_and(|number| *number <= self.kept) {
+            self.unkept.pop_front();
         }
     }
 

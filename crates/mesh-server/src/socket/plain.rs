@@ -13,8 +13,8 @@ use axum::{
 use futures::FutureExt;
 use mesh_protocol::run::{IfNotExists, MultitaskStrategy, OnDisconnect, RunCreate};
 use mesh_runtime::{
-    Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, Told, log::Kind,
-    run::RunStatus, runs::RunQuery,
+    Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, Told, log::Kind, run::RunStatus,
+    runs::RunQuery,
 };
 use serde_json::Value as Json;
 use tokio::time::{sleep, timeout};
