@@ -255,7 +255,10 @@ impl Worker {
         if state.stopping {
             held.control.request_drain(STOPPING);
         }
-        state.runs.insert(run.id, Arc::clone(&held));
+        if let Some(before) = state.runs.insert(run.id, Arc::clone(&held)) {
+            // An execution that this worker lost and has not noticed yet.
+            before.lost.cancel();
+        }
         drop(state);
         let (worker, store) = (Arc::clone(self), Arc::clone(&self.store));
         let executor = self.options.executor.as_ref().unwrap_or(&self.home).clone();

@@ -30,7 +30,11 @@ pub fn reap(tx: &mut dyn Tx, now: Now, id: Uuid) -> Result<Told, Error> {
         (false, false) => return Ok(Told::default()),
     };
     let mut told = transition(tx, now, &mut run, &cause, Vec::new())?;
-    told.owners.push(id);
+    // One that waits again may have its next execution before this is told, and that is not meant.
+    // Whoever lost it hears so when it prolongs its claims, or when it writes.
+    if run.status.is_final() {
+        told.owners.push(id);
+    }
     Ok(told)
 }
 

@@ -112,7 +112,9 @@ async fn a_lost_run_is_claimed_again_until_its_attempts_are_used_up() {
         assert!(world.reap(&run).await.owners.is_empty(), "its lease has not passed");
         world.ms += LEASE;
         let told = world.reap(&run).await;
-        assert_eq!(told.owners, [run.id]);
+        // While it waits its next execution may begin before this is told, which is not to end.
+        let ends = if attempt < ATTEMPTS_MAX { vec![] } else { vec![run.id] };
+        assert_eq!(told.owners, ends);
         let refused = world.finish(&run, done()).await;
         assert!(matches!(refused, Err(Error::Fenced { .. })), "a lost worker changes nothing");
         if attempt < ATTEMPTS_MAX {
