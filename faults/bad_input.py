@@ -219,7 +219,9 @@ def paths() -> list[Case]:
             cases.append(Case("paths", f"{path} with {text[:40]!r}", "GET", path.format(text), {200, 400, 404, 422}))
     for path in ("/threads/../threads", "/threads/%2e%2e/info", "//threads", "/threads/", "/THREADS/search",
                  "/%74hreads/search", "/.", "/..", "/../../etc/passwd", "/docs/../../etc/passwd", "/?%00", "/ok/", "/ok;a"):
-        cases.append(Case("paths", path, "GET", path, {200, 400, 404, 405, 422}))
+        # The root leads to the Studio.
+        root = {307} if path.startswith("/?") else set()
+        cases.append(Case("paths", path, "GET", path, {200, 400, 404, 405, 422} | root))
     cases.append(Raw("paths", "an address of 100,000 letters", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {414, 431}))
     cases.append(Raw("paths", "an address of raw bytes", b"GET /threads/\xff\xfe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {400, 404, 422}))
     cases.append(Raw("paths", "an address with NUL", b"GET /threads/\x00 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {400}))

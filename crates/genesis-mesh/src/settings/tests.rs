@@ -152,48 +152,57 @@ fn the_whole_default_configuration() {
     assert!(settings.warnings.is_empty());
     assert!(settings.blogger_models().is_none());
     expect![[r#"
-        SETTING                        VALUE                                                         ORIGIN
-        server.host                    127.0.0.1                                                     default
-        server.port                    8080                                                          default
-        server.allowed_origins         -                                                             default
-        server.allowed_hosts           -                                                             default
-        server.unsafe_any_origin       false                                                         default
-        server.error_format            json                                                          default
-        server.message_bytes_max       1 MiB                                                         default
-        server.connections_max         1024                                                          default
-        server.drain_timeout           10 s                                                          default
-        server.pause_hold              0.1 s                                                         default
-        data_dir                       /home/someone/.local/share/genesis-mesh                       default
-        auth.unsafe_no_authentication  false                                                         default
-        auth.jwt_secret                -                                                             default
-        auth.jwks_url                  -                                                             default
-        auth.jwks_file                 -                                                             default
-        auth.issuer                    -                                                             default
-        auth.audiences                 -                                                             default
-        auth.subjects                  -                                                             default
-        log.filter                     info                                                          default
-        log.format                     text                                                          default
-        openai.base_url                https://api.openai.com/v1                                     default
-        openai.api_key                 -                                                             default
-        openai.model                   -                                                             default
-        blogger.blog_structure         An introduction that says what the reader will be able to d…  default
-        blogger.number_of_queries      2                                                             default
-        blogger.parallel_sections      4                                                             default
-        blogger.planner.llm            -                                                             default
-        blogger.planner.max_tokens     8192                                                          default
-        blogger.planner.temperature    0.5                                                           default
-        blogger.executor.llm           -                                                             default
-        blogger.executor.max_tokens    8192                                                          default
-        blogger.executor.temperature   0.3                                                           default
-        searxng.base_url               -                                                             default
-        searxng.search_path            /search                                                       default
-        searxng.engines                -                                                             default
-        searxng.min_score              0.4                                                           default
-        fetch.pages_max                60                                                            default
-        fetch.page_bytes_max           5 MB                                                          default
-        fetch.timeout                  20 s                                                          default
-        fetch.allowed_networks         -                                                             default
-        webhooks.secret                -                                                             default
+        SETTING                                  VALUE                                                         ORIGIN
+        server.host                              127.0.0.1                                                     default
+        server.port                              8080                                                          default
+        server.allowed_origins                   -                                                             default
+        server.allowed_hosts                     -                                                             default
+        server.unsafe_any_origin                 false                                                         default
+        server.error_format                      json                                                          default
+        server.message_bytes_max                 1 MiB                                                         default
+        server.connections_max                   1024                                                          default
+        server.connections_of_caller_max         512                                                           default
+        server.pending_runs_max                  10000                                                         default
+        server.state_bytes_max                   64 MiB                                                        default
+        server.drain_timeout                     10 s                                                          default
+        server.pause_hold                        0.1 s                                                         default
+        data_dir                                 /home/someone/.local/share/genesis-mesh                       default
+        auth.unsafe_no_authentication            false                                                         default
+        auth.jwt_secret                          -                                                             default
+        auth.jwks_url                            -                                                             default
+        auth.jwks_file                           -                                                             default
+        auth.issuer                              -                                                             default
+        auth.audiences                           -                                                             default
+        auth.subjects                            -                                                             default
+        log.filter                               info                                                          default
+        log.format                               text                                                          default
+        openai.base_url                          https://api.openai.com/v1                                     default
+        openai.api_key                           -                                                             default
+        openai.model                             -                                                             default
+        blogger.blog_structure                   An introduction that says what the reader will be able to d…  default
+        blogger.number_of_queries                2                                                             default
+        blogger.parallel_sections                4                                                             default
+        blogger.planner.llm                      -                                                             default
+        blogger.planner.max_tokens               8192                                                          default
+        blogger.planner.temperature              0.5                                                           default
+        blogger.executor.llm                     -                                                             default
+        blogger.executor.max_tokens              8192                                                          default
+        blogger.executor.temperature             0.3                                                           default
+        searxng.base_url                         -                                                             default
+        searxng.search_path                      /search                                                       default
+        searxng.engines                          -                                                             default
+        searxng.min_score                        0.4                                                           default
+        fetch.pages_max                          60                                                            default
+        fetch.page_bytes_max                     5 MB                                                          default
+        fetch.timeout                            20 s                                                          default
+        fetch.allowed_networks                   -                                                             default
+        webhooks.secret                          -                                                             default
+        checkpointer.ttl.strategy                delete                                                        default
+        checkpointer.ttl.default_ttl             -                                                             default
+        checkpointer.ttl.sweep_interval_minutes  1                                                             default
+        store.ttl.default_ttl                    -                                                             default
+        store.ttl.refresh_on_read                true                                                          default
+        store.ttl.sweep_interval_minutes         5                                                             default
     "#]]
     .assert_eq(&settings.to_table());
 }

@@ -34,7 +34,9 @@ async fn the_agent_streams_letter_by_letter_under_one_id_per_reply() {
     let bench = Bench::new(Suite::Js, "agent");
     let told = stream(bench.app.run_json(says("should_end")).thread("t"), Mode::Messages).await;
     let letters: Vec<&str> = told.iter().map(|told| told[0]["content"].as_str().unwrap()).collect();
-    assert_eq!(letters, ["b", "e", "g", "i", "n", ""]);
+    assert_eq!(letters, ["b", "e", "g", "i", "n"]);
+    assert!(told[..4].iter().all(|told| told[0]["chunk_position"].is_null()));
+    assert_eq!(told[4][0]["chunk_position"], "last");
     assert!(told.iter().all(|told| told[0]["type"] == "AIMessageChunk"));
     let ids: std::collections::HashSet<_> =
         told.iter().map(|told| told[0]["id"].to_string()).collect();
