@@ -8,9 +8,8 @@ use std::{fmt::Write as _, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 use mesh_graph::env::{Env, SystemEnv};
 use mesh_runtime::api_key::{ApiKey, ApiKeys};
-use mesh_server::auth::{KEY_RANDOM_BYTES, NewKey, Principal};
+use mesh_server::auth::{KeyWish, NAME_CHARS_MAX, NoKey, SCOPES_MAX};
 use mesh_store::KeysBeside;
-use rustls::crypto::aws_lc_rs;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -22,16 +21,6 @@ use crate::{
 
 /// A day of `--expires-days`.
 const DAY: Duration = Duration::from_hours(24);
-
-/// Longest name for people, in characters.
-const NAME_CHARS_MAX: usize = 200;
-
-/// Scopes of one key, and characters of a scope.
-const SCOPES_MAX: usize = 32;
-const SCOPE_CHARS_MAX: usize = 100;
-
-/// What a key may do unless something is said.
-const SCOPES_DEFAULT: &str = "*";
 
 /// A command about keys that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +90,7 @@ pub struct Said {
 /// [`KeysError`] says what was wrong, or what cannot be read or written.
 pub async fn run(settings: &Settings, command: &KeysCommand) -> Result<Said, KeysError> {
     if let KeysCommand::Create(options) = command {
-        check(options)?;
+        wish(options).check().map_err(unmade)?;
     }
     let folder: PathBuf = settings.data_dir.clone();
     make_data_dir(folder.clone()).await?;
@@ -130,60 +119,38 @@ async fn on(keys: &dyn ApiKeys, command: &KeysCommand) -> Result<Said, KeysError
     }
 }
 
-/// Checks what a key is asked to be.
-fn check(options: &KeysCreate) -> Result<(), KeysError> {
-    Principal::new(&*options.identity).ok_or(KeysError::Identity)?;
-    if let Some(name) = &options.name
-        && (!(1..=NAME_CHARS_MAX).contains(&name.chars().count())
-            || name.chars().any(char::is_control))
-    {
-        return Err(KeysError::Name);
+/// What a key is asked to be.
+fn wish(options: &KeysCreate) -> KeyWish {
+    KeyWish {
+        identity: options.identity.clone(),
+        display_name: options.name.clone(),
+        scopes: options.scope.clone(),
+        admin: options.admin,
+        lasts: options.expires_days.map(|days| DAY.saturating_mul(days)),
     }
-    if options.scope.len() > SCOPES_MAX {
-        return Err(KeysError::Scopes);
+}
+
+/// What is wrong with it, in the words of the command line.
+fn unmade(error: NoKey) -> KeysError {
+    match error {
+        NoKey::Identity => KeysError::Identity,
+        NoKey::Name => KeysError::Name,
+        NoKey::Scope { scope } => KeysError::Scope { scope },
+        NoKey::Scopes => KeysError::Scopes,
+        _ => KeysError::NoRandom,
     }
-    for scope in &options.scope {
-        // One that allows nothing is a mistake, such as a misspelt one.
-        let mut holder = Principal::new("somebody").ok_or(KeysError::Identity)?;
-        holder.scopes = vec![scope.clone()];
-        if scope.chars().count() > SCOPE_CHARS_MAX || !holder.may_anything() {
-            return Err(KeysError::Scope { scope: scope.clone() });
-        }
-    }
-    Ok(())
 }
 
 async fn create(keys: &dyn ApiKeys, options: &KeysCreate) -> Result<Said, KeysError> {
-    let mut random = [0; KEY_RANDOM_BYTES];
-    let provider = aws_lc_rs::default_provider();
-    provider.secure_random.fill(&mut random).map_err(|_| KeysError::NoRandom)?;
-    let new = NewKey::from_random(&random);
-    let created_ms = SystemEnv.now_ms();
-    let lasts = options.expires_days.map(|days| DAY.saturating_mul(days).as_millis());
-    let expires_ms =
-        lasts.map(|lasts| created_ms.saturating_add(i64::try_from(lasts).unwrap_or(i64::MAX)));
-    let mut scopes = options.scope.clone();
-    if scopes.is_empty() {
-        scopes.push(SCOPES_DEFAULT.to_owned());
-    }
-    keys.add(ApiKey {
-        id: new.id.clone(),
-        hash: new.hash,
-        identity: options.identity.clone(),
-        display_name: options.name.clone().unwrap_or_else(|| options.identity.clone()),
-        scopes,
-        admin: options.admin,
-        created_ms,
-        expires_ms,
-        revoked_ms: None,
-    })
-    .await?;
+    let (kept, key) = wish(options).make(SystemEnv.now_ms()).map_err(unmade)?;
+    let id = kept.id.clone();
+    keys.add(kept).await?;
     let remark = format!(
-        "key {} of {}: shown this once, so keep it now. A mesh that asked nobody who they are \
+        "key {id} of {}: shown this once, so keep it now. A mesh that asked nobody who they are \
          asks once it is started again",
-        new.id, options.identity
+        options.identity
     );
-    let result = format!("{}\n", new.key.expose_secret());
+    let result = format!("{}\n", key.expose_secret());
     Ok(Said { result: result.into(), remark: Some(remark) })
 }
 

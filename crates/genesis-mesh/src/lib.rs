@@ -17,6 +17,7 @@ pub mod fixtures;
 pub mod handbook;
 pub mod keys;
 pub mod mesh;
+mod models;
 pub mod serve;
 pub mod settings;
 pub mod shelf;

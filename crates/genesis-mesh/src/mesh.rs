@@ -17,7 +17,9 @@ use mesh_runtime::{
     graphs::{Graphs, Served},
     outbox::Courier,
 };
-use mesh_server::{About, Access, Assistant, ErrorFormat, Limits, Server, Texts, auth::Auth};
+use mesh_server::{
+    About, Access, Assistant, ErrorFormat, Limits, Models, Server, Texts, auth::Auth,
+};
 use mesh_store::Sqlite;
 use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,7 @@ pub struct Builder {
     graphs: Graphs,
     courier: Option<Arc<dyn Courier>>,
     texts: Option<Arc<dyn Texts>>,
+    models: Option<Arc<dyn Models>>,
     development: bool,
     executor: Option<Handle>,
     parts: Parts,
@@ -237,6 +240,12 @@ impl Builder {
         self
     }
 
+    /// Shows these models, and lets them be tried.
+    pub fn models(mut self, models: Arc<dyn Models>) -> Self {
+        self.models = Some(models);
+        self
+    }
+
     /// Opens what test suites need and nobody else may have; see [`Server::development`].
     pub fn development(mut self) -> Self {
         self.development = true;
@@ -273,6 +282,9 @@ impl Builder {
         }
         if let Some(texts) = self.texts {
             server = server.texts(texts);
+        }
+        if let Some(models) = self.models {
+            server = server.models(models);
         }
         if self.development {
             server = server.development();

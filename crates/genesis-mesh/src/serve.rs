@@ -17,6 +17,7 @@ use crate::{
     PRODUCT, VERSION, assistants, blogger,
     cli::Serve,
     mesh::{BuildError, GenesisMesh, ServeError, SetupError, stop_signal},
+    models,
     settings::Settings,
     shelf::DataDirShelf,
     webhooks,
@@ -87,6 +88,7 @@ pub async fn run(
         .execute_on(executor)
         .courier(Arc::new(webhooks::of(settings)?))
         .texts(Arc::new(DataDirShelf::new(&settings.data_dir)))
+        .models(Arc::new(models::of(settings)?))
         .assistants(assistants::all(settings)?);
     #[cfg(feature = "fixtures")]
     let mesh = crate::fixtures::add(mesh, options)?;

@@ -4,6 +4,7 @@
 //! client leaves out and members that are null mean the same. This crate has no behaviour and knows
 //! none of the others.
 
+pub mod access;
 pub mod assistant;
 pub mod cron;
 mod error;

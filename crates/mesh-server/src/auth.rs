@@ -9,6 +9,7 @@ mod action;
 mod authorize;
 mod caller;
 mod credential;
+mod issue;
 mod key_set;
 mod keys;
 mod tokens;
@@ -34,6 +35,7 @@ pub use action::{Action, Resource};
 pub use authorize::{Decision, authorize, authorize_namespace};
 pub(crate) use caller::Caller;
 pub(crate) use credential::{SUBPROTOCOL, of_message, subprotocols};
+pub use issue::{KeyWish, NAME_CHARS_MAX, NoKey, SCOPES_MAX};
 pub use key_set::{
     KEY_SET_BYTES_MAX, KEYS_FETCHED_EVERY, KEYS_FRESH_FOR, KEYS_KEPT_FOR, KeySource,
 };
@@ -132,6 +134,16 @@ impl Auth {
     /// Whether anybody has to say who they are.
     pub fn is_on(&self) -> bool {
         self.keys.is_some() || self.tokens.is_some()
+    }
+
+    /// The keys that are kept, if they let anybody in.
+    pub(crate) fn kept_keys(&self) -> Option<&Arc<dyn ApiKeys>> {
+        self.keys.as_ref().map(Keys::kept)
+    }
+
+    /// Now, by the clock that ends keys.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.env.now_ms()
     }
 
     /// Credentials that were refused since the start.

@@ -22,6 +22,7 @@ mod idempotency;
 mod layout;
 mod limits;
 mod metrics;
+mod models;
 mod native;
 mod openapi;
 mod pace;
@@ -48,6 +49,7 @@ pub use limits::{
 };
 pub use limits::{FLUSH_BYTES, HEARTBEAT_EVERY, PAUSE_HOLD, QUICK_RUN, RETRY_MS};
 pub use mesh_runtime::graphs::{InvalidRequest, Prepare};
+pub use models::Models;
 pub use refusal::ErrorFormat;
 pub use server::{BuildError, CopiedHeaders, Server};
 pub use texts::Texts;

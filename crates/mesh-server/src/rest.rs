@@ -3,6 +3,7 @@
 //! A resource is a list of [`Operation`]s. The routes and `/openapi.json` are both made of that
 //! list, so that neither has anything that the other does not have.
 
+mod access;
 mod assistants;
 mod crons;
 mod extracted;
@@ -47,6 +48,7 @@ pub(crate) fn operations(development: bool) -> Vec<(Tag, Vec<Operation>)> {
         (protocol::TAG, protocol::operations()),
         (crons::TAG, crons::operations()),
         (store::TAG, store::operations()),
+        (access::TAG, access::operations()),
         (system::TAG, system::operations()),
     ];
     for (_, operations) in &mut all {

@@ -38,6 +38,7 @@ use crate::{
     callers::{Busy, Callers},
     idempotency::Handled,
     metrics::{Bound, Metrics},
+    models::Models,
     native::Encodings,
     pace::{HeadClock, Pace},
     patient::Patient,
@@ -105,6 +106,7 @@ pub struct Server {
     runtime: Option<Runtime>,
     courier: Option<Arc<dyn Courier>>,
     texts: Option<Arc<dyn Texts>>,
+    models: Option<Arc<dyn Models>>,
     error_format: ErrorFormat,
     development: bool,
     auth: Auth,
@@ -135,6 +137,8 @@ pub(crate) struct Shared {
     pub(crate) courier: Option<Arc<dyn Courier>>,
     /// Where texts are that states name by address.
     pub(crate) texts: Option<Arc<dyn Texts>>,
+    /// The models that the server is configured with.
+    pub(crate) models: Option<Arc<dyn Models>>,
     pub(crate) error_format: ErrorFormat,
     /// Whether operations are there that suites need and nobody else.
     pub(crate) development: bool,
@@ -182,6 +186,7 @@ impl Shared {
             handled: Handled::default(),
             courier: server.courier,
             texts: server.texts,
+            models: server.models,
             error_format: server.error_format,
             development: server.development,
             auth: server.auth,
@@ -255,6 +260,7 @@ impl Server {
             runtime: None,
             courier: None,
             texts: None,
+            models: None,
             error_format: ErrorFormat::default(),
             development: false,
             auth: Auth::default(),
@@ -314,6 +320,12 @@ impl Server {
     /// Shows the texts that states of threads name by their address. Without it, none is found.
     pub fn texts(mut self, texts: Arc<dyn Texts>) -> Self {
         self.texts = Some(texts);
+        self
+    }
+
+    /// Shows these models, and lets them be tried. Without it, there are none.
+    pub fn models(mut self, models: Arc<dyn Models>) -> Self {
+        self.models = Some(models);
         self
     }
 

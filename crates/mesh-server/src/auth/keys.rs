@@ -117,6 +117,11 @@ impl Keys {
         Self { kept, remembered: Mutex::default() }
     }
 
+    /// Where they are kept.
+    pub(super) fn kept(&self) -> &Arc<dyn ApiKeys> {
+        &self.kept
+    }
+
     /// Whose key this is.
     pub(super) async fn check(&self, key: &str, now_ms: i64) -> Result<Arc<Principal>, Rejected> {
         let id = id_of(key).ok_or(Rejected::Malformed("not the form of a key"))?;

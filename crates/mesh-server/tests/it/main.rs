@@ -1,6 +1,7 @@
 //! The server over real connections: what a client sends, what it reads, how it is closed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may be blunt")]
 
+mod access;
 mod assistants;
 mod auth;
 mod bad_input;
