@@ -119,9 +119,10 @@ fn coverage(evidence: &[Evidence], findings: &mut Vec<Finding>) {
             level: if covered < COVERAGE_MIN { Level::Blocking } else { Level::Warning },
             section: None,
             message: format!(
-                "{} of {} facts have no source: {}",
+                "{} of {} facts {} no source: {}",
                 unsupported.len(),
                 facts.len(),
+                if unsupported.len() == 1 { "has" } else { "have" },
                 named.join(", ")
             ),
             accepted: None,

@@ -47,7 +47,7 @@ fn banner(blog: &View<Blog>, deps: &Blogger) -> String {
             section.evidence.iter().any(|it| it.relation == Relation::Unsupported)
         })
     });
-    let own = if own { " A person wrote the sentences that are marked so." } else { "" };
+    let own = if own { " A person added sentences of their own." } else { "" };
     format!(
         "> **Extracts**, because {}. No model wrote this: every quoted sentence is copied word for \
          word from the source that its mark leads to.{own}{handbook}",

@@ -165,7 +165,7 @@ async fn a_sentence_that_is_reworded_loses_its_evidence_and_the_others_keep_thei
     );
     let finding = blog.findings.iter().find(|finding| finding.check == Check::K01).unwrap();
     assert!(finding.message.contains("a clockmaker in 1851."), "{}", finding.message);
-    assert!(blog.draft.contains("A person wrote the sentences that are marked so."));
+    assert!(blog.draft.contains("A person added sentences of their own."));
     // The words of the source bring it back, without a mark even.
     let back = newest(&after, &id).content.replacen(
         "Bees were invented by a clockmaker in 1851. *(no source)*",
