@@ -54,6 +54,19 @@ const asked = await ran(server, "ask", { questions: [
 const questions = Object.values((await api(server, `/threads/${asked}`)).interrupts).flat();
 const questionOf = (words) => questions.find((it) => JSON.stringify(it.value).includes(words)).id;
 const outlined = await ran(server, "blogger", { topic: "What is a checkpoint?", mode: "extractive", sources: { search: false } }, { interrupt_after: ["generate_blog_plan"], metadata: { title: "What is a checkpoint?" } });
+const changed = await ran(server, "blogger", { topic: "What does a checkpoint hold?", mode: "extractive", sources: { search: false } }, { metadata: { title: "What does a checkpoint hold?" } });
+{
+  const { values } = await api(server, `/threads/${changed}/state`);
+  const { id, content } = values.completed_sections.find((section) => section.research);
+  const revisions = [{ type: "text", section: id, text: `${content}\n\nNobody at our place has lost a run since we switched.` }];
+  await api(server, `/threads/${changed}/runs/wait`, { assistant_id: "blogger", command: { goto: "run_checks", update: { revisions } } });
+}
+for (const name of ["Hetzner", "the print shop"]) {
+  await ran(server, "ask", { questions: [{
+    value: { question: `Pay the bill of ${name}?`, text: `The bill of ${name} came yesterday.`, deadline: new Date(Date.now() + 7_200_000).toISOString() },
+    schema: object({ decision: { enum: ["approve", "stop"] }, note: { type: "string" } }, ["decision"]),
+  }] }, { metadata: { title: `Bills: ${name}` } });
+}
 const { thread_id: unwritten } = await api(server, "/threads", { metadata: { title: "A post by a model that is not there" } });
 await api(server, `/threads/${unwritten}/runs/wait`, { assistant_id: "blogger", input: { topic: "A post by a model that is not there", mode: "model" } });
 const { assistant_id: careful } = await api(server, "/assistants", { graph_id: "simple_runtime", name: "Careful", description: "Asks twice.", context: { model: "openai" }, config: { recursion_limit: 30 } });
@@ -125,6 +138,15 @@ const SHOTS = [
   ["inbox", server, "/inbox", heading],
   ["inbox-question", server, `/inbox/${questionOf("outline")}`, (page) => page.getByRole("button", { name: "Approve" }).waitFor()],
   ["inbox-tools", server, `/inbox/${questionOf("delete_files")}`, (page) => page.getByRole("radio").first().waitFor()],
+  ["inbox-alike", server, "/inbox", async (page) => {
+    await page.getByRole("link", { name: /Pay the bill/ }).first().click();
+    await page.getByRole("button", { name: "Answer all alike" }).click();
+    await page.getByText("came yesterday").last().waitFor();
+  }],
+  ["inbox-put-off", server, "/inbox", async (page) => {
+    await page.getByRole("link", { name: /Pay the bill/ }).first().click();
+    await page.getByRole("button", { name: "Put off until" }).click();
+  }],
   ["inbox-problems", server, `/inbox/${questionOf("meet")}`, async (page) => {
     await page.getByRole("button", { name: "Answer", exact: true }).click();
     await page.getByRole("alert").waitFor();
@@ -137,6 +159,21 @@ const SHOTS = [
   ["desk-draft", server, `/desk/${done}?step=draft`, async (page) => {
     await page.getByRole("button", { name: /^Evidence 2,/ }).focus();
     await page.locator("blockquote mark").waitFor();
+  }],
+  ["desk-edit", server, `/desk/${changed}?step=draft`, async (page) => {
+    await page.getByRole("button", { name: /^Edit / }).first().click();
+    await page.getByText("Sources to cite").waitFor();
+  }],
+  ["desk-changed", server, `/desk/${changed}?step=draft`, async (page) => {
+    await page.getByText("Nobody at our place").last().scrollIntoViewIfNeeded();
+  }],
+  ["desk-versions", server, `/desk/${changed}?step=draft`, async (page) => {
+    await page.getByRole("button", { name: /^2 versions/ }).click();
+    await page.locator("ins").waitFor();
+  }],
+  ["desk-accept", server, `/desk/${changed}?step=checks`, async (page) => {
+    await page.getByRole("button", { name: "Accept with a reason" }).first().click();
+    await page.getByLabel("Why it may stay").fill("It is our own experience.");
   }],
   ["desk-checks", server, `/desk/${done}?step=checks`, (page) => page.getByText("No section is empty").waitFor()],
   ["desk-export", server, `/desk/${done}?step=export`, (page) => page.getByRole("button", { name: "Download" }).waitFor()],

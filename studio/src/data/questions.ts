@@ -3,6 +3,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { preferences } from "../app/preferences";
+import { meQuery } from "./access";
 import { client } from "./client";
 import { queryClient, threadChanged, threadQuery, threadsQuery, type JsonSchema, type ThreadRow } from "./queries";
 import { startRun } from "./runs";
@@ -97,7 +98,7 @@ export class Changed extends Error {
 }
 
 /** The name under which this person answers, as far as anybody knows. */
-export const ownName = () => preferences.get().name.trim();
+const ownName = () => queryClient.getQueryData(meQuery.queryKey)?.display_name ?? preferences.get().name.trim();
 
 /** What was answered, in few characters: SHA-256 of the question; none where the browser cannot. */
 export async function digestOf(question: Pick<Question, "id" | "value">): Promise<string | null> {

@@ -11,6 +11,7 @@
 
 export { Form } from "./Form";
 export { useForm, type FormState, type Checked } from "./useForm";
+export { useBegun, useIsBegun } from "./useBegun";
 export { initialOf } from "./value";
 export { problemsOf, type Problem } from "./check";
 export { labelOf, wordFor, isObject, type AnySchema, type Schema } from "./schema";

@@ -7,7 +7,7 @@ import { Link, useLocation, useParams, useSearchParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
 import { client } from "../../data/client";
 import { assistantsQuery, queryClient, schemasQuery, threadCountQuery } from "../../data/queries";
-import { Form, useForm, type Schema } from "../../forms";
+import { Form, useBegun, useForm, useIsBegun, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { CopyText } from "../../parts/CopyText";
@@ -72,15 +72,22 @@ function List({ title, assistants, chosen, none }: { title: string; assistants: 
       {assistants.length === 0 && <p className={styles.soft}>{none}</p>}
       <ul>
         {assistants.map((one) => (
-          <li key={one.assistant_id}>
-            <Link href={`/assistants/${one.assistant_id}`} className={styles.row} aria-current={one.assistant_id === chosen ? "page" : undefined}>
-              <span>{one.name}</span>
-              {!isOfGraph(one) && <small>{one.graph_id} · v{one.version}</small>}
-            </Link>
-          </li>
+          <li key={one.assistant_id}><Row assistant={one} here={one.assistant_id === chosen} /></li>
         ))}
       </ul>
     </section>
+  );
+}
+
+const begunName = (assistant: Assistant) => `assistant ${assistant.assistant_id}`;
+
+function Row({ assistant, here }: { assistant: Assistant; here: boolean }) {
+  const begun = useIsBegun(begunName(assistant));
+  return (
+    <Link href={`/assistants/${assistant.assistant_id}`} className={styles.row} aria-current={here ? "page" : undefined}>
+      <span>{assistant.name}</span>
+      {!isOfGraph(assistant) && <small>{assistant.graph_id} · v{assistant.version}{begun && " · not saved"}</small>}
+    </Link>
   );
 }
 
@@ -158,7 +165,8 @@ function Edit({ assistant }: { assistant: Assistant }) {
 }
 
 function EditForm({ assistant, schema }: { assistant: Assistant; schema: Schema }) {
-  const form = useForm(schema, settingsOf(assistant));
+  const initial = useMemo(() => settingsOf(assistant), [assistant]);
+  const { form, changed: isChanged, moved, discard, done } = useBegun(begunName(assistant), String(assistant.version), schema, initial);
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const save = async () => {
@@ -168,6 +176,7 @@ function EditForm({ assistant, schema }: { assistant: Assistant; schema: Schema 
     setProblem(null);
     try {
       await client.assistants.update(assistant.assistant_id, bodyOf(checked.value as Settings, assistant) as never);
+      done();
       changed();
     } catch (error) {
       if (!form.refuse(error)) setProblem(error);
@@ -176,10 +185,12 @@ function EditForm({ assistant, schema }: { assistant: Assistant; schema: Schema 
   };
   return (
     <div className={styles.form}>
+      {moved && <p className={styles.soft} role="status"><b>There is a newer version.</b> What you began was made from an older one; saving it makes a version after the newest.</p>}
       <Form form={form} label="Assistant" />
       <div className={styles.save}>
-        <Button kind="primary" busy={sending} refused={!form.changed && "nothing is changed"} onClick={() => void save()}>Save as a new version</Button>
-        <Button refused={!form.changed && "nothing is changed"} onClick={() => form.reset(settingsOf(assistant))}>Discard</Button>
+        <Button kind="primary" busy={sending} refused={!isChanged && "nothing is changed"} onClick={() => void save()}>Save as a new version</Button>
+        <Button refused={!isChanged && "nothing is changed"} onClick={discard}>Discard</Button>
+        {isChanged && <span className={styles.soft}>Kept while this page is open.</span>}
         <CopyRequest path={`/assistants/${assistant.assistant_id}`} />
       </div>
       {problem !== null && <Failed what="The version was not made" error={problem} safe="What you wrote is still here." />}

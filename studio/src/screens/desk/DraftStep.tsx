@@ -138,7 +138,7 @@ function Text({ post, text }: { post: Post; text: string }) {
           <Shown key={part.section?.id ?? at} post={post} part={part} cited={cited} stale={part.section !== null && stale.has(part.section.id)} mark={mark} />
         ))}
       </article>
-      <aside className={styles.evidence} aria-label="Evidence">
+      <aside className={styles.evidence} aria-label="Evidence" data-chosen={one !== null || undefined}>
         {one ? (
           <Passage key={chosen} post={post} mark={one} section={its?.section ?? null} place={chosen ?? 0} count={marked.length} source={sources.get(one.source)} onRead={setReading} />
         ) : (

@@ -97,7 +97,7 @@ export function Editor({ post, section, cited, onClose }: EditorProps) {
       )}
       <textarea
         ref={field} className={styles.text} value={text} aria-label={`Text of “${section.name}”`} aria-describedby={help}
-        rows={Math.min(28, Math.max(8, Math.ceil(text.length / 70) + text.split("\n").length))}
+        rows={8}
         aria-invalid={tried && wrong !== null} onChange={(event) => change(event.target.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

@@ -2,8 +2,9 @@
 // everybody who sees the thread.
 
 import { useEffect, useRef, useState, type FormEvent } from "react";
-import { preferences, usePreferences } from "../../app/preferences";
+import { preferences } from "../../app/preferences";
 import { useShortcuts } from "../../app/shortcuts";
+import { useOwnName } from "../../data/access";
 import { isSnoozed, note, type Note, type Question } from "../../data/questions";
 import { Button } from "../../parts/Button";
 import { Failed } from "../../parts/notices";
@@ -23,8 +24,7 @@ export function Deadline({ at }: { at: string }) {
 const NAME_CHARS_MAX = 100;
 
 export function Care({ question }: { question: Question }) {
-  const { name: kept } = usePreferences();
-  const name = kept.trim();
+  const name = useOwnName();
   const [doing, setDoing] = useState<"assign" | "snooze" | null>(null);
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
@@ -49,15 +49,15 @@ export function Care({ question }: { question: Question }) {
       {doing === null && (
         <p className={styles.care}>
           <span className={styles.soft}>{assigned ? <>Assigned to <b>{assigned}</b></> : "Nobody takes care of it"}</span>
-          {name && assigned !== name && <Button kind="quiet" busy={sending} onClick={() => void keep({ assigned: name })}>Take it</Button>}
-          <Button kind="quiet" onClick={() => setDoing("assign")}>{assigned ? "Assign to somebody else" : "Assign"}</Button>
-          {assigned && <Button kind="quiet" busy={sending} onClick={() => void keep({ assigned: "" })}>Assign to nobody</Button>}
+          {name && assigned !== name && <Button busy={sending} onClick={() => void keep({ assigned: name })}>Take it</Button>}
+          <Button onClick={() => setDoing("assign")}>{assigned ? "Assign to somebody else" : "Assign"}</Button>
+          {assigned && <Button busy={sending} onClick={() => void keep({ assigned: "" })}>Assign to nobody</Button>}
           {snoozed && until ? (
             <>
               <span className={styles.soft}>Put off until {exact(until)}</span>
-              <Button kind="quiet" busy={sending} onClick={() => void keep({ snoozed_until: "" })}>Bring it back</Button>
+              <Button busy={sending} onClick={() => void keep({ snoozed_until: "" })}>Bring it back</Button>
             </>
-          ) : <Button kind="quiet" onClick={() => setDoing("snooze")}>Put off until</Button>}
+          ) : <Button onClick={() => setDoing("snooze")}>Put off until</Button>}
         </p>
       )}
       {doing === "assign" && <Assign own={name} assigned={assigned ?? ""} sending={sending} onKeep={(to) => void keep({ assigned: to })} onCancel={() => setDoing(null)} />}

@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
 import { stateQuery } from "../../data/queries";
-import { usePreferences } from "../../app/preferences";
+import { useOwnName } from "../../data/access";
 import { same } from "../../data/diff";
 import { askedAt, isSnoozed, useQuestions, type Audit, type Question } from "../../data/questions";
 import { titleOf } from "../../data/titles";
@@ -31,7 +31,7 @@ export default function Inbox() {
   const [answered, setAnswered] = useState<{ question: Question; run: string; audit: Audit } | null>(null);
   const [which, setWhich] = useState<Which>("waiting");
   const [alike, setAlike] = useState<Question[] | null>(null);
-  const { name } = usePreferences();
+  const name = useOwnName();
   const now = useNow(15_000);
   const questions = useMemo(() => all.filter((one) => belongs(one, which, name, now)), [all, which, name, now]);
   const found = all.find((one) => one.id === id);

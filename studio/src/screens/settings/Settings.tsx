@@ -5,6 +5,7 @@ import { useId, type ReactNode } from "react";
 import { Keys } from "../../app/Help";
 import { preferences, usePreferences } from "../../app/preferences";
 import { groups } from "../../app/shortcuts";
+import { meQuery } from "../../data/access";
 import { signedOut } from "../../data/connection";
 import { credential, keep } from "../../data/session";
 import { infoQuery } from "../../data/queries";
@@ -14,6 +15,8 @@ import { Button } from "../../parts/Button";
 import { Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
 import { span } from "../../parts/time";
+import { KeyTable } from "./KeyTable";
+import { ModelTable } from "./ModelTable";
 import styles from "./Settings.module.css";
 
 export default function Settings() {
@@ -82,9 +85,18 @@ function Shortcuts() {
 
 function Access() {
   const { data: info } = useQuery(infoQuery);
+  const { data: me } = useQuery(meQuery);
+  const { name } = usePreferences();
   const key = credential();
   return (
     <Section title="Access">
+      {me?.identity == null ? (
+        <label className={styles.name}>
+          Your name
+          <input value={name} maxLength={100} autoComplete="name" onChange={(event) => preferences.set({ name: event.target.value })} />
+          <small>Stands beside questions that you take or answer. Kept in this browser; the server asks nobody who they are.</small>
+        </label>
+      ) : <p>The server knows you as <b>{me.display_name}</b>{me.admin ? ", an administrator" : me.scopes.length ? `, who may: ${me.scopes.join(", ")}` : ""}.</p>}
       {info && (
         <p>
           {info.authentication
@@ -101,10 +113,14 @@ function Access() {
           }}>{key ? "Sign out" : "Sign in"}</Button>
         </p>
       )}
-      <p>Keys are made, listed and revoked on the machine of the server, where nobody else can read them:</p>
-      <pre tabIndex={0} aria-label="Commands for keys">{`genesis-mesh keys create --identity laptop
+      {info?.authentication && me?.admin ? <KeyTable /> : (
+        <>
+          <p>{info?.authentication ? "Only an administrator sees the keys here. On the machine of the server they are made, listed and taken back with:" : "Keys are made, listed and taken back on the machine of the server; once there is one, an administrator does that here, too:"}</p>
+          <pre tabIndex={0} aria-label="Commands for keys">{`genesis-mesh keys create --identity laptop --admin
 genesis-mesh keys list
 genesis-mesh keys revoke ID`}</pre>
+        </>
+      )}
       {info && info.unsafe_settings.length > 0 && (
         <p className={styles.unsafe}>Set against good advice: {info.unsafe_settings.join(", ")}.</p>
       )}
@@ -116,8 +132,7 @@ function Models() {
   const { data: info } = useQuery(infoQuery);
   return (
     <Section title="Models">
-      <p>Demo and extract mode work without a model. Add one for writing, where the server is started:</p>
-      <pre tabIndex={0} aria-label="Command with a model">{`OPENAI_API_BASE_URL=http://127.0.0.1:11434/v1 OPENAI_LLM_NAME=llama3.2 genesis-mesh`}</pre>
+      <ModelTable />
       <p className={styles.soft}>
         {info ? `${info.assistants.length} ${info.assistants.length === 1 ? "assistant answers" : "assistants answer"} on a socket of its own: ${info.assistants.map((it) => it.name).join(", ")}.` : null}
       </p>

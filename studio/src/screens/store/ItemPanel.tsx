@@ -1,7 +1,7 @@
 // One item: its value as a form or JSON, how long it is kept, and the way out.
 
-import { useEffect, useState } from "react";
-import { Form, isObject, useForm, type Schema } from "../../forms";
+import { useEffect, useMemo, useState } from "react";
+import { Form, isObject, useBegun, useForm, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { JsonTree } from "../../parts/JsonTree";
@@ -31,9 +31,13 @@ const MADE: Schema = {
 /** How long a deletion waits for its second press. */
 const SURE_MS = 5_000;
 
+export const begunName = (item: Pick<Item, "namespace" | "key">) => `item ${JSON.stringify([item.namespace, item.key])}`;
+
 export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) {
-  const [part, setPart] = useState<"see" | "edit">("see");
-  const form = useForm(EDITED, { value: item.value, ...(item.ttl === undefined ? {} : { ttl: item.ttl }) });
+  const initial = useMemo(() => ({ value: item.value, ...(item.ttl === undefined ? {} : { ttl: item.ttl }) }), [item]);
+  const { form, changed, moved, discard, done } = useBegun(begunName(item), item.updated_at, EDITED, initial);
+  // What was begun is what one came back for.
+  const [part, setPart] = useState<"see" | "edit">(changed ? "edit" : "see");
   const [sending, setSending] = useState(false);
   const [sure, setSure] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
@@ -57,7 +61,10 @@ export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) 
     const checked = form.check();
     if (!checked.ok) return;
     const { value, ttl } = checked.value as { value: Record<string, unknown>; ttl?: number };
-    void doing(() => putItem({ namespace: item.namespace, key: item.key, value, ttl }));
+    void doing(async () => {
+      await putItem({ namespace: item.namespace, key: item.key, value, ttl });
+      done();
+    });
   };
   const remove = () => {
     if (!sure) setSure(true);
@@ -81,10 +88,12 @@ export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) 
         <div className={styles.value}>
           {part === "see" ? <JsonTree value={item.value} open /> : (
             <>
+              {moved && <p className={styles.hint} role="status"><b>It was written meanwhile.</b> Saving puts what you began in the place of what is there now.</p>}
               <Form form={form} plain label={`Item ${item.key}`} />
               <div className={styles.buttons}>
-                <Button kind="primary" busy={sending} refused={!form.changed && "nothing is changed"} onClick={save}>Save</Button>
-                <Button refused={!form.changed && "nothing is changed"} onClick={() => form.reset({ value: item.value, ...(item.ttl === undefined ? {} : { ttl: item.ttl }) })}>Discard</Button>
+                <Button kind="primary" busy={sending} refused={!changed && "nothing is changed"} onClick={save}>Save</Button>
+                <Button refused={!changed && "nothing is changed"} onClick={discard}>Discard</Button>
+                {changed && <span className={styles.hint}>Kept while this page is open.</span>}
               </div>
             </>
           )}

@@ -10,7 +10,8 @@ import { Empty, Failed, Loading } from "../../parts/notices";
 import { leaveField } from "../../parts/leaveField";
 import { Page } from "../../parts/Page";
 import { Ago } from "../../parts/time";
-import { ItemPanel, NewItem } from "./ItemPanel";
+import { useIsBegun } from "../../forms";
+import { ItemPanel, NewItem, begunName } from "./ItemPanel";
 import { itemQuery, itemsQuery, namespacesQuery, treeOf, type Branch, type Item } from "./items";
 import styles from "./Store.module.css";
 
@@ -158,6 +159,7 @@ function Items({ namespace, chosen, onChoose }: { namespace: string[]; chosen: s
               <span className={styles.facts}>
                 {typeof item.score === "number" && <span>{item.score.toFixed(2)} close</span>}
                 {item.ttl !== undefined && <span>kept {minutes(item.ttl)}</span>}
+                <Unsaved item={item} />
                 <Ago at={item.updated_at} />
               </span>
             </button>
@@ -168,6 +170,10 @@ function Items({ namespace, chosen, onChoose }: { namespace: string[]; chosen: s
       <footer className={styles.foot}><CopyRequest method="POST" path="/store/items/search" body={{ namespace_prefix: namespace, limit: 100 }} /></footer>
     </section>
   );
+}
+
+function Unsaved({ item }: { item: Item }) {
+  return useIsBegun(begunName(item)) ? <span>not saved</span> : null;
 }
 
 function Chosen({ namespace, itemKey, onGone }: { namespace: string[]; itemKey: string; onGone: () => void }) {
