@@ -17,9 +17,16 @@ use crate::{
     run::RunStatus,
 };
 
-/// Entries that a follower reads ahead. A thousand that stand still just then hold as many times
-/// this.
+/// Entries that a follower reads ahead at most. It begins with few and reads twice as many each
+/// time that it needs all of them.
 const AHEAD: usize = 64;
+
+/// Entries that a follower reads first. A thousand that stand still right then hold as many times
+/// this.
+const AHEAD_FIRST: usize = 16;
+
+/// Entries that are read at least for one that takes few at a time.
+const AHEAD_MIN: usize = 4;
 
 /// How often a follower looks into the log although it heard of nothing new.
 pub const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -73,6 +80,10 @@ pub struct Follow {
     /// Everything up to here was given, or was not asked for.
     after: u64,
     ready: VecDeque<Entry>,
+    /// How many of them there were.
+    read: usize,
+    /// How many are read next.
+    ahead: usize,
     /// The log has to be looked into, whatever the feed says.
     look: bool,
     /// When it is looked into although nothing new was heard of; made when somebody waits.
@@ -216,6 +227,8 @@ impl Follow {
             follower,
             after: 0,
             ready: VecDeque::new(),
+            read: 0,
+            ahead: AHEAD_FIRST,
             look: false,
             look_at: None,
             ended: false,
@@ -313,6 +326,7 @@ impl Follow {
         match fed {
             Fed::Entries(entries, upto) => {
                 self.after = upto;
+                self.read = entries.len();
                 self.ready = entries.into();
             }
             Fed::Behind => self.look = true,
@@ -333,17 +347,18 @@ impl Follow {
     }
 
     /// Lets go of what was read ahead, for a reader that takes nothing for now: it is read again
-    /// when it is wanted.
+    /// when it is wanted, as much as was taken of it.
     pub fn let_go(&mut self) {
         if let Some(next) = self.ready.front() {
             self.after = next.seq - 1;
+            self.ahead = self.read.saturating_sub(self.ready.len()).clamp(AHEAD_MIN, AHEAD);
         }
         self.ready = VecDeque::new();
     }
 
     /// Reads on in the log.
     async fn read(&mut self) -> Result<(), Error> {
-        let (thread, run, after) = (self.thread.clone(), self.run, self.after);
+        let (thread, run, after, ahead) = (self.thread.clone(), self.run, self.after, self.ahead);
         let (entries, last, over) = self
             .runtime
             .ledger()
@@ -351,9 +366,9 @@ impl Follow {
                 let (entries, over) = match run {
                     Some(run) => {
                         let over = tx.standing(run)?.is_none_or(|run| run.status.is_final());
-                        (tx.run_entries(&thread, run, after, AHEAD)?, over)
+                        (tx.run_entries(&thread, run, after, ahead)?, over)
                     }
-                    None => (tx.entries(&thread, after, AHEAD)?, false),
+                    None => (tx.entries(&thread, after, ahead)?, false),
                 };
                 Ok((entries, tx.last_seq(&thread)?, over))
             })
@@ -364,7 +379,7 @@ impl Follow {
             return Ok(());
         }
         let newest = entries.last().map_or(after, |entry| entry.seq);
-        if entries.len() < AHEAD {
+        if entries.len() < ahead {
             // What is between is of other runs.
             self.after = newest.max(last);
             self.look = false;
@@ -372,6 +387,8 @@ impl Follow {
         } else {
             self.after = newest;
         }
+        self.ahead = (2 * ahead).min(AHEAD);
+        self.read = entries.len();
         self.ready = entries.into();
         Ok(())
     }
