@@ -52,7 +52,7 @@ pub(super) struct Text {
     at_ms: i64,
     from: Place,
     to: Place,
-    text: String,
+    content: String,
     /// Bytes of it that were told early.
     told: usize,
 }
@@ -107,13 +107,13 @@ pub(super) struct Taken {
 impl Text {
     fn entry(&self) -> Entry {
         let mut data = Vec::new();
-        self.said.frame.write(&self.text, &mut data);
+        self.said.frame.write(&self.content, &mut data);
         let (at_ms, text_at) = (self.at_ms, Some(self.from.chars));
         Entry { data: Bytes::from(data), at_ms, text_at, ..self.said.entry.clone() }
     }
 
     fn is_told(&self) -> bool {
-        self.told == self.text.len()
+        self.told == self.content.len()
     }
 }
 
@@ -201,7 +201,7 @@ impl Waiting {
         self.text_bytes += text.len();
         if let Some(grown) = self.growing(said, text.len()) {
             let was_told = grown.is_told();
-            grown.text.push_str(text);
+            grown.content.push_str(text);
             (grown.to, grown.at_ms) = (to, at_ms);
             self.untold += usize::from(was_told);
             return true;
@@ -209,7 +209,7 @@ impl Waiting {
         self.count += 1;
         self.untold += 1;
         let said = Arc::clone(said);
-        let text = Text { said, at_ms, from, to, text: text.to_owned(), told: 0 };
+        let text = Text { said, at_ms, from, to, content: text.to_owned(), told: 0 };
         self.items.push_back((Mark { number: self.count, is_ahead: false }, Item::Text(text)));
         true
     }
@@ -234,7 +234,7 @@ impl Waiting {
             Item::Entry(_) => None,
         });
         let mut same = texts.filter(|text| Arc::ptr_eq(&text.said, said));
-        same.next().filter(|text| text.text.len() + more <= TEXT_BYTES)
+        same.next().filter(|text| text.content.len() + more <= TEXT_BYTES)
     }
 
     /// Calls `tell` with text that may be told early and was not, since everything before it but text
@@ -255,7 +255,7 @@ impl Waiting {
             }
             let Item::Text(text) = item else { continue };
             let Some(message) = self.messages.get_mut(text.said.frame.id()) else { continue };
-            let (before, new) = text.text.split_at(text.told);
+            let (before, new) = text.content.split_at(text.told);
             let from = Place {
                 chars: text.from.chars + count(before),
                 bytes: text.from.bytes + before.len() as u64,
@@ -266,7 +266,7 @@ impl Waiting {
             }
             tell(&text.said, from, new, self.behind);
             message.told = text.to;
-            text.told = text.text.len();
+            text.told = text.content.len();
             self.untold -= 1;
         }
     }
@@ -287,7 +287,7 @@ impl Waiting {
                     taken.texts.push(None);
                 }
                 Item::Text(text) => {
-                    self.text_bytes -= text.text.len();
+                    self.text_bytes -= text.content.len();
                     self.untold -= usize::from(!text.is_told());
                     taken.entries.push(text.entry());
                     taken.texts.push(Some(text));
@@ -331,7 +331,7 @@ impl Waiting {
                     Item::Entry(entry)
                 }
                 Some(text) => {
-                    self.text_bytes += text.text.len();
+                    self.text_bytes += text.content.len();
                     self.untold += usize::from(!text.is_told());
                     Item::Text(text)
                 }

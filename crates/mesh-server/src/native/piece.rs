@@ -44,13 +44,14 @@ impl Parsed {
 }
 
 impl Piece {
-    /// A piece, if the entry is one; else the entry.
-    pub(super) fn of(entry: Entry) -> Result<Self, Entry> {
-        if entry.kind == Kind::Event(Mode::Messages) {
-            Ok(Self { from: entry.seq, entry, parsed: None })
-        } else {
-            Err(entry)
-        }
+    /// Whether the entry can be one.
+    pub(super) fn is(entry: &Entry) -> bool {
+        entry.kind == Kind::Event(Mode::Messages)
+    }
+
+    /// The piece that an entry [is](Self::is).
+    pub(super) fn new(entry: Entry) -> Self {
+        Self { from: entry.seq, entry, parsed: None }
     }
 
     /// Takes in the piece that follows. False, and nothing changes, if the two do not belong
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn pieces_of_a_message_become_one_with_all_their_text() {
-        let mut piece = Piece::of(chunk(3, "m", "Hel")).unwrap();
+        let mut piece = Piece::new(chunk(3, "m", "Hel"));
         assert!(piece.join(&chunk(4, "m", "lo, ")));
         assert!(piece.join(&chunk(5, "m", "you")));
         let (whole, from) = piece.whole();
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn a_piece_that_came_alone_stays_as_it_was() {
         let one = chunk(3, "m", "Hel");
-        assert_eq!(Piece::of(one.clone()).unwrap().whole(), (one, None));
+        assert_eq!(Piece::new(one.clone()).whole(), (one, None));
     }
 
     #[test]
@@ -156,7 +157,7 @@ mod tests {
             Entry { node: None, ..chunk(4, "m", "lo") },
             Entry { run: Uuid::nil(), ..chunk(4, "m", "lo") },
         ] {
-            let mut piece = Piece::of(chunk(3, "m", "Hel")).unwrap();
+            let mut piece = Piece::new(chunk(3, "m", "Hel"));
             assert!(!piece.join(&other), "{other:?}");
             assert_eq!(piece.whole(), (chunk(3, "m", "Hel"), None));
         }
@@ -165,13 +166,13 @@ mod tests {
     #[test]
     fn a_message_without_a_name_is_left_alone() {
         let of = |seq| entry(seq, Kind::Event(Mode::Messages), &json!([{ "content": "x" }, {}]));
-        assert!(!Piece::of(of(1)).unwrap().join(&of(2)));
+        assert!(!Piece::new(of(1)).join(&of(2)));
     }
 
     #[test]
     fn a_merged_piece_has_a_longest_length() {
         let half = "x".repeat(TEXT_BYTES_MAX / 2);
-        let mut piece = Piece::of(chunk(1, "m", &half)).unwrap();
+        let mut piece = Piece::new(chunk(1, "m", &half));
         assert!(piece.join(&chunk(2, "m", &half)));
         assert!(!piece.join(&chunk(3, "m", "x")));
         assert_eq!(piece.whole().0.seq, 2);

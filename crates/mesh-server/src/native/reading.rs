@@ -124,16 +124,11 @@ impl Reading {
         if let Some(credit) = &mut self.credit {
             *credit = credit.saturating_sub(1);
         }
-        if !self.merge {
+        if !self.merge || !Piece::is(&entry) {
             return self.tell(entry, None, told);
         }
-        match Piece::of(entry) {
-            Ok(piece) => {
-                self.sent = before;
-                self.held = Some(piece);
-            }
-            Err(entry) => self.tell(entry, None, told),
-        }
+        self.sent = before;
+        self.held = Some(Piece::new(entry));
     }
 
     /// Passes over the next entry of the log: its text came early.
@@ -145,17 +140,19 @@ impl Reading {
         }
     }
 
-    /// Takes text that is not stored yet. None if nobody wants it; else the number of the last entry
-    /// that was passed over, if the client does not know of it. Only if [`Reading::may_take`], and
-    /// after [`Reading::flush`].
-    pub(super) fn take_early(&mut self, early: &Early) -> Option<Option<u64>> {
-        if !self.filter.takes(&early.said.entry) {
-            return None;
-        }
+    /// Whether the client wants this text, which is not stored yet.
+    pub(super) fn wants_early(&self, early: &Early) -> bool {
+        self.filter.takes(&early.said.entry)
+    }
+
+    /// Takes text that is not stored yet and [wanted](Self::wants_early). Gives the number of the
+    /// last entry that was passed over, if the client does not know of it. Only if
+    /// [`Reading::may_take`], and after [`Reading::flush`].
+    pub(super) fn take_early(&mut self) -> Option<u64> {
         if let Some(credit) = &mut self.credit {
             *credit = credit.saturating_sub(1);
         }
-        Some(self.passed.take())
+        self.passed.take()
     }
 
     /// Tells what is held: nothing more is ready.

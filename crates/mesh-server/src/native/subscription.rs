@@ -230,7 +230,10 @@ impl Subscription {
     }
 
     fn send_early(&mut self, early: &Early, encoding: Encoding, socket: &mut Socket) {
-        let Some(passed) = self.reading.take_early(early) else { return };
+        if !self.reading.wants_early(early) {
+            return;
+        }
+        let passed = self.reading.take_early();
         let is_begun = self.begun.iter().any(|known| Arc::ptr_eq(known, &early.said));
         if !is_begun {
             if self.begun.len() == GROWING {

@@ -229,7 +229,7 @@ async fn make(
     let frames = Frames::new(&run, &query);
     let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await;
     let follow = as_asked(follow.map_err(Refusal::from)?, &query);
-    Ok(Going { follow, runtime, run, frames, leaving })
+    Ok(Going { runtime, run, follow, frames, leaving })
 }
 
 /// With text that is not stored yet, if the client wants that.

@@ -72,16 +72,13 @@ async fn on_a_plain_socket_every_character_comes_once_and_states_only_when_they_
     let (mut text, mut early, mut whole, mut seq) = (Text::default(), 0, 0, 0);
     let mut state = Json::Null;
     while let Some(frame) = socket.next().await {
-        match frame.get("seq") {
-            Some(next) => {
-                assert!(next.as_u64().unwrap() > seq, "{frame}");
-                seq = next.as_u64().unwrap();
-            }
-            None => {
-                assert_eq!(frame["event"], "messages", "{frame}");
-                early += 1;
-                whole += usize::from(frame["data"][1]["langgraph_node"] == "writer");
-            }
+        if let Some(next) = frame.get("seq") {
+            assert!(next.as_u64().unwrap() > seq, "{frame}");
+            seq = next.as_u64().unwrap();
+        } else {
+            assert_eq!(frame["event"], "messages", "{frame}");
+            early += 1;
+            whole += usize::from(frame["data"][1]["langgraph_node"] == "writer");
         }
         if frame["event"] == "messages" {
             assert_eq!(text.put(frame["at"].as_u64().unwrap(), content(&frame)), 0, "{frame}");
@@ -127,7 +124,7 @@ async fn a_plain_socket_that_is_cut_and_comes_back_has_all_text_by_its_places() 
         let (mut text, mut after, mut state) = (Text::default(), 0, Json::Null);
         loop {
             let mut over = false;
-            for _ in 0..chance.below(30) + 1 {
+            for _ in 0..=chance.below(30) {
                 let Some(frame) = socket.next().await else {
                     over = true;
                     break;
