@@ -32,8 +32,8 @@ pub enum Answer {
     },
     /// It was not.
     Error {
-        /// The command's number, if it had one.
-        id: Option<i64>,
+        /// What the command had in the place of its number; null if it had nothing there.
+        id: Json,
         /// A code, such as `invalid_argument`, `unknown_command` or `no_such_interrupt`.
         error: String,
         /// For people.
