@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { chromium } from "playwright-core";
@@ -20,6 +21,12 @@ const FOLDER = process.env.STUDIO_FOLDER;
 const ARGS = FOLDER ? ["--disable-features=LocalNetworkAccessChecks"] : [];
 /** Patience for what a busy machine does slowly. */
 export const PATIENCE_MS = 30_000;
+
+// What a test that failed has left running would keep its file from ending.
+const started = new Set();
+after(async () => {
+  for (const server of started) await server.remove();
+});
 
 /** Starts the server with its fixture graphs. `port` and `data` let it come back as it was. */
 export async function serve({ port = 0, data, extra = ["--fixtures"], env = {} } = {}) {
@@ -38,20 +45,24 @@ export async function serve({ port = 0, data, extra = ["--fixtures"], env = {} }
     child.on("exit", (code) => reject(new Error(`the server ended with ${code}: ${text}`)));
   });
   const gone = new Promise((resolve) => child.on("exit", resolve));
-  return {
+  const server = {
     url, data: folder, port: Number(new URL(url).port),
     /** Ends it; `kill` without a chance to clean up. */
     async stop(signal = "SIGTERM") {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       child.removeAllListeners("exit");
       const ended = new Promise((resolve) => child.on("exit", resolve));
       child.kill(signal);
       await Promise.race([ended, gone]);
     },
     async remove() {
+      started.delete(server);
       await this.stop("SIGKILL");
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+  started.add(server);
+  return server;
 }
 
 export async function api(server, path, body, method = body === undefined ? "GET" : "POST") {

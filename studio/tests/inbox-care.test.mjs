@@ -48,6 +48,7 @@ test("a question is assigned, put off, and brought back; others see all of it", 
   await row(other, /Who does this\?.*Ana/).click();
   assert.equal(await other.getByRole("link", { name: /Inbox\s*1 waiting/ }).count(), 0);
   await other.getByRole("button", { name: "Bring it back" }).click();
+  await other.getByRole("link", { name: /Inbox\s*1 waiting/ }).waitFor();
   await other.done();
   await row(page, /Who does this\?/).waitFor();
   const { metadata } = await api(server, `/threads/${thread}`);

@@ -17,6 +17,7 @@ after(async () => {
 test("the palette goes to screens and threads by their names", async () => {
   await ran(server, "noop3", { log: [] }, { metadata: { title: "Needle in the hay" } });
   const page = await chromium.open(server, "/");
+  await page.getByRole("heading", { level: 1, name: "Home" }).waitFor();
   await page.keyboard.press("Control+k");
   const field = page.getByRole("combobox", { name: "Go to" });
   await field.fill("needle");
@@ -77,7 +78,7 @@ test("a killed server comes back to the same view, and no event is missing", asy
   const pill = page.getByRole("status").filter({ hasText: "Reconnecting" });
   await pill.waitFor();
   const again = await serve({ port: own.port, data: own.data });
-  await page.getByText(/^Caught up, was away/).waitFor();
+  await page.getByText(/^Caught up:/).waitFor();
   await page.getByRole("treeitem", { name: /Run 1.*done/ }).waitFor();
   const { steps, last } = await page.evaluate(() => {
     const tree = document.querySelector('[role="tree"]');

@@ -12,8 +12,12 @@ import { mesh, onReconnect } from "./socket";
 const GATHER_MS = 250;
 /** Rows read at once; when more have changed, the lists are read anew. */
 const ROWS_MAX = 200;
+/** What is kept of a thread, by the first word of its key. */
+const OF_A_THREAD = new Set<unknown>(["thread", "runs", "state", "history"]);
 
 const changed = new Set<string>();
+/** Of those, the ones on which nothing runs any more: what they hold now stays for a while. */
+const settled = new Set<string>();
 const removed = new Set<string>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let resync = false;
@@ -28,8 +32,10 @@ export function watchThreads() {
   let was = connection.get().state;
   connection.subscribe(() => {
     const now = connection.get().state;
-    if (now !== was && (now === "live" || now === "caught-up")) {
+    if (now !== was && (now === "caught-up" || (now === "live" && was !== "caught-up" && was !== "slow"))) {
       void queryClient.refetchQueries({ predicate: (query) => query.state.status === "error" });
+      // What was read before threads were watched may be old. A ping is answered behind the watch.
+      mesh().ping().then(() => later(true), () => {});
     }
     was = now;
   });
@@ -40,29 +46,52 @@ export function watchThreads() {
 async function listen() {
   try {
     for await (const change of mesh().watch()) {
-      if (change.type === "resync") resync = true;
-      else if (change.thread === null) removed.add(change.thread_id);
-      else changed.add(change.thread_id);
-      timer ??= setTimeout(() => void apply(), GATHER_MS);
+      if (change.type === "resync") later(true);
+      else {
+        if (change.thread === null) removed.add(change.thread_id);
+        else changed.add(change.thread_id);
+        if (change.thread?.status !== "busy") settled.add(change.thread_id);
+        later();
+      }
     }
   } catch {
     // Ended for good, as by a credential that is taken back: the pill says so.
   }
 }
 
+/** Reads soon what has changed, or everything that is shown. */
+function later(all = false) {
+  resync ||= all;
+  timer ??= setTimeout(() => void apply(), GATHER_MS);
+}
+
+/** The threads of which something is shown. */
+function shown(): string[] {
+  const keys = queryClient.getQueryCache().findAll({ type: "active" }).map((query) => query.queryKey);
+  return keys.flatMap(([of, id]) => (typeof id === "string" && OF_A_THREAD.has(of) ? [id] : []));
+}
+
 async function apply() {
   timer = undefined;
+  if (resync) {
+    for (const id of shown()) {
+      changed.add(id);
+      settled.add(id);
+    }
+  }
   const ids = [...changed];
   const gone = [...removed];
   const anew = resync || ids.length > ROWS_MAX;
   changed.clear();
   removed.clear();
   resync = false;
-  for (const id of [...ids, ...gone]) {
+  for (const id of new Set([...ids, ...gone])) {
     void queryClient.invalidateQueries({ queryKey: ["thread", id] });
     void queryClient.invalidateQueries({ queryKey: ["runs", id] });
+    if (settled.has(id)) void queryClient.invalidateQueries({ queryKey: ["state", id, null] });
     if (queryClient.getQueryState(["history", id])) void refreshHistory(id).catch(() => {});
   }
+  settled.clear();
   void queryClient.invalidateQueries({ queryKey: ["thread-count"] });
   void queryClient.invalidateQueries({ queryKey: ["questions"] });
   if (anew) {

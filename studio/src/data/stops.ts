@@ -41,7 +41,7 @@ export function useStops(graph: string | null): [Stops, (node: string, where: Wh
     const now = watched.get();
     const list = now[where].includes(node) ? now[where].filter((it) => it !== node) : [...now[where], node];
     const next = { ...now, [where]: list };
-    watched.set(next);
+    watched.setNow(next);
     try {
       sessionStorage.setItem(keyOf(graph ?? ""), JSON.stringify(next));
     } catch {

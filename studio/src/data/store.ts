@@ -25,6 +25,13 @@ export class Watched<T> {
     this.#told = document.hidden ? window.setTimeout(tell, 0) : requestAnimationFrame(tell);
   }
 
+  /** Sets it and tells of it at once: a control is drawn again before its event is over, or React
+   * puts it back to what it was. */
+  setNow(value: T) {
+    this.#value = value;
+    for (const listener of this.#listeners) listener();
+  }
+
   update(change: (value: T) => T) {
     this.set(change(this.#value));
   }
