@@ -22,11 +22,13 @@ const ARGS = FOLDER ? ["--disable-features=LocalNetworkAccessChecks"] : [];
 /** Patience for what a busy machine does slowly. */
 export const PATIENCE_MS = 30_000;
 
-// What a test that failed has left running would keep its file from ending.
+// What a test that failed has left running would keep its file from ending. Scripts are no tests.
 const started = new Set();
-after(async () => {
-  for (const server of started) await server.remove();
-});
+if (process.env.NODE_TEST_CONTEXT) {
+  after(async () => {
+    for (const server of started) await server.remove();
+  });
+}
 
 /** Starts the server with its fixture graphs. `port` and `data` let it come back as it was. */
 export async function serve({ port = 0, data, extra = ["--fixtures"], env = {} } = {}) {
