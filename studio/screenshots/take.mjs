@@ -220,6 +220,6 @@ for (const [name, from, path, ready, options] of SHOTS) {
   }
 }
 console.log(`${taken} pictures in ${folder}`);
-await chromium.close();
+await chromium.remove();
 await server.remove();
 await empty.remove();

@@ -204,6 +204,6 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
     console.log(`${value <= limit ? "  " : "! "}${name}: ${words}`);
     if (value > limit) process.exitCode = 1;
   }
-  await world.chromium.close();
+  await world.chromium.remove();
   await world.server.remove();
 }

@@ -1,18 +1,10 @@
 // Assistants with their versions, and the store.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, browser, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 test("an assistant is made by the graph's form, changed into a version, compared and taken back", async () => {
   const page = await chromium.open(server, "/assistants");

@@ -1,18 +1,10 @@
 // The canvas: where runs pause, what is mounted, and graphs of thousands of nodes.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, axe, browser, eventually, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, axe, eventually, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 test("a stop that is set on a node by a key is where the next run pauses", async () => {
   const thread = await ran(server, "noop3", { log: [] });

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { api, browser, eventually, ran, serve } from "./harness.mjs";
+import { after, test } from "node:test";
+import { api, eventually, ran, world } from "./harness.mjs";
 import { model } from "./model.mjs";
 
 const TOPIC = "How does a run survive a crash?";
@@ -13,36 +13,28 @@ const paragraph = (...sentences) => JSON.stringify({ blocks: [{ form: "paragraph
 
 /** What the next change is answered with; a number is a status. */
 let change = null;
-let scripted, server, chromium;
-before(async () => {
-  scripted = await model((prompt) => {
-    if (prompt.includes("The editor asks for this change")) {
-      if (typeof change === "number") throw change;
-      return change;
-    }
-    if (prompt.includes("Plan the post")) {
-      return JSON.stringify({ title: "Runs and crashes", sections: [
-        { name: "In short", description: "What it is about.", research: false },
-        { name: "Checkpoints", description: "What a checkpoint holds.", research: true },
-        { name: "Recovery", description: "What happens after a crash.", research: true },
-      ] });
-    }
-    if (prompt.includes("from its finished sections")) return "A run is saved as it goes. This post says how.";
-    const name = /Write the section "([^"]+)"/.exec(prompt)?.[1];
-    return paragraph(
-      sentence(`**${name}** come first.`, "opinion"),
-      sentence(`A fact on ${name} with two passages.`, "fact", "p1", "p2"),
-      sentence(`Another fact on ${name}.`, "fact", "p2"),
-    );
-  });
-  server = await serve({ env: scripted.env });
-  chromium = await browser();
+const scripted = await model((prompt) => {
+  if (prompt.includes("The editor asks for this change")) {
+    if (typeof change === "number") throw change;
+    return change;
+  }
+  if (prompt.includes("Plan the post")) {
+    return JSON.stringify({ title: "Runs and crashes", sections: [
+      { name: "In short", description: "What it is about.", research: false },
+      { name: "Checkpoints", description: "What a checkpoint holds.", research: true },
+      { name: "Recovery", description: "What happens after a crash.", research: true },
+    ] });
+  }
+  if (prompt.includes("from its finished sections")) return "A run is saved as it goes. This post says how.";
+  const name = /Write the section "([^"]+)"/.exec(prompt)?.[1];
+  return paragraph(
+    sentence(`**${name}** come first.`, "opinion"),
+    sentence(`A fact on ${name} with two passages.`, "fact", "p1", "p2"),
+    sentence(`Another fact on ${name}.`, "fact", "p2"),
+  );
 });
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-  await scripted?.close();
-});
+after(() => scripted.close());
+const { server, chromium } = await world({ env: scripted.env });
 const valuesOf = async (thread) => (await api(server, `/threads/${thread}/state`)).values;
 const steps = (page) => page.getByRole("navigation", { name: "Steps of the post" });
 const part = (page, name) => page.getByRole("region", { name, exact: true });

@@ -2,18 +2,10 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { api, browser, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const TOPIC = "How does a run survive a crash?";
 const INPUT = { topic: TOPIC, mode: "extractive", sources: { search: false } };

@@ -1,18 +1,10 @@
 // The first minute: the demo, from an empty server to a post with its evidence.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { browser, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve({ extra: [] });
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world({ extra: [] });
 
 test("the address of the server leads to the Studio", async () => {
   const page = await chromium.open(server, "");

@@ -2,19 +2,11 @@
 // what does not is refused by the server too, with the question left open.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { corpus } from "./corpus.mjs";
-import { api, browser, ran, serve } from "./harness.mjs";
+import { api, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const answered = (thread, resume) =>
   fetch(`${server.url}/threads/${thread}/runs/wait`, {

@@ -2,14 +2,14 @@
 // that server, and nothing goes wrong unheard.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
+import { isDeepStrictEqual, promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const BINARY = process.env.GENESIS_MESH_BIN;
@@ -22,12 +22,21 @@ const ARGS = FOLDER ? ["--disable-features=LocalNetworkAccessChecks"] : [];
 /** Patience for what a busy machine does slowly. */
 export const PATIENCE_MS = 30_000;
 
-// What a test that failed has left running would keep its file from ending. Scripts are no tests.
+// What a test has left running would keep its file from ending. Scripts are no tests.
 const started = new Set();
 if (process.env.NODE_TEST_CONTEXT) {
   after(async () => {
-    for (const server of started) await server.remove();
+    for (const one of started) await one.remove();
   });
+}
+// A file that could not be set up has no hooks that run, and a script that failed has none at all.
+process.on("uncaughtExceptionMonitor", () => {
+  for (const one of started) void one.stop?.("SIGKILL");
+});
+
+/** A server and a browser for the tests of a file; both end with them. */
+export async function world(options) {
+  return { server: await serve(options), chromium: await browser() };
 }
 
 /** Starts the server with its fixture graphs. `port` and `data` let it come back as it was. */
@@ -67,6 +76,15 @@ export async function serve({ port = 0, data, extra = ["--fixtures"], env = {} }
   return server;
 }
 
+/** A key of a server that keeps its data in this folder, made before it is started: from then on
+ * the server asks who one is. */
+export async function key(data, ...options) {
+  const { stdout } = await promisify(execFile)(BINARY, ["keys", "create", ...options, "--data-dir", data], {
+    cwd: data, env: { HOME: data, PATH: process.env.PATH },
+  });
+  return stdout.trim();
+}
+
 export async function api(server, path, body, method = body === undefined ? "GET" : "POST") {
   const response = await fetch(server.url + path, {
     method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body),
@@ -100,14 +118,17 @@ export async function ran(server, assistant, input, { metadata = {}, ...more } =
 
 export async function browser() {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--force-color-profile=srgb", ...ARGS] });
-  return {
-    close: () => browser.close(),
+  const own = {
+    async remove() {
+      started.delete(own);
+      await browser.close();
+    },
     /** A page at an address of the Studio. */
     async open(server, path, options = {}) {
-      const { expectErrors = false, ...context } = options;
-      const own = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...context });
-      if (FOLDER) await own.route(`${server.url}/studio/**`, (route) => fromFolder(route, FOLDER));
-      const page = await own.newPage();
+      const { expectErrors = false, ...more } = options;
+      const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...more });
+      if (FOLDER) await context.route(`${server.url}/studio/**`, (route) => fromFolder(route, FOLDER));
+      const page = await context.newPage();
       page.setDefaultTimeout(PATIENCE_MS);
       const problems = [];
       page.on("pageerror", (error) => problems.push(String(error.stack)));
@@ -122,12 +143,14 @@ export async function browser() {
       return Object.assign(page, {
         /** Ends the page, and tells what went wrong on it. */
         async done() {
-          await own.close();
+          await context.close();
           assert.deepEqual(problems, []);
         },
       });
     },
   };
+  started.add(own);
+  return own;
 }
 
 const TYPES = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8", svg: "image/svg+xml" };

@@ -1,18 +1,10 @@
 // What models and sources write changes nothing outside its own card.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, browser, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const TEXTS = {
   "scripts and handlers": '<script>window.hit = 1</script><img src=x onerror="window.hit = 1"><iframe srcdoc="<script>parent.hit=1</script>"></iframe> [press](javascript:window.hit=1) [data](data:text/html,x)',

@@ -1,18 +1,10 @@
 // Who takes care of questions: assigned, put off, answered alike, and never answered unread.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, axe, browser, eventually, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, axe, eventually, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const ask = (title, ...questions) => ran(server, "ask", { questions }, { metadata: { title } });
 const answersOf = async (thread) => (await api(server, `/threads/${thread}/state`)).values.answers;

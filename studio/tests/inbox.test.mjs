@@ -1,18 +1,10 @@
 // The Inbox: questions of all threads, and their answers.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, browser, eventually, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, eventually, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const ask = (title, ...questions) => ran(server, "ask", { questions }, { metadata: { title } });
 const stateOf = (thread) => api(server, `/threads/${thread}/state`);

@@ -2,26 +2,18 @@
 
 import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { api, browser, eventually, serve } from "./harness.mjs";
+import { api, eventually, world } from "./harness.mjs";
 
 /** How long there is no network, in seconds. Fewer, where one has no patience. */
 const CUT_S = Number(process.env.STUDIO_CUT_S ?? 60);
 /** Pieces of text a second. */
 const RATE = 20;
 
-let server, chromium, proxy;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-  proxy = await proxied(server.port);
-});
-after(async () => {
-  await chromium?.close();
-  proxy?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
+const proxy = await proxied(server.port);
+after(() => proxy.close());
 
 /** A way to a port that can be cut: what is open breaks, and what is opened is broken at once. */
 async function proxied(port) {

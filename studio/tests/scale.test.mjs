@@ -2,21 +2,14 @@
 // take what a machine that does other things as well needs. Figures are printed.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { MEASURES, filled } from "../scripts/budget.mjs";
 import { api, eventually } from "./harness.mjs";
 
 /** How much slower the machine may be than the one that the budget is for. */
 const SLACK = Number(process.env.STUDIO_SLACK ?? 3);
 
-let world;
-before(async () => {
-  world = await filled();
-});
-after(async () => {
-  await world?.chromium.close();
-  await world?.server.remove();
-});
+const world = await filled();
 
 for (const [name, measure] of Object.entries(MEASURES)) {
   test(`${name}: within the budget`, async () => {

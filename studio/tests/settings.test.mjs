@@ -1,37 +1,23 @@
 // The settings of a server that asks who one is: its keys, and its models.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { promisify } from "node:util";
-import { axe, browser, serve } from "./harness.mjs";
+import { after, test } from "node:test";
+import { axe, key, world } from "./harness.mjs";
 import { model } from "./model.mjs";
 
-let server, chromium, scripted, admin, other, isDown = false;
-before(async () => {
-  scripted = await model(() => {
-    if (isDown) throw 401;
-    return "ready";
-  });
-  const data = await mkdtemp(join(tmpdir(), "studio-"));
-  const key = async (...options) => {
-    const command = ["keys", "create", ...options, "--data-dir", data];
-    const { stdout } = await promisify(execFile)(process.env.GENESIS_MESH_BIN, command, { cwd: data, env: { HOME: data, PATH: process.env.PATH } });
-    return stdout.trim();
-  };
-  admin = await key("--identity", "root", "--admin");
-  other = await key("--identity", "ana");
-  server = await serve({ data, env: scripted.env });
-  chromium = await browser();
+let isDown = false;
+const scripted = await model(() => {
+  if (isDown) throw 401;
+  return "ready";
 });
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-  await scripted?.close();
-});
+after(() => scripted.close());
+const data = await mkdtemp(join(tmpdir(), "studio-"));
+const admin = await key(data, "--identity", "root", "--admin");
+const other = await key(data, "--identity", "ana");
+const { server, chromium } = await world({ data, env: scripted.env });
 
 /** A page that is signed in. */
 async function signedIn(key) {

@@ -1,18 +1,10 @@
 // The shell: going anywhere, the connection, themes, and the screens Graphs, Wire and Settings.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, browser, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, ran, serve, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 test("the palette goes to screens and threads by their names", async () => {
   await ran(server, "noop3", { log: [] }, { metadata: { title: "Needle in the hay" } });

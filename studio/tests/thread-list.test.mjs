@@ -1,18 +1,10 @@
 // The list of threads as a tool: tags, filters that are kept, and many threads at once.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, axe, browser, eventually, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, axe, eventually, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 const links = (page) => page.getByRole("list", { name: "Threads" }).getByRole("link");
 

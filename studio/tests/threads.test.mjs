@@ -1,18 +1,10 @@
 // Threads: the list, and what can be seen and done on one.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, axe, browser, eventually, ran, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, axe, eventually, ran, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 test("the list has all threads, tells their state, and filters them by the address", async () => {
   await ran(server, "noop3", { log: [] }, { metadata: { title: "First of three", team: "blue" } });

@@ -1,18 +1,10 @@
 // What was begun and not saved is there again when one comes back to it.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { api, browser, serve } from "./harness.mjs";
+import { test } from "node:test";
+import { api, world } from "./harness.mjs";
 
-let server, chromium;
-before(async () => {
-  server = await serve();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await server?.remove();
-});
+const { server, chromium } = await world();
 
 test("an assistant that was begun to be changed stays so while another is looked at", async () => {
   const made = [];
