@@ -10,6 +10,7 @@ import { CopyRequest } from "../../parts/CopyRequest";
 import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
+import { useSure } from "../../parts/useSure";
 import { decisionsOf, type Decision } from "./asked";
 import { draftOf, dropDraft, keepDraft } from "../../data/drafts";
 import styles from "./Inbox.module.css";
@@ -145,9 +146,6 @@ function AsRequest({ question, answer }: { question: Question; answer: unknown }
   return <CopyRequest method="POST" path={`/threads/${thread}/runs`} body={body} />;
 }
 
-/** How long a grave choice waits for its second press. */
-const SURE_MS = 5_000;
-
 interface DecisionProps {
   decision: Decision;
   first: boolean;
@@ -157,21 +155,12 @@ interface DecisionProps {
 }
 
 function DecisionButton({ decision, first, busy, off, onDecide }: DecisionProps) {
-  const [sure, setSure] = useState(false);
-  useEffect(() => {
-    if (!sure) return;
-    const timer = setTimeout(() => setSure(false), SURE_MS);
-    return () => clearTimeout(timer);
-  }, [sure]);
-  const press = () => {
-    if (decision.grave && !sure) setSure(true);
-    else onDecide();
-  };
+  const [sure, press] = useSure(onDecide);
   return (
     <>
       <Button
         data-decision kind={decision.grave ? "danger" : first ? "primary" : "plain"} busy={busy}
-        refused={off && "it was answered elsewhere"} onClick={press}
+        refused={off && "it was answered elsewhere"} onClick={decision.grave ? press : onDecide}
       >
         {sure ? `Press again: ${decision.label}` : decision.label}
       </Button>

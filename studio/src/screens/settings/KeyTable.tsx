@@ -1,7 +1,7 @@
 // Keys of programs and people, for administrators: made, shown once, and taken back.
 
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { createKey, keysQuery, revokeKey, type Key } from "../../data/access";
 import { Form, useForm, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
@@ -10,6 +10,7 @@ import { useCopy } from "../../parts/CopyText";
 import { Dialog } from "../../parts/Dialog";
 import { Failed, Loading } from "../../parts/notices";
 import { Ago } from "../../parts/time";
+import { useSure } from "../../parts/useSure";
 import styles from "./Settings.module.css";
 
 const WISH: Schema = {
@@ -50,21 +51,13 @@ export function KeyTable() {
   );
 }
 
-/** How long taking a key back waits for its second press. */
-const SURE_MS = 5_000;
 const STATES = { good: "✓ good", expired: "– expired", revoked: "✕ taken back" };
 
 function Row({ its }: { its: Key }) {
-  const [sure, setSure] = useState(false);
   const [sending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
-  useEffect(() => {
-    if (!sure) return;
-    const timer = setTimeout(() => setSure(false), SURE_MS);
-    return () => clearTimeout(timer);
-  }, [sure]);
+  const [sure, press] = useSure(() => void revoke());
   const revoke = async () => {
-    if (!sure) return setSure(true);
     setSending(true);
     try {
       await revokeKey(its.id);
@@ -85,7 +78,7 @@ function Row({ its }: { its: Key }) {
       </td>
       <td><Ago at={its.created_at} /></td>
       <td>
-        {its.state === "good" && <Button kind="danger" busy={sending} onClick={() => void revoke()}>{sure ? "Press again" : "Take back"}<span className="visually-hidden"> the key of {its.display_name}</span></Button>}
+        {its.state === "good" && <Button kind="danger" busy={sending} onClick={press}>{sure ? "Press again" : "Take back"}<span className="visually-hidden"> the key of {its.display_name}</span></Button>}
         {problem !== null && <Failed what="It was not taken back" error={problem} />}
       </td>
     </tr>

@@ -1,6 +1,6 @@
 // One item: its value as a form or JSON, how long it is kept, and the way out.
 
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { Form, isObject, useBegun, useForm, type Schema } from "../../forms";
 import { Button } from "../../parts/Button";
 import { CopyRequest } from "../../parts/CopyRequest";
@@ -8,6 +8,7 @@ import { JsonTree } from "../../parts/JsonTree";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
 import { Ago } from "../../parts/time";
+import { useSure } from "../../parts/useSure";
 import { deleteItem, putItem, type Item } from "./items";
 import { minutes } from "./Store";
 import styles from "./Store.module.css";
@@ -28,9 +29,6 @@ const MADE: Schema = {
   },
 };
 
-/** How long a deletion waits for its second press. */
-const SURE_MS = 5_000;
-
 export const begunName = (item: Pick<Item, "namespace" | "key">) => `item ${JSON.stringify([item.namespace, item.key])}`;
 
 export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) {
@@ -39,13 +37,7 @@ export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) 
   // What was begun is what one came back for.
   const [part, setPart] = useState<"see" | "edit">(changed ? "edit" : "see");
   const [sending, setSending] = useState(false);
-  const [sure, setSure] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
-  useEffect(() => {
-    if (!sure) return;
-    const timer = setTimeout(() => setSure(false), SURE_MS);
-    return () => clearTimeout(timer);
-  }, [sure]);
   const doing = async (work: () => Promise<void>) => {
     setSending(true);
     setProblem(null);
@@ -66,13 +58,10 @@ export function ItemPanel({ item, onGone }: { item: Item; onGone: () => void }) 
       done();
     });
   };
-  const remove = () => {
-    if (!sure) setSure(true);
-    else void doing(async () => {
-      await deleteItem(item);
-      onGone();
-    });
-  };
+  const [sure, remove] = useSure(() => void doing(async () => {
+    await deleteItem(item);
+    onGone();
+  }));
   return (
     <article className={styles.panel} aria-label={item.key}>
       <header>
