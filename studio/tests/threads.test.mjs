@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { api, axe, eventually, ran, world } from "./harness.mjs";
 
 const { server, chromium } = await world();
@@ -75,6 +76,31 @@ test("a run that is stopped after its step keeps that step, and goes on from the
   await page.getByRole("dialog").getByRole("button", { name: "Run", exact: true }).click();
   await page.getByRole("treeitem", { name: /Run 2/ }).waitFor();
   await eventually(async () => (await api(server, `/threads/${thread}`)).values.log, [0, 1, 2]);
+  await page.done();
+});
+
+test("the state of a run that is quicker than its states can be read is shown all the same", async () => {
+  const { thread_id: thread } = await api(server, "/threads", {});
+  const { run_id: run } = await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 900, delay: 0.1 }, config: { recursion_limit: 1000 }, stream_mode: ["tasks"] });
+  const page = await chromium.open(server, "/threads");
+  await page.route("**/state/*", async (route) => {
+    await delay(1_000);
+    await route.continue();
+  });
+  await page.goto(`${server.url}/studio/threads/${thread}`);
+  const inspector = page.getByRole("complementary", { name: "Inspector" });
+  const log = inspector.locator("section").filter({ has: page.getByRole("heading", { name: "log", exact: true }) });
+  const entries = async () => Number(/list of (\d+) · /.exec(await log.innerText())?.[1]);
+  await log.waitFor();
+  const first = await entries();
+  await eventually(async () => (await entries()) > first, true);
+  assert.equal((await api(server, `/threads/${thread}/runs/${run}`)).status, "running");
+  await api(server, `/threads/${thread}/runs/${run}/cancel?action=interrupt`, undefined, "POST");
+  // At its end it is the newest, and no other.
+  const last = async () => (await api(server, `/threads/${thread}/state`)).values.log.length;
+  await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "hidden" });
+  await eventually(async () => (await entries()) === (await last()), true);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
   await page.done();
 });
 

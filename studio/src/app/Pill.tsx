@@ -1,3 +1,4 @@
+import { observed, type Observed } from "../data/driver";
 import { connection, lastHeard, type Connection } from "../data/connection";
 import { retryNow } from "../data/socket";
 import { useWatched } from "../data/store";
@@ -8,13 +9,17 @@ import styles from "./Pill.module.css";
 export function Pill() {
   const now = useWatched(connection);
   const heardAt = useWatched(lastHeard);
+  const other = useWatched(observed);
+  // Whose run one looks at matters only as long as one can do something about it.
+  const looksOn = IS_LIVE.has(now.state) ? other : null;
   const asOf = heardAt === null ? "" : new Date(heardAt).toLocaleTimeString();
   return (
-    <div className={styles.pill} data-state={now.state}>
+    <div className={styles.pill} data-state={looksOn ? "observing" : now.state}>
       <span className={styles.dot} aria-hidden="true" />
       <span role="status">
-        <Words now={now} />
+        {looksOn ? <Observing by={looksOn} /> : <Words now={now} />}
       </span>
+      {looksOn && <button type="button" className={styles.action} onClick={looksOn.take} title="Steer the run from here">Take over</button>}
       {now.state === "reconnecting" && (
         <>
           {asOf && <span className={styles.soft}>as of {asOf}</span>}
@@ -25,11 +30,18 @@ export function Pill() {
       {now.state === "version" && (
         <button type="button" className={styles.action} onClick={() => location.reload()}>Reload</button>
       )}
-      {now.state === "live" && now.ms !== null && (
+      {now.state === "live" && !looksOn && now.ms !== null && (
         <span className={styles.ms} aria-label={`${now.ms} milliseconds`}>{now.ms} ms</span>
       )}
     </div>
   );
+}
+
+const IS_LIVE = new Set<Connection["state"]>(["live", "slow", "caught-up"]);
+
+function Observing({ by: { who, problem } }: { by: Observed }) {
+  if (problem !== null) return `Not taken over: ${problem}`;
+  return <>Observing<span className="hidden-on-phones">; {who} drives</span></>;
 }
 
 function Words({ now }: { now: Connection }) {

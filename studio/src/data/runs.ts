@@ -2,12 +2,16 @@
 
 import type { Command, Run } from "@langchain/langgraph-sdk";
 import { client, request } from "./client";
+import { ownDriver } from "./driver";
 import { threadChanged, threadsChanged } from "./queries";
 
 /** What a run made here tells: enough for every view, and no state twice. */
 export const STREAM_MODES = ["tasks", "messages-tuple", "custom"] as const;
 
 export type WhenBusy = "enqueue" | "interrupt" | "rollback" | "reject";
+
+/** When and how a run stops: what it saved stays, but for the last. */
+export type Stop = "after_step" | "interrupt" | "rollback";
 
 export interface Start {
   assistant: string;
@@ -28,7 +32,7 @@ export async function startRun(thread: string, start: Start): Promise<Run> {
     command: start.command,
     checkpointId: start.checkpoint,
     multitaskStrategy: start.whenBusy,
-    metadata: start.metadata,
+    metadata: { ...start.metadata, driver: await ownDriver() },
     interruptBefore: start.interruptBefore as "*" | undefined,
     interruptAfter: start.interruptAfter as "*" | undefined,
     streamMode: [...STREAM_MODES],
@@ -45,7 +49,7 @@ export async function newThread(metadata: Record<string, unknown>): Promise<stri
   return thread.thread_id;
 }
 
-export async function cancelRun(thread: string, run: string, action: "after_step" | "interrupt" | "rollback") {
+export async function cancelRun(thread: string, run: string, action: Stop) {
   await request(`/threads/${thread}/runs/${run}/cancel?action=${action}`, { method: "POST" });
   threadChanged(thread);
 }

@@ -5,10 +5,12 @@ interface Props {
   method?: string;
   path: string;
   body?: unknown;
+  /** On a phone it is its icon alone. */
+  short?: boolean;
 }
 
 /** Copies what was asked of the server here as a command for a terminal. */
-export function CopyRequest({ method = "GET", path, body }: Props) {
+export function CopyRequest({ method = "GET", path, body, short }: Props) {
   const [copied, copy] = useCopy();
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
   const command = [
@@ -18,7 +20,7 @@ export function CopyRequest({ method = "GET", path, body }: Props) {
   ].join(" \\\n  ");
   return (
     <Button kind="quiet" icon="copy" onClick={() => copy(command)} title={command}>
-      <span role="status">{copied ? "Copied" : "Copy as request"}</span>
+      <span role="status" className={short ? "hidden-on-phones" : undefined}>{copied ? "Copied" : "Copy as request"}</span>
     </Button>
   );
 }

@@ -20,16 +20,20 @@ interface Props {
   children?: ReactNode;
   /** Opens it when this rises. */
   openOn?: number;
+  /** Why it cannot be opened now. */
+  refused?: string | false | null;
 }
 
 /** A button that opens a list of things to do. */
-export function Menu({ label, items, icon, kind = "quiet", children, openOn = 0 }: Props) {
+export function Menu({ label, items, icon, kind = "quiet", children, openOn = 0, refused }: Props) {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const id = useId();
   useEffect(() => {
-    if (openOn > 0) setOpen(true);
+    if (openOn > 0 && !refused) setOpen(true);
+    // Only its rising opens it.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [openOn]);
   useEffect(() => {
     if (!open) return;
@@ -60,6 +64,7 @@ export function Menu({ label, items, icon, kind = "quiet", children, openOn = 0 
       <Button
         ref={button} kind={kind} icon={icon} aria-haspopup="menu" aria-expanded={open} aria-controls={open ? id : undefined}
         aria-label={children ? undefined : label} title={children ? undefined : label} onClick={() => setOpen(!open)}
+        refused={refused}
       >
         {children}
       </Button>

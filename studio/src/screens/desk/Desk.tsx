@@ -5,9 +5,10 @@ import { useEffect } from "react";
 import { Link, useLocation, useParams, useSearchParams } from "wouter";
 import { useShortcuts } from "../../app/shortcuts";
 import { useHasDraft } from "../../data/drafts";
+import { useObserved } from "../../data/driver";
 import { threadsQuery, type ThreadRow } from "../../data/queries";
-import { cancelRun } from "../../data/runs";
 import { titleOf } from "../../data/titles";
+import { useStop } from "../../data/useStop";
 import { Button } from "../../parts/Button";
 import { Empty, Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
@@ -82,6 +83,8 @@ function NewPost() {
 
 function OnePost({ id }: { id: string }) {
   const post = useBlog(id);
+  const other = useObserved(post.thread.data, post.run);
+  const { stop, asked: stopped } = useStop(id, post.run?.run_id);
   const [query] = useSearchParams();
   const [, go] = useLocation();
   const asked = query.get("step");
@@ -98,6 +101,7 @@ function OnePost({ id }: { id: string }) {
   useShortcuts("Post", [
     { keys: "]", label: "Next step", run: () => to(1) },
     { keys: "[", label: "Step before", run: () => to(-1) },
+    ...(other ? [{ keys: "t", label: "Take the run over", run: other.take }] : []),
   ]);
   const error = post.thread.error ?? post.state.error;
   if (error && !post.state.data) {
@@ -111,9 +115,10 @@ function OnePost({ id }: { id: string }) {
       title={title}
       note={<span className={styles.note}><Link href="/desk">All posts</Link> <Link href={`/threads/${id}${post.run ? `?run=${post.run.run_id}` : ""}`}>As a thread</Link></span>}
       actions={post.busy && post.run && (
-        <Button kind="danger" icon="stop" onClick={() => void cancelRun(id, post.run?.run_id ?? "", "interrupt")} title="What is finished stays">Stop writing</Button>
+        <Button kind="danger" icon="stop" onClick={() => stop("interrupt")} refused={other?.refused} title="What is finished stays">Stop writing</Button>
       )}
     >
+      {post.busy && stopped?.problem !== undefined && <Failed what="Writing was not stopped" error={stopped.problem} />}
       <StepNav progress={withStale(post.progress, begun, staleOf(post.blog).size > 0)} step={step} id={id} />
       {post.blog.mode?.generation === "extractive" && (
         <p className={styles.banner}>

@@ -3,7 +3,7 @@
 import type { ThreadState } from "@langchain/langgraph-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { diffWords } from "diff";
-import { useMemo, useState, type ReactNode } from "react";
+import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { changes, patch, same, type Change } from "../../data/diff";
 import type { Checkpoint, Step, StepTask } from "../../data/history";
 import type { LiveTask } from "../../data/live";
@@ -34,43 +34,71 @@ interface Props {
   onChoose: (change: Partial<Chosen>) => void;
   onEdit: () => void;
   onAgain: () => void;
+  /** Why nothing can be changed now. */
+  refused: string | undefined;
 }
 
-export function Inspector({ id, data, chosen, onChoose, onEdit, onAgain }: Props) {
-  const { at, head, steps, path } = data;
-  // A newest state may still get results of its tasks; older ones never change.
-  const isHead = at !== null && at.id === head?.id;
-  const state = useQuery({
-    ...stateQuery(id, at?.id ?? null), enabled: at !== null, staleTime: isHead ? 1_000 : Infinity,
-  });
+export function Inspector({ id, data, chosen, onChoose, onEdit, onAgain, refused }: Props) {
+  const { at, steps, path } = data;
   const step = steps.find((it) => it.checkpoint?.id === at?.id) ?? null;
-  const compared = chosen.cmp ?? previous(path, at);
+  const { moment, error, refetch } = useMoment(id, data, chosen.cp === null);
   return (
     <aside className={styles.inspector} aria-label="Inspector">
       <h2 className="visually-hidden">Inspector</h2>
       <Tabs label="Views of the state" tabs={TABS} chosen={chosen.tab} onChoose={(tab) => onChoose({ tab })}>
         {chosen.tab === "task" ? <TaskView data={data} chosen={chosen} step={step} onChoose={onChoose} />
           : at === null ? <Empty title="No state yet.">The first checkpoint is saved when a run begins.</Empty>
-          : state.error ? <Failed what="The state could not be read" error={state.error} onRetry={() => void state.refetch()} />
-          : !state.data ? <Loading what="the state" onRetry={() => void state.refetch()} />
-          : chosen.tab === "diff" ? <DiffView id={id} before={compared} at={at} after={state.data} pinned={chosen.cmp !== null} onUnpin={() => onChoose({ cmp: null })} />
-          : chosen.tab === "json" ? <Raw state={state.data} path={`/threads/${id}/state/${at.id}`} />
-          : <StateView id={id} state={state.data} before={previous(path, at)} path={path} at={at} assistant={data.assistant ?? data.graph} onChoose={onChoose} />}
+          : error ? <Failed what="The state could not be read" error={error} onRetry={refetch} />
+          : !moment ? <Loading what="the state" onRetry={refetch} />
+          : chosen.tab === "diff" ? <DiffView id={id} before={chosen.cmp ?? previous(path, moment.at)} at={moment.at} after={moment.state} pinned={chosen.cmp !== null} onUnpin={() => onChoose({ cmp: null })} />
+          : chosen.tab === "json" ? <Raw state={moment.state} path={`/threads/${id}/state/${moment.at.id}`} />
+          : <StateView moment={moment} path={path} assistant={data.assistant ?? data.graph} onChoose={onChoose} />}
       </Tabs>
       {at && (
         <footer className={styles.foot}>
-          <Button icon="fork" onClick={onEdit}>Edit and fork</Button>
-          <Button icon="play" onClick={onAgain}>Run from here</Button>
+          <Button icon="fork" onClick={onEdit} refused={refused}>Edit and fork</Button>
+          <Button icon="play" onClick={onAgain} refused={refused}>Run from here</Button>
           <Button
-            kind="quiet" icon="pin" aria-pressed={chosen.cmp === at.id}
+            kind="quiet" icon="pin" aria-pressed={chosen.cmp === at.id} title="Compare it with the steps that are chosen from now on"
             onClick={() => onChoose(chosen.cmp === at.id ? { cmp: null } : { cmp: at.id })}
           >
-            {chosen.cmp === at.id ? "Unpin" : "Pin to compare"}
+            {chosen.cmp === at.id ? "Unpin" : <>Pin<span className="visually-hidden"> to compare</span></>}
           </Button>
         </footer>
       )}
     </aside>
   );
+}
+
+/** A state that is here, with the one before it. */
+interface Moment {
+  at: Checkpoint;
+  state: ThreadState;
+  /** Nothing while it is on its way. */
+  before: ThreadState["values"] | undefined;
+}
+
+/**
+ * The moment that is shown. While the newest one is followed it may be some steps behind: the next
+ * is asked for when the last is here, since a quick run makes them faster than they can be read.
+ */
+function useMoment(id: string, { at, head, path }: ThreadData, follows: boolean) {
+  const [asked, ask] = useState(at?.id ?? null);
+  const next = (follows && path.find((it) => it.id === asked)) || at;
+  const before = previous(path, next);
+  // A newest state may still get results of its tasks; older ones never change.
+  const state = useQuery({
+    ...stateQuery(id, next?.id ?? null), enabled: next !== null, staleTime: next?.id === head?.id ? 1_000 : Infinity,
+  });
+  const old = useQuery({ ...stateQuery(id, before), enabled: before !== null, staleTime: Infinity });
+  const isSettled = !state.isFetching && !old.isFetching;
+  useEffect(() => {
+    if (isSettled || !follows || asked === null) ask(at?.id ?? null);
+  }, [isSettled, follows, asked, at?.id]);
+  const last = useRef<(Moment & { id: string }) | null>(null);
+  if (next && state.data) last.current = { id, at: next, state: state.data, before: old.data?.values };
+  const moment = (next && state.data) || (follows && last.current?.id === id) ? last.current : null;
+  return { moment, error: state.error, refetch: () => void state.refetch() };
 }
 
 /** The checkpoint before this one that holds a state. */
@@ -79,19 +107,18 @@ export function previous(path: Checkpoint[], at: Checkpoint | null): string | nu
   return place > 0 ? path[place - 1]?.id ?? null : null;
 }
 
-function StateView({ id, state, before, path, at, assistant, onChoose }: {
-  id: string; state: ThreadState; before: string | null; path: Checkpoint[]; at: Checkpoint; assistant: string | null;
-  onChoose: (change: Partial<Chosen>) => void;
+function StateView({ moment, path, assistant, onChoose }: {
+  moment: Moment; path: Checkpoint[]; assistant: string | null; onChoose: (change: Partial<Chosen>) => void;
 }) {
+  const { at, state } = moment;
   const { data: schemas } = useQuery({ ...schemasQuery(assistant ?? ""), enabled: assistant !== null });
   const rules = useMemo(() => new Map((schemas?.channels ?? []).map((it) => [it.key, it.rule])), [schemas]);
   const [text, setText] = useState("");
-  const old = useQuery({ ...stateQuery(id, before), enabled: before !== null, staleTime: Infinity });
   const values = state.values as Record<string, unknown> | null;
   const writers = useMemo(() => lastWriters(path, at), [path, at]);
   const shown = Object.entries(values ?? {}).filter(([key, value]) =>
     !text || `${key} ${JSON.stringify(value)}`.toLowerCase().includes(text.toLowerCase()));
-  const oldValues = old.data?.values as Record<string, unknown> | undefined;
+  const oldValues = moment.before as Record<string, unknown> | undefined;
   if (!values || Object.keys(values).length === 0) return <Empty title="The state is empty." />;
   return (
     <div className={styles.state}>

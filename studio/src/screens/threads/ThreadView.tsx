@@ -7,12 +7,13 @@ import { useShortcuts } from "../../app/shortcuts";
 import { Refused } from "../../data/client";
 import { factsOf, takenEdges, type TaskFact } from "../../data/facts";
 import { useDrawing } from "../../data/drawing";
+import { useObserved } from "../../data/driver";
 import { leaves, type Step } from "../../data/history";
 import { drawingQuery, type ThreadRow } from "../../data/queries";
 import { questionsOf } from "../../data/questions";
-import { cancelRun } from "../../data/runs";
 import { useStops, type Where } from "../../data/stops";
 import { tagsOf, titleOfValues } from "../../data/titles";
+import { useStop } from "../../data/useStop";
 import { Button } from "../../parts/Button";
 import { Canvas } from "../../parts/Canvas";
 import { CopyRequest } from "../../parts/CopyRequest";
@@ -52,10 +53,11 @@ export function ThreadView({ id }: { id: string }) {
   const [follow, setFollow] = useState(true);
   const [stopMenu, setStopMenu] = useState(0);
   const [composing, setComposing] = useState(false);
-  const [stopping, setStopping] = useState<string | null>(null);
   const [, go] = useLocation();
   const main = useRef<HTMLDivElement>(null);
 
+  const other = useObserved(thread.data, run);
+  const { stop, asked } = useStop(id, run?.run_id);
   const values = thread.data?.values;
   const title = titleOfValues(id, thread.data?.metadata, values);
   const questions = thread.data ? questionsOf(thread.data as unknown as ThreadRow) : [];
@@ -85,10 +87,11 @@ export function ThreadView({ id }: { id: string }) {
     ...TABS.map((tab, index) => ({ keys: String(index + 1), label: `Inspector: ${tab.label}`, run: () => choose({ tab: tab.id }) })),
     { keys: "d", label: "Differences", run: () => choose({ tab: "diff" }) },
     { keys: "c", label: "Pin for comparing", run: () => at && choose(chosen.cmp === at.id ? { cmp: null } : { cmp: at.id }) },
-    { keys: "f", label: "Edit and fork", run: () => at && setOpen("fork") },
-    { keys: "r", label: "Run from here", run: () => at && setOpen("again") },
+    { keys: "f", label: "Edit and fork", run: () => at && !other && setOpen("fork") },
+    { keys: "r", label: "Run from here", run: () => at && !other && setOpen("again") },
     { keys: "l", label: "Back to live", run: () => choose({ cp: null, task: null }) },
     { keys: ".", label: "Follow the text, or not", run: () => setFollow(!follow) },
+    ...(other ? [{ keys: "t", label: "Take the run over", run: other.take }] : []),
     { keys: "x", label: "Stop menu", run: () => active && setStopMenu(stopMenu + 1) },
     { keys: "v", label: "Next view", run: () => choose({ view: VIEWS[(VIEWS.findIndex((it) => it.id === chosen.view) + 1) % VIEWS.length]?.id }) },
   ]);
@@ -130,23 +133,17 @@ export function ThreadView({ id }: { id: string }) {
           <Link href="/threads" className={styles.back}>All threads</Link>
           {active && run && (
             <Menu
-              label="Stop the run" kind="danger" icon="stop" openOn={stopMenu}
+              label="Stop the run" kind="danger" icon="stop" openOn={stopMenu} refused={other?.refused}
               items={[
-                {
-                  label: "Stop after this step", note: "What runs now comes to its end, and all of it is saved.",
-                  run: () => {
-                    setStopping(run.run_id);
-                    void cancelRun(id, run.run_id, "after_step");
-                  },
-                },
-                { label: "Stop now", note: "What it saved stays, and it can go on from there.", run: () => void cancelRun(id, run.run_id, "interrupt") },
-                { label: "Stop and roll back", note: "The run is removed with everything that it saved.", danger: true, run: () => void cancelRun(id, run.run_id, "rollback") },
+                { label: "Stop after this step", note: "What runs now comes to its end, and all of it is saved.", run: () => stop("after_step") },
+                { label: "Stop now", note: "What it saved stays, and it can go on from there.", run: () => stop("interrupt") },
+                { label: "Stop and roll back", note: "The run is removed with everything that it saved.", danger: true, run: () => stop("rollback") },
               ]}
             >
               Stop
             </Menu>
           )}
-          <Button icon="plus" onClick={() => setComposing(!composing)} aria-expanded={composing}>New run</Button>
+          <Button icon="plus" onClick={() => setComposing(!composing)} aria-expanded={composing} refused={!composing && other?.refused}>New run</Button>
           <Menu
             label="More" icon="more"
             items={[
@@ -168,7 +165,7 @@ export function ThreadView({ id }: { id: string }) {
               aside={
                 <span className={styles.aside}>
                   <Forks data={data} onChoose={(cp) => choose({ cp, task: null })} />
-                  <CopyRequest method="POST" path={`/threads/${id}/history`} body={{ limit: 1000 }} />
+                  <CopyRequest method="POST" path={`/threads/${id}/history`} body={{ limit: 1000 }} short />
                 </span>
               }
             />
@@ -179,7 +176,8 @@ export function ThreadView({ id }: { id: string }) {
             {!isLive && at && (
               <p className={styles.banner} role="status">Viewing step {at.step} of {head?.step ?? at.step}. Nothing here changes what is live.</p>
             )}
-            {active && stopping === run?.run_id && <p className={styles.banner} role="status">The run stops after this step.</p>}
+            {active && asked?.how === "after_step" && !asked.problem && <p className={styles.banner} role="status">The run stops after this step.</p>}
+            {active && asked?.problem !== undefined && <Failed what="The run was not stopped" error={asked.problem} />}
             {data.history.error && <Failed what="The history could not be read" error={data.history.error} onRetry={() => void data.history.refetch()} />}
             {data.history.data?.cut && <p className={styles.banner}>Only the newest {data.history.data.checkpoints.length.toLocaleString("en")} checkpoints are shown.</p>}
             <RunError data={data} onAgain={() => setOpen("again")} onEdit={() => setOpen("fork")} />
@@ -218,7 +216,7 @@ export function ThreadView({ id }: { id: string }) {
         side={
           <Inspector
             id={id} data={data} chosen={chosen} onChoose={(change) => choose(change)} onEdit={() => setOpen("fork")}
-            onAgain={() => setOpen("again")}
+            onAgain={() => setOpen("again")} refused={other?.refused}
           />
         }
       />
