@@ -83,15 +83,20 @@ for (const [theme, options] of Object.entries(THEMES)) {
 for (const width of [390, 1024, 1440]) {
   test(`no page is wider than a window of ${width} pixels`, async () => {
     const page = await chromium.open(server, "/", { viewport: { width, height: 844 } });
-    for (const [name, path] of SCREENS) {
+    const found = [];
+    for (const [name, path, ready] of SCREENS) {
       await page.goto(`${server.url}/studio${path}`);
       await page.getByRole("heading", { level: 1 }).waitFor();
+      await ready?.(page);
       const over = await page.evaluate(() => {
         const main = document.querySelector("main");
         return [document.documentElement.scrollWidth - innerWidth, main.scrollWidth - main.clientWidth];
       });
       assert.ok(over.every((by) => by <= 0), `${name}: ${over}`);
+      // What is folded away on a phone still has to have its name.
+      if (width === 390) found.push(...(await axe(page)).map((it) => `${name}: ${it}`));
     }
+    assert.deepEqual(found, []);
     await page.done();
   });
 }

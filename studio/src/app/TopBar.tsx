@@ -30,7 +30,7 @@ export function TopBar({ onMenu, onPalette, onHelp }: Props) {
       )}
       <button type="button" className={styles.search} onClick={onPalette}>
         <Icon name="search" />
-        <span>Go to anything</span>
+        <span className="hidden-on-phones">Go to anything</span>
         <kbd aria-hidden="true">{modKey} K</kbd>
       </button>
       <Pill />

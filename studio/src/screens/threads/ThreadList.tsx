@@ -14,11 +14,13 @@ import { Empty, Failed, Loading } from "../../parts/notices";
 import { Page } from "../../parts/Page";
 import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
 import { Ago } from "../../parts/time";
+import { useMedia } from "../../parts/useMedia";
 import { Bulk } from "./Bulk";
 import styles from "./ThreadList.module.css";
 
-/** Heights of rows: one line across the page, two beside an open thread. */
+/** Heights of rows: one line across the page, two beside an open thread and on a phone. */
 const ROW = { wide: 36, narrow: 54 };
+const PHONE = "(max-width: 30rem)";
 /** Rows before the end at which more are asked for. */
 const AHEAD = 20;
 
@@ -42,6 +44,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
   const since = SINCE[query.get("since") ?? ""];
   const [picked, setPicked] = useState<ReadonlySet<string> | null>(null);
   const [naming, setNaming] = useState(false);
+  const [more, setMore] = useState(false);
   const saved = useWatched(savedFilters);
   const { data: assistants } = useQuery({ ...assistantsQuery, enabled: wide });
   const graphs = useMemo(() => [...new Set((assistants ?? []).map((it) => it.graph_id))].sort(), [assistants]);
@@ -57,7 +60,8 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
 
   const box = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
-  const height = wide ? ROW.wide : ROW.narrow;
+  const oneLine = !useMedia(PHONE) && wide;
+  const height = oneLine ? ROW.wide : ROW.narrow;
   const virtual = useVirtualizer({
     count: rows.length, getScrollElement: () => box.current, estimateSize: () => height, overscan: 12,
   });
@@ -122,7 +126,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
 
   const inside = (
     <>
-      <div className={styles.filters} role="search">
+      <div className={styles.filters} role="search" data-more={more || undefined}>
         <input
           ref={search} type="search" className={styles.search} placeholder="Filter by words or id" aria-label="Filter by words or id"
           value={text} onChange={(event) => setText(event.target.value)} onBlur={() => set("q", text)}
@@ -136,6 +140,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
         </select>
         {wide && (
           <>
+            <Button kind="quiet" className={styles.more} aria-expanded={more} onClick={() => setMore(!more)}>{more ? "Fewer filters" : "More filters"}</Button>
             <select className={styles.extra} aria-label="Graph" value={query.get("graph") ?? ""} onChange={(event) => set("graph", event.target.value)}>
               <option value="">Any graph</option>
               {graphs.map((graph) => <option key={graph}>{graph}</option>)}
@@ -207,7 +212,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
                     <input type="checkbox" checked={picked.has(row.thread_id)} onChange={() => pick(row.thread_id)} aria-label={`Select ${titleOf(row)}`} />
                   </label>
                 )}
-                <Row row={row} wide={wide} selected={row.thread_id === selected} picking={picked !== null} />
+                <Row row={row} wide={oneLine} selected={row.thread_id === selected} picking={picked !== null} />
               </li>
             );
           })}
