@@ -1,2 +1,0 @@
-import{c as e,f as t,l as n}from"./preferences-B6bPare6.js";var r=t();function i({method:t=`GET`,path:i,body:a}){let[o,s]=e(),c=e=>`'${e.replaceAll(`'`,`'\\''`)}'`,l=[`curl -s ${t===`GET`?``:`-X ${t} `}${c(location.origin+i)}`,`-H "x-api-key: $TOKEN"`,...a===void 0?[]:[`-H 'Content-Type: application/json'`,`-d ${c(JSON.stringify(a))}`]].join(` \\
-  `);return(0,r.jsx)(n,{kind:`quiet`,icon:`copy`,onClick:()=>s(l),title:l,children:(0,r.jsx)(`span`,{role:`status`,children:o?`Copied`:`Copy as request`})})}export{i as t};
