@@ -30,6 +30,7 @@ A conversation is lines of text:
     >> N JSON               sends N of them in one piece, `$i` counting from 1
     < JSON                  the next frame
     << N JSON               the next N frames, each of them like this
+    | JSON                  after `<`: or a frame like this
     ~ JSON                  one of the next frames: lines of `~` that follow each other come in any
                             order
 
@@ -286,14 +287,20 @@ class Conversation:
         self.given = None
 
     def run(self, text: str) -> None:
+        either: list = []
         any_order: list = []
         lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         for number, line in [*lines, (0, "#")]:
             try:
+                if not line.startswith("|") and either:
+                    self.one_of(either, self.socket.next())
+                    either = []
                 if not line.startswith("~") and any_order:
                     self.in_any_order(any_order)
                     any_order = []
-                if line.startswith("~"):
+                if line.startswith(("< ", "|")):
+                    either.append(json.loads(line[1:]))
+                elif line.startswith("~"):
                     any_order.append(json.loads(line[1:]))
                 elif not line.startswith(("#", "needs:")):
                     self.line(*line.split(" ", 1))
@@ -302,21 +309,16 @@ class Conversation:
 
     def in_any_order(self, wanted: list) -> None:
         while wanted:
-            found = self.socket.next()
-            for index, one in enumerate(wanted):
-                names = dict(self.names)
-                if matches(one, found, names):
-                    self.names = names
-                    del wanted[index]
-                    break
-            else:
-                raise Wrong(f"came: {json.dumps(found)}\n  none of: {json.dumps(wanted)}")
+            del wanted[self.one_of(wanted, self.socket.next())]
 
-    def expect(self, wanted, found) -> None:
-        names = dict(self.names)
-        if not matches(wanted, found, names):
-            raise Wrong(f"came: {json.dumps(found)}")
-        self.names = names
+    def one_of(self, wanted: list, found) -> int:
+        """Which one it is of what is wanted."""
+        for index, one in enumerate(wanted):
+            names = dict(self.names)
+            if matches(one, found, names):
+                self.names = names
+                return index
+        raise Wrong(f"came: {json.dumps(found)}\n  none of: {json.dumps(wanted)}")
 
     def line(self, mark: str, rest: str = "") -> None:
         if mark == ">":
@@ -327,14 +329,12 @@ class Conversation:
             for index in range(1, int(count) + 1):
                 calls.append(json.loads(filled(call, {**self.names, "$i": index})))
             self.socket.send(b"".join(map(self.socket.call, calls)))
-        elif mark == "<":
-            self.expect(json.loads(rest), self.socket.next())
         elif mark == "<<":
             count, wanted = rest.split(" ", 1)
             for _ in range(int(count)):
-                self.expect(json.loads(wanted), self.socket.next())
+                self.one_of([json.loads(wanted)], self.socket.next())
         elif mark == "=>":
-            self.expect(json.loads(rest), self.given)
+            self.one_of([json.loads(rest)], self.given)
         else:
             word, _, more = rest.partition(" ")
             self.do(word, more)
@@ -349,7 +349,7 @@ class Conversation:
             self.socket.drop()
         elif word == "close":
             code, _, reason = more.partition(" ")
-            self.expect([int(code), reason], list(self.socket.next()))
+            self.one_of([[int(code), reason]], list(self.socket.next()))
         elif word == "text":
             self.socket.send(Socket.frame(1, filled(more, self.names).encode()))
         elif word == "big":

@@ -128,8 +128,18 @@ impl Replay {
             names.insert("$token".to_owned(), json!(token));
         }
         let mut replay = Self { native, token, names, client: None, given: Json::Null };
+        let mut either: Vec<Json> = Vec::new();
         let mut any_order: Vec<Json> = Vec::new();
         for line in text.lines().chain(["#"]) {
+            if let Some(wanted) = line.strip_prefix("| ") {
+                either.push(json_of(wanted));
+                continue;
+            }
+            replay.one_of(&std::mem::take(&mut either)).await;
+            if let Some(wanted) = line.strip_prefix("< ") {
+                either.push(json_of(wanted));
+                continue;
+            }
             if let Some(wanted) = line.strip_prefix("~ ") {
                 any_order.push(json_of(wanted));
                 continue;
@@ -145,27 +155,30 @@ impl Replay {
         self.client.as_mut().expect("a socket is open")
     }
 
-    async fn expect(&mut self, line: &str, wanted: &Json) {
-        match self.client().came().await {
-            Came::Frame(found) => {
-                assert!(matches(wanted, &found, &mut self.names), "{line}\ncame: {found}");
-            }
-            closed @ Came::Closed(..) => panic!("{line}\ncame: {closed:?}"),
+    /// Reads the next frame, which has to be one of these, if there are any. Gives which.
+    async fn one_of(&mut self, wanted: &[Json]) -> Option<usize> {
+        if wanted.is_empty() {
+            return None;
         }
+        let found = match self.client().came().await {
+            Came::Frame(found) => found,
+            closed @ Came::Closed(..) => panic!("came: {closed:?}\nnone of: {wanted:?}"),
+        };
+        let at = wanted.iter().position(|wanted| {
+            let mut names = self.names.clone();
+            let is_it = matches(wanted, &found, &mut names);
+            if is_it {
+                self.names = names;
+            }
+            is_it
+        });
+        assert!(at.is_some(), "came: {found}\nnone of: {wanted:?}");
+        at
     }
 
     async fn in_any_order(&mut self, mut wanted: Vec<Json>) {
-        while !wanted.is_empty() {
-            let found = self.client().next().await;
-            let at = wanted.iter().position(|wanted| {
-                let mut names = self.names.clone();
-                let is_it = matches(wanted, &found, &mut names);
-                if is_it {
-                    self.names = names;
-                }
-                is_it
-            });
-            wanted.remove(at.unwrap_or_else(|| panic!("came: {found}\nnone of: {wanted:?}")));
+        while let Some(at) = self.one_of(&wanted).await {
+            wanted.remove(at);
         }
     }
 
@@ -187,12 +200,11 @@ impl Replay {
                     .collect();
                 self.client().calls(calls).await;
             }
-            "<" => self.expect(line, &json_of(rest)).await,
             "<<" => {
                 let (count, wanted) = rest.split_once(' ').unwrap();
-                let wanted = json_of(wanted);
+                let wanted = [json_of(wanted)];
                 for _ in 0..count.parse::<u64>().unwrap() {
-                    self.expect(line, &wanted).await;
+                    self.one_of(&wanted).await;
                 }
             }
             "=>" => {
