@@ -14,6 +14,7 @@ A conversation is lines of text:
                             `--reader`, a key for everything and a key of somebody else with the
                             scope `threads:read`), one that may be stopped (`--pid`), one whose logs
                             can be trimmed (only where the server is part of the test)
+    needs: rest             nothing else may go on at the server: such files come first
     = open [PROTOCOL]       opens a socket, with the credential if there is one; `json` by default,
                             else `msgpack`, `none` (no subprotocol), `stranger` (no credential) or
                             `reader`
@@ -387,20 +388,20 @@ def main() -> int:
     parser.add_argument("--reader", help="a credential of somebody else, who may only read threads")
     parser.add_argument("--pid", type=int, help="process of the server, which may be stopped")
     asked = parser.parse_intermixed_args()
-    has = {"auth": bool(asked.token and asked.reader), "stop": asked.pid is not None}
+    has = {"auth": bool(asked.token and asked.reader), "stop": asked.pid is not None, "rest": True}
     files = asked.files or sorted(Path(__file__).parent.glob("*.txt"))
-    # What stops the server comes last.
-    files = sorted(files, key=lambda file: "needs: stop" in file.read_text())
+    texts = {file: file.read_text() for file in files}
+    needs = {file: " ".join(re.findall(r"(?m)^needs:(.*)$", texts[file])).split() for file in files}
+    # What has to be alone with the server comes first, and what stops it last.
+    files.sort(key=lambda file: ("stop" in needs[file], "rest" not in needs[file]))
     failed = 0
     for file in files:
-        text = file.read_text()
-        needs = [word for line in re.findall(r"(?m)^needs:(.*)$", text) for word in line.split()]
-        missing = [need for need in needs if not has.get(need)]
-        if missing or (asked.token and "auth" not in needs):
+        missing = [need for need in needs[file] if not has.get(need)]
+        if missing or (asked.token and "auth" not in needs[file]):
             print(f"skip  {file.name}: {', '.join(missing) or 'the server asks who is there'}")
             continue
         try:
-            Conversation(asked.base, asked.token, asked.reader, asked.pid).run(text)
+            Conversation(asked.base, asked.token, asked.reader, asked.pid).run(texts[file])
             print(f"ok    {file.name}")
         except Wrong as wrong:
             failed += 1

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { corpus } from "./corpus.mjs";
-import { api, ran, world } from "./harness.mjs";
+import { api, eventually, ran, world } from "./harness.mjs";
 
 const { server, chromium } = await world();
 
@@ -83,8 +83,8 @@ test("problems stand at their fields, and the focus goes to the first", async ()
   await page.getByLabel("Day").fill("2026-03-31");
   await page.getByRole("button", { name: "Answer", exact: true }).click();
   await page.getByText("The run goes on where it stopped.").waitFor();
-  const { values } = await api(server, `/threads/${thread}/state`);
-  assert.deepEqual(values.answers, [{ list: [{ name: "second" }, { name: "first" }], day: "2026-03-31" }]);
+  const answers = async () => (await api(server, `/threads/${thread}/state`)).values.answers;
+  await eventually(answers, [{ list: [{ name: "second" }, { name: "first" }], day: "2026-03-31" }]);
   await page.done();
 });
 

@@ -130,6 +130,6 @@ test("hostile questions stay text in their card", async () => {
     const wide = await page.evaluate(() => Math.max(document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll("main > *")].map((it) => it.scrollWidth - it.clientWidth)));
     assert.ok(wide <= 0, `wider by ${wide}`);
   }
-  await api(server, `/threads/${thread}`, undefined, "DELETE");
   await page.done();
+  await api(server, `/threads/${thread}`, undefined, "DELETE");
 });

@@ -136,15 +136,15 @@ impl Replay {
                 continue;
             }
             replay.one_of(&std::mem::take(&mut either)).await;
-            if let Some(wanted) = line.strip_prefix("< ") {
-                either.push(json_of(wanted));
-                continue;
-            }
             if let Some(wanted) = line.strip_prefix("~ ") {
                 any_order.push(json_of(wanted));
                 continue;
             }
             replay.in_any_order(std::mem::take(&mut any_order)).await;
+            if let Some(wanted) = line.strip_prefix("< ") {
+                either.push(json_of(wanted));
+                continue;
+            }
             if !line.is_empty() && !line.starts_with('#') && !line.starts_with("needs:") {
                 replay.line(line).await;
             }
