@@ -5,6 +5,10 @@ import { useStream } from "@langchain/react";
 import { useState } from "react";
 import { createRoot } from "react-dom/client";
 
+/** How often an answer is given anew, and how long after. */
+const ANSWERS = 400;
+const AGAIN_MS = 50;
+
 const asked = new URLSearchParams(location.search);
 
 function Page() {
@@ -21,6 +25,16 @@ function Page() {
       setThread(id);
     },
   });
+  // After a reload the hook shows a question of the stored state at once, and refuses an answer to it
+  // until its stream has told of the question too.
+  const answer = async (left) => {
+    try {
+      await stream.respond("yes");
+    } catch (error) {
+      if (!/no pending interrupt/i.test(error) || left === 0) throw error;
+      setTimeout(answer, AGAIN_MS, left - 1);
+    }
+  };
   const shown = {
     thread,
     isLoading: stream.isLoading,
@@ -33,7 +47,7 @@ function Page() {
   return (
     <>
       <button id="submit" onClick={() => stream.submit(JSON.parse(asked.get("input")))} />
-      <button id="answer" onClick={() => stream.respond("yes")} />
+      <button id="answer" onClick={() => answer(ANSWERS)} />
       <button id="stop" onClick={() => stream.stop()} />
       <pre id="shown">{JSON.stringify(shown)}</pre>
     </>

@@ -91,14 +91,14 @@ for (const transport of ["sse", "websocket"]) {
 
   test(`${transport}: a reload in the middle of a run loses nothing`, async () => {
     const context = await browser.newContext();
-    const page = await open(context, transport, "delay", { messages: [], delay: 3000 });
+    const page = await open(context, transport, "delay", { messages: [], delay: 6000 });
     await page.click("#submit");
     const { thread } = await until(page, (shown) => shown.thread && shown.isLoading);
     await begun(thread);
     await page.reload();
     await until(page, (shown) => shown.thread === thread && shown.isLoading);
     const ended = await until(page, (shown) => shown.texts.length > 0 && !shown.isLoading);
-    assert.deepEqual(ended.texts, ["finished after 3000ms"]);
+    assert.deepEqual(ended.texts, ["finished after 6000ms"]);
 
     const tokens = await open(context, transport, "tokens200", { messages: [] });
     await tokens.click("#submit");
