@@ -234,7 +234,9 @@ impl Progress {
             }
             (_, "section.done") => {
                 self.done += 1;
-                format!("wrote {} ({} of {})", text("name"), self.done, self.sections)
+                // A closing section that would only repeat the others is not in the post.
+                let did = if data["empty"] == true { "left out" } else { "wrote" };
+                format!("{did} {} ({} of {})", text("name"), self.done, self.sections)
             }
             (_, "check.finding") => format!(
                 "{} {}: {}",

@@ -220,7 +220,10 @@ async fn write_final_sections(
         Generation::Extractive => extractive::section(&job, ctx.deps()).await.map_err(fail)?,
         Generation::Model => writer::final_section(&job, &ctx).await?,
     };
-    ctx.emit(&json!({ "type": "section.done", "section": section.id, "name": section.name }))
-        .await?;
+    ctx.emit(&json!({
+        "type": "section.done", "section": section.id, "name": section.name,
+        "sentences": section.evidence.len(), "empty": section.content.trim().is_empty(),
+    }))
+    .await?;
     Ok(Blog::update().push_completed_sections(section))
 }
