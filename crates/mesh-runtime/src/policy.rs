@@ -68,9 +68,6 @@ pub enum Limit {
     /// The state of a thread; see [`Policy::state_bytes_max`].
     #[error("bytes of state of a thread that is added to")]
     State,
-    /// Supersteps that are added to a thread at once.
-    #[error("supersteps")]
-    Supersteps,
     /// Keys that let somebody in.
     #[error("API keys")]
     ApiKeys,

@@ -11,7 +11,7 @@ use super::{
     shown::{Settled, checkpoint, shown, shown_empty},
 };
 use crate::{
-    Error, Limit, Runtime, Scope, Tx,
+    Error, Runtime, Scope, Tx,
     containment::contains,
     graphs::{Purpose, Request},
     ledger::{Ride, Rider},
@@ -271,7 +271,7 @@ impl Runtime {
     /// Adds supersteps of changes to a thread, one list of changes per superstep.
     ///
     /// # Errors
-    /// As [`Runtime::change_state`]; [`Error::Full`] for more than [`SUPERSTEPS_MAX`].
+    /// As [`Runtime::change_state`]; [`Error::Invalid`] for more than [`SUPERSTEPS_MAX`].
     ///
     /// # Cancel safety
     /// As [`Runtime::change_state`]; some of the supersteps may have been added.
@@ -282,7 +282,11 @@ impl Runtime {
         supersteps: Vec<Vec<Patch>>,
     ) -> Result<(), Error> {
         if supersteps.len() > SUPERSTEPS_MAX {
-            return Err(Limit::Supersteps.reached(SUPERSTEPS_MAX));
+            let count = supersteps.len();
+            return Err(Error::Invalid {
+                pointer: "/supersteps".to_owned(),
+                message: format!("/supersteps: {count} supersteps, at most {SUPERSTEPS_MAX}"),
+            });
         }
         let Opened { thread, app } = self.quiet(scope, thread).await?;
         app.bulk_update(&thread.id, None, supersteps).await.map_err(unwrapped)?;

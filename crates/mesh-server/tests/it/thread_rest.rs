@@ -324,6 +324,20 @@ async fn a_thread_is_made_with_all_its_supersteps_or_not_at_all() {
     }
 }
 
+#[tokio::test]
+async fn more_supersteps_than_one_request_may_add_are_the_requests_mistake() {
+    let kept = serve().await;
+    let superstep = json!({ "updates": [{ "values": {}, "as_node": "a" }] });
+    let body = json!({
+        "thread_id": ID, "metadata": { "graph_id": "chain" }, "supersteps": vec![superstep; 1001],
+    });
+    let refused = kept.post("/threads", body).await;
+    assert_eq!(refused.json()["pointer"], "/supersteps");
+    let told = "/supersteps: 1001 supersteps, at most 1000".to_owned();
+    assert_eq!(refused.refusal(), (422, told));
+    assert_eq!(kept.get(&format!("/threads/{ID}")).await.status, 404);
+}
+
 /// A state without what tells one thread from another.
 fn anonymous(state: &Json, id: &str) -> String {
     state.to_string().replace(id, "-")
