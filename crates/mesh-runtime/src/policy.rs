@@ -74,6 +74,14 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Whether there is less of it by itself after a while, so that waiting helps.
+    pub fn passes(self) -> bool {
+        match self {
+            Self::RunsOfThread | Self::PendingRuns | Self::Writes => true,
+            Self::State | Self::ApiKeys => false,
+        }
+    }
+
     /// The error that says so.
     pub(crate) fn reached(self, max: usize) -> Error {
         Error::Full { limit: self, max }

@@ -89,7 +89,7 @@ pub(crate) enum Refusal {
     #[error("{max} connections of this caller are busy; end some of them, or try again later")]
     TooManyOfCaller { max: usize },
     /// More than the server takes on, for this caller or at all.
-    #[error("{limit}: at most {max}; try again later")]
+    #[error("{limit}: at most {max}{}", if .limit.passes() { "; try again later" } else { "" })]
     Full { limit: Limit, max: usize },
     #[error("the request body is compressed; send it as it is")]
     Compressed,
@@ -251,9 +251,8 @@ impl Refusal {
             Self::TooManyOfCaller { .. } => ("too_many_connections", S::TOO_MANY_REQUESTS, 1013),
             // Of one thread or one caller, or of all.
             Self::Full { limit, .. } => match limit {
-                Limit::RunsOfThread | Limit::PendingRuns | Limit::State => {
-                    ("full", S::TOO_MANY_REQUESTS, 1013)
-                }
+                Limit::RunsOfThread | Limit::PendingRuns => ("full", S::TOO_MANY_REQUESTS, 1013),
+                Limit::State => ("full", S::TOO_MANY_REQUESTS, 1008),
                 _ => ("full", S::SERVICE_UNAVAILABLE, 1013),
             },
             Self::Compressed => ("compressed", S::UNSUPPORTED_MEDIA_TYPE, 1008),
@@ -385,8 +384,10 @@ impl Refusal {
             | Self::TooManyOfCaller { .. }
             | Self::TooManyCalls { .. }
             | Self::TooManySubscriptions { .. }
-            | Self::Full { .. }
             | Self::KeysUnavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            Self::Full { limit, .. } if limit.passes() => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What is left of the body is not worth reading.

@@ -84,6 +84,20 @@ async fn runs_beyond_those_that_may_wait_are_refused_and_told_when_to_come_back(
     assert_eq!(mesh.send("POST", "/runs/wait", &now).await.status, 200);
 }
 
+#[tokio::test]
+async fn nobody_is_told_to_wait_until_a_state_that_is_too_large_is_smaller() {
+    let policy = Policy { state_bytes_max: 1, ..Policy::default() };
+    let mesh = Mesh::made(|_, _| (), |server| server.policy(policy).unwrap()).await;
+    let thread = mesh.send("POST", "/threads", &json!({})).await.json();
+    let path = format!("/threads/{}/runs/wait", thread["thread_id"].as_str().unwrap());
+    let run = json!({ "assistant_id": "echo", "input": { "topic": "a" } });
+    assert_eq!(mesh.send("POST", &path, &run).await.status, 200);
+    let refused = mesh.send("POST", &path, &run).await;
+    let told = "bytes of state of a thread that is added to: at most 1".to_owned();
+    assert_eq!(refused.refusal(), (429, told));
+    assert_eq!(refused.header("retry-after"), None);
+}
+
 #[derive(State)]
 struct Nothing {
     n: Option<i64>,
