@@ -333,8 +333,8 @@ impl Server {
     /// an earlier process had wait for a worker or are over. To be called once, before serving;
     /// does nothing on a server that keeps nothing.
     ///
-    /// On a full disk the server begins without that: it can be read from, is not ready, and settles
-    /// the runs as soon as there is room.
+    /// On a full disk the server begins without that: it can be read from, is not ready, and does
+    /// the rest as soon as there is room.
     ///
     /// # Errors
     /// What storage reports.
@@ -342,16 +342,17 @@ impl Server {
     /// # Cancel safety
     /// A dropped future may or may not have taken effect; calling again does the rest.
     pub async fn start(&self) -> Result<(), Error> {
-        match &self.runtime {
-            Some(runtime) => match runtime.settle_after_start().await {
-                Ok(()) => runtime.ensure_assistants().await,
-                Err(Error::DiskFull) => {
-                    tracing::error!("the disk is full: runs of an earlier process are left as is");
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            None => Ok(()),
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let begun = async {
+            runtime.ensure_assistants().await?;
+            runtime.settle_after_start().await
+        };
+        match begun.await {
+            Err(Error::DiskFull) => {
+                tracing::error!("the disk is full: what an earlier process left stays as it is");
+                Ok(())
+            }
+            begun => begun,
         }
     }
 
@@ -445,9 +446,13 @@ fn work(shared: &Shared) {
         futures::join!(keeper.keep_house(), letters);
     }));
     shared.tasks.spawn(shared.abort.clone().run_until_cancelled_owned(async move {
-        // Fails only while what an earlier process left behind cannot be settled: a full disk, for
+        // Fails only while what [`Server::start`] does cannot be done: on a full disk, for
         // instance, which somebody may clear.
-        while let Err(error) = runtime.work(options.clone(), stop.clone()).await {
+        let work = async || {
+            runtime.ensure_assistants().await?;
+            runtime.work(options.clone(), stop.clone()).await
+        };
+        while let Err(error) = work().await {
             tracing::error!(%error, "runs are not executed; trying again");
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -11,23 +11,26 @@ use std::{
 use async_trait::async_trait;
 use mesh_graph::{Checkpointer, Store, env::SystemEnv, store};
 use mesh_runtime::{
-    Assistant, Error, Graphs, Ledger, Run, Runtime, Scope, Stamp,
+    Assistant as Kept, Error, Graphs, Ledger, Run, Runtime, Scope, Stamp,
     ledger::{Listener, Operation, Rider},
     run::RunStatus,
     runs::{Claim, NewRun, Target},
 };
-use mesh_server::{About, Access, Limits, Server};
+use mesh_server::{About, Access, Assistant, Limits, Server};
 use mesh_store::Sqlite;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
-use crate::kit::{Mesh, SOON};
+use crate::{
+    graphs,
+    kit::{Mesh, SOON},
+};
 
 /// A database in which a run is some worker's that is no more.
 async fn left_behind() -> (Arc<dyn Ledger>, Run) {
     let ledger = Sqlite::in_memory().unwrap().ledger();
     let before = Runtime::new(Arc::clone(&ledger), Graphs::default(), Arc::new(SystemEnv));
-    let assistant = Assistant {
+    let assistant = Kept {
         id: Uuid::from_u128(0xa5),
         graph: "gone".to_owned(),
         config: Map::new(),
@@ -49,9 +52,23 @@ async fn left_behind() -> (Arc<dyn Ledger>, Run) {
 }
 
 fn server(ledger: Arc<dyn Ledger>) -> Server {
+    serving(ledger, Vec::new())
+}
+
+fn serving(ledger: Arc<dyn Ledger>, assistants: Vec<Assistant>) -> Server {
     let about = About { name: String::new(), description: String::new(), version: String::new() };
-    let server = Server::new(about, [], Limits::default(), Access::default()).unwrap();
+    let server = Server::new(about, assistants, Limits::default(), Access::default()).unwrap();
     server.keep_in(ledger, Arc::new(SystemEnv))
+}
+
+/// Asks until the server says that it is ready.
+async fn ready(mesh: &Mesh) {
+    let ready = async {
+        while mesh.http("GET", "/ok", "").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, ready).await.expect("it is ready soon");
 }
 
 async fn status(ledger: &Arc<dyn Ledger>, run: &Run) -> RunStatus {
@@ -84,13 +101,23 @@ async fn on_a_full_disk_a_server_can_be_read_from_and_is_ready_when_there_is_roo
     let path = format!("/threads/{}/runs/{}", run.thread, run.id);
     assert_eq!(mesh.http("GET", &path, "").await.json()["status"], "running");
     full.store(false, Ordering::Relaxed);
-    let ready = async {
-        while mesh.http("GET", "/ok", "").await.status != 200 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, ready).await.expect("it is ready soon");
+    ready(&mesh).await;
     assert_ne!(status(&ledger, &run).await, RunStatus::Running, "nobody has the graph any more");
+}
+
+#[tokio::test]
+async fn graphs_that_came_while_the_disk_was_full_have_their_assistants_when_it_is_ready() {
+    let full = Arc::new(AtomicBool::new(true));
+    let inner = Sqlite::in_memory().unwrap().ledger();
+    let disk = Disk { inner, full: Arc::clone(&full) };
+    let server = serving(Arc::new(disk), graphs::assistants(&Arc::default()));
+    server.start().await.unwrap();
+    let mesh = Mesh::of(server, Arc::default()).await;
+    assert_eq!(mesh.http("GET", "/ok", "").await.status, 503);
+    full.store(false, Ordering::Relaxed);
+    ready(&mesh).await;
+    let run = json!({ "assistant_id": "steps", "input": {} });
+    assert_eq!(mesh.send("POST", "/runs/wait", &run).await.status, 200);
 }
 
 /// A disk that may be full.
