@@ -1,17 +1,26 @@
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::Request, http::StatusCode, response::Response};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use futures::stream;
 use hyper::{body::Incoming, service::service_fn};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    task::JoinSet,
+    sync::Semaphore,
+    task::{JoinSet, yield_now},
     time::{Instant, advance},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, Shared, connect};
-use crate::{About, Access, BODY_WAIT, HEADER_WAIT, IDLE_WAIT, Limits, extract, refusal::Refusal};
+use crate::{
+    About, Access, BODY_WAIT, HANDSHAKE_WAIT, HEADER_WAIT, IDLE_WAIT, Limits, extract,
+    refusal::Refusal, routes::Connection, socket,
+};
 
 /// How far above its bound a wait may be: clocks count in milliseconds.
 const SLACK: Duration = Duration::from_millis(50);
@@ -23,12 +32,15 @@ struct Client {
     _server: JoinSet<()>,
 }
 
+fn shared() -> Shared {
+    let about = About { name: String::new(), description: String::new(), version: String::new() };
+    let server = Server::new(about, [], Limits::default(), Access::default()).unwrap();
+    Shared::new(server, CancellationToken::new())
+}
+
 impl Client {
     fn connect() -> Self {
-        let about =
-            About { name: String::new(), description: String::new(), version: String::new() };
-        let server = Server::new(about, [], Limits::default(), Access::default()).unwrap();
-        let shared = Shared::new(server, CancellationToken::new());
+        let shared = shared();
         let (stream, theirs) = duplex(64 << 10);
         let mut server = JoinSet::new();
         server.spawn(async move { connect(&shared, theirs, service_fn(answer)).await });
@@ -133,4 +145,42 @@ async fn a_body_may_pause_but_not_for_long() {
     let begun = Instant::now();
     assert_eq!(client.status().await, "408");
     assert_about(begun.elapsed(), BODY_WAIT);
+}
+
+/// Answers a handshake, as the door of a socket does on which nothing is said.
+fn shake_hands(shared: &Shared, request: Request<Incoming>) -> Response {
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Connection {
+        peer: ([127, 0, 0, 1], 1).into(),
+        local: Ipv4Addr::LOCALHOST.into(),
+        _place: Arc::new(place),
+        busy: None,
+    });
+    socket::open(shared, &mut request, &[], 1, |_| async {})
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_handshake_has_to_be_taken_soon() {
+    let shared = Arc::new(shared());
+    // Less than the answer, of which nothing is read.
+    let (mut stream, theirs) = duplex(16);
+    let (served, doors) = (Arc::clone(&shared), Arc::clone(&shared));
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let door = move |request| ready(Ok::<_, Infallible>(shake_hands(&doors, request)));
+        connect(&served, theirs, service_fn(door)).await;
+    });
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    while shared.tasks.is_empty() {
+        yield_now().await;
+    }
+    let begun = Instant::now();
+    shared.tasks.close();
+    shared.tasks.wait().await;
+    assert_about(begun.elapsed(), HANDSHAKE_WAIT);
 }
