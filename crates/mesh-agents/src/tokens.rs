@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use mesh_graph::{Ctx, NodeResult};
+use mesh_graph::{Ctx, NodeResult, Saying};
 use mesh_model::{ChatModel, Delta, MessageChunk};
 use serde_json::{Map, json};
 use tokio::sync::Notify;
@@ -84,10 +84,11 @@ impl<'a, D: Send + Sync + 'static> Tokens<'a, D> {
             answer
         };
         let sending = async {
+            let mut saying = None;
             loop {
                 self.pending.some.notified().await;
                 let last = over.load(Ordering::Acquire);
-                self.send().await?;
+                self.send(&mut saying).await?;
                 if last {
                     return NodeResult::Ok(());
                 }
@@ -98,12 +99,26 @@ impl<'a, D: Send + Sync + 'static> Tokens<'a, D> {
         sent.map(|()| answer)
     }
 
-    async fn send(&self) -> NodeResult<()> {
+    /// Sends what is pending. `saying` is the attempt whose text was sent last.
+    async fn send(&self, saying: &mut Option<(u32, Saying)>) -> NodeResult<()> {
         let pieces = {
             let mut pieces = self.pending.pieces.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *pieces)
         };
         for (attempt, delta) in pieces {
+            if let Delta::Text(text) = delta {
+                let said = match saying.take().filter(|(known, _)| *known == attempt) {
+                    Some((_, said)) => said,
+                    None => {
+                        let piece =
+                            MessageChunk::new(&self.id(attempt), &Delta::Text(String::new()));
+                        self.ctx.saying(&piece, &self.facts)?
+                    }
+                };
+                said.say(text).await;
+                *saying = Some((attempt, said));
+                continue;
+            }
             let chunk = MessageChunk::new(&self.id(attempt), &delta);
             self.ctx.message(&chunk, &self.facts).await?;
         }

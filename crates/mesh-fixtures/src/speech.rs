@@ -1,6 +1,6 @@
 //! What a fake chat model says: each piece on the `messages` stream, and the message they make.
 
-use mesh_graph::{Ctx, NodeResult};
+use mesh_graph::{Ctx, NodeResult, Saying};
 use mesh_model::{Delta, FinishReason, Kind, Message, MessageChunk, ToolCall, ToolCallDelta};
 use serde_json::{Map, Value as Json, json};
 
@@ -12,6 +12,8 @@ pub(crate) struct Speech<'a> {
     facts: Map<String, Json>,
     text: String,
     tool_calls: Vec<ToolCall>,
+    /// Its text on the stream, once there is some.
+    saying: Option<Saying>,
 }
 
 impl<'a> Speech<'a> {
@@ -25,15 +27,21 @@ impl<'a> Speech<'a> {
         let mut facts = Map::new();
         facts.insert("ls_provider".to_owned(), json!("fixture"));
         facts.insert("ls_model_type".to_owned(), json!("chat"));
-        Self { ctx, id: id.into(), facts, text: String::new(), tool_calls: Vec::new() }
+        let (id, text, tool_calls) = (id.into(), String::new(), Vec::new());
+        Self { ctx, id, facts, text, tool_calls, saying: None }
     }
 
     /// A piece of text.
     pub(crate) async fn say(&mut self, text: &str) -> NodeResult<()> {
         self.text.push_str(text);
-        if self.ctx.wants_messages() {
-            self.send(&Delta::Text(text.to_owned())).await?;
-        }
+        let saying = match self.saying.take() {
+            Some(saying) => saying,
+            None => {
+                let piece = MessageChunk::new(&self.id, &Delta::Text(String::new()));
+                self.ctx.saying(&piece, &self.facts)?
+            }
+        };
+        self.saying.insert(saying).say(text).await;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use crate::{
     run::{Instances, RunShared},
     step::Steps,
     store::Store,
-    stream::{ATTEMPT, Body, Event, Facts, Mode, PLACE, Task, ToolEvent},
+    stream::{ATTEMPT, Body, Event, Facts, Mode, PLACE, PieceFrame, Task, ToolEvent},
     superstep::Cause,
     timeout::{Progress, Timeout},
 };
@@ -141,8 +141,14 @@ impl TaskShared {
     }
 }
 
-/// Facts, with the entries that they were asked to have besides.
-pub(crate) type Beside = (Map<String, Json>, Arc<Facts>);
+/// What stands beside messages.
+struct Beside {
+    /// The entries that it was asked to have besides.
+    asked: Map<String, Json>,
+    facts: Arc<Facts>,
+    /// What the last piece of a text was between.
+    frame: Option<Arc<PieceFrame>>,
+}
 
 /// Who called a functional task.
 pub(crate) struct Called {
@@ -259,15 +265,17 @@ impl TaskContext {
     /// What stands beside a message of this task: where it comes from, and what run, node and
     /// `metadata` say besides, the later ones first.
     pub(crate) fn facts(&self, metadata: &Map<String, Json>) -> Arc<Facts> {
-        let mut beside = self.0.course().beside.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, facts)) = &*beside
-            && of == metadata
-        {
-            return Arc::clone(facts);
+        self.beside(metadata, |beside| Arc::clone(&beside.facts))
+    }
+
+    /// Looks at what stands beside a message with this `metadata`.
+    fn beside<R>(&self, metadata: &Map<String, Json>, look: impl FnOnce(&mut Beside) -> R) -> R {
+        let mut last = self.0.course().beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(beside) = last.as_mut().filter(|beside| beside.asked == *metadata) {
+            return look(beside);
         }
         let facts = Arc::new(Facts::new(self.gather_facts(metadata)));
-        *beside = Some((metadata.clone(), Arc::clone(&facts)));
-        facts
+        look(last.insert(Beside { asked: metadata.clone(), facts, frame: None }))
     }
 
     fn gather_facts(&self, metadata: &Map<String, Json>) -> Map<String, Json> {
@@ -336,6 +344,30 @@ pub struct Ctx<D = ()> {
 impl<D> Clone for Ctx<D> {
     fn clone(&self) -> Self {
         Self { task: self.task.clone(), deps: Arc::clone(&self.deps) }
+    }
+}
+
+/// A message whose text is sent piece by piece; see [`Ctx::saying`].
+pub struct Saying {
+    task: TaskContext,
+    /// None if nobody reads.
+    frame: Option<Arc<PieceFrame>>,
+}
+
+impl Saying {
+    /// Sends a piece of the text. Waits as [`Ctx::message`] does.
+    pub async fn say(&self, text: impl Into<String>) {
+        self.task.note_progress(false);
+        if let Some(frame) = &self.frame {
+            let body = Body::Piece { frame: Arc::clone(frame), text: text.into() };
+            self.task.send(Mode::Messages, body).await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Saying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Saying").field("frame", &self.frame).finish_non_exhaustive()
     }
 }
 
@@ -503,13 +535,41 @@ impl<D: Send + Sync + 'static> Ctx<D> {
         if !self.task.wants(Mode::Messages) {
             return Ok(());
         }
-        let facts = self.task.facts(metadata);
-        if facts.streams() {
+        if self.task.facts(metadata).streams() {
             let message = serde_json::to_value(message)?;
-            let body = Body::Message { message, facts, returned: false };
+            let body = self
+                .task
+                .beside(metadata, |Beside { facts, frame, .. }| Body::sent(message, facts, frame));
             self.task.send(Mode::Messages, body).await;
         }
         Ok(())
+    }
+
+    /// Begins a message whose text is sent piece by piece: less work than [`Ctx::message`] for
+    /// each of them, and the same to whoever reads them. `piece` is one of them, whatever its
+    /// text, and is not sent.
+    ///
+    /// # Errors
+    /// When it is no `AIMessageChunk` with an `id` and a text as its `content`.
+    pub fn saying<T: Serialize + ?Sized>(
+        &self,
+        piece: &T,
+        metadata: &Map<String, Json>,
+    ) -> NodeResult<Saying> {
+        let facts = self.task.wants(Mode::Messages).then(|| self.task.facts(metadata));
+        let frame = match facts.filter(|facts| facts.streams()) {
+            Some(facts) => {
+                let piece = serde_json::to_value(piece)?;
+                let frame = PieceFrame::of(&piece, facts).ok_or_else(|| {
+                    NodeError::msg(
+                        "expected an AIMessageChunk with an id and a text as its content",
+                    )
+                })?;
+                Some(Arc::new(frame))
+            }
+            None => None,
+        };
+        Ok(Saying { task: self.task.clone(), frame })
     }
 
     /// Whether anybody reads the `messages` stream.

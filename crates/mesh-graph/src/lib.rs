@@ -148,7 +148,7 @@ pub use checkpoint::{CheckpointId, TaskId};
 pub use checkpointer::{Checkpointer, MemoryCheckpointer};
 pub use command::{Goto, IntoRoute, IntoStep, Route, Send, Step};
 pub use config::Config;
-pub use context::{Ctx, Info};
+pub use context::{Ctx, Info, Saying};
 pub use control::Control;
 pub use entrypoint::{Entrypoint, Final, Flow, FlowCtx, FlowView, Started, Task};
 pub use error::{CompileError, Error, Failure, FailureKind, Mistake, NodeError, NodeResult};

@@ -19,7 +19,7 @@ use crate::log::{Entry, Kind};
 #[derive(Debug)]
 pub struct Said {
     /// Everything but the text.
-    pub frame: PieceFrame,
+    pub frame: Arc<PieceFrame>,
     /// An entry of a piece, without number and data.
     pub entry: Entry,
 }
@@ -36,10 +36,10 @@ pub struct Early {
 }
 
 /// A place in the text of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    chars: u64,
-    bytes: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Place {
+    pub(crate) chars: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The end of a message's text that was told and is not on the log.
@@ -59,9 +59,8 @@ pub(crate) struct Growth(Vec<Growing>);
 
 impl Growth {
     /// Adds text, which continues what was told of its message or, if nothing of it is here, what
-    /// is on the log. `from` is where it begins, in characters and bytes.
-    pub(crate) fn add(&mut self, said: &Arc<Said>, from: (u64, u64), text: &str, behind: u64) {
-        let from = Place { chars: from.0, bytes: from.1 };
+    /// is on the log. `from` is where it begins.
+    pub(crate) fn add(&mut self, said: &Arc<Said>, from: Place, text: &str, behind: u64) {
         let to = from.plus(text);
         let same = |one: &&mut Growing| {
             Arc::ptr_eq(&one.said, said) && one.to == from && one.behind == behind
@@ -116,13 +115,14 @@ impl Growth {
 }
 
 impl Place {
-    fn plus(self, text: &str) -> Self {
+    /// Where a text ends that begins here.
+    pub(crate) fn plus(self, text: &str) -> Self {
         Self { chars: self.chars + count(text), bytes: self.bytes + text.len() as u64 }
     }
 }
 
 /// Characters of a text.
-pub(crate) fn count(text: &str) -> u64 {
+fn count(text: &str) -> u64 {
     if text.is_ascii() { text.len() as u64 } else { text.chars().count() as u64 }
 }
 

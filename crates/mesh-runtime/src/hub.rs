@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
-    early::{Early, Growth, News, Said, Told},
+    early::{Early, Growth, News, Place, Said, Told},
     ledger::Listener,
     log::{Entry, Kind},
 };
@@ -251,7 +251,7 @@ impl Telling {
     }
 
     /// Tells text; see [`Growth::add`]. Readers learn of it by [`Telling::wake`].
-    pub(crate) fn add(&self, said: &Arc<Said>, from: (u64, u64), text: &str, behind: u64) {
+    pub(crate) fn add(&self, said: &Arc<Said>, from: Place, text: &str, behind: u64) {
         let mut recent = locked(&self.follower.feed.recent);
         // Another execution, or another log, has nothing to do with this text.
         if recent.tellers == self.number {

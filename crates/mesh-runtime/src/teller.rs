@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mesh_graph::{Event, Events, Mode, env::Env};
+use mesh_graph::{Event, Events, Mode, PieceFrame, env::Env};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ struct Told {
     waiting: Waiting,
     /// Where text is told early; none for a run that tells no messages.
     telling: Option<Telling>,
+    /// The message that text was told of last.
+    said: Option<Arc<Said>>,
     /// The namespace that was told of last, and its text.
     ns: (Arc<[String]>, Arc<str>),
     /// Steps of this execution have to be noted: workers were lost with earlier ones.
@@ -99,6 +101,7 @@ impl Teller {
             events: None,
             waiting: Waiting::new(run.kwargs.merges_pieces()),
             telling: tells_text.then(|| hub.tell(&run.thread)),
+            said: None,
             ns: (Arc::from([]), Arc::from("")),
             note_progress: run.attempt > 1,
             fenced: false,
@@ -279,7 +282,7 @@ impl Told {
         let Some(telling) = &self.telling else { return };
         let mut any = false;
         self.waiting.tell(|said, from, text, behind| {
-            telling.add(said, (from.chars, from.bytes), text, behind);
+            telling.add(said, from, text, behind);
             any = true;
         });
         if any {
@@ -299,35 +302,38 @@ impl Told {
     }
 
     fn push(&mut self, run: Uuid, event: &Event) {
-        let mut text_at = None;
-        if let Some((id, text)) = event.said() {
-            let is_text = !text.is_empty() && !event.is_ahead();
-            if is_text && let Some(said) = self.said(run, event, id) {
+        let text = event.piece().filter(|(_, text)| !text.is_empty() && !event.is_ahead());
+        let text_at = match text {
+            Some((frame, text)) => {
+                let said = self.said(run, event, frame);
                 if self.waiting.push_text(&said, text, event.at_ms) {
                     return;
                 }
-            } else {
-                text_at = self.waiting.grow(id, text);
+                None
             }
-        }
+            None => event.said().and_then(|(id, text)| self.waiting.grow(id, text)),
+        };
         let entry = Entry { text_at, ..self.entry(run, event, event.public_text()) };
         self.waiting.push(entry, event.is_ahead());
     }
 
-    /// What this piece has in common with others of its message, if it is one.
-    fn said(&mut self, run: Uuid, event: &Event, id: &str) -> Option<Arc<Said>> {
-        if let Some(said) = self.waiting.said(id)
-            && said.entry.step == event.step
-            && self.ns.0 == event.ns
-            && said.entry.ns == self.ns.1
-            && said.entry.node.as_deref() == event.node()
-            && event.fits(&said.frame)
-        {
-            return Some(Arc::clone(said));
+    /// What this piece of a text has in common with others of its message.
+    fn said(&mut self, run: Uuid, event: &Event, frame: &Arc<PieceFrame>) -> Arc<Said> {
+        if let Some(said) = self.said.as_ref().filter(|said| Arc::ptr_eq(&said.frame, frame)) {
+            return Arc::clone(said);
         }
-        let frame = event.piece_frame()?;
         let entry = self.entry(run, event, String::new());
-        Some(Arc::new(Said { frame, entry }))
+        let known = self.waiting.said(frame.id()).filter(|known| {
+            let of = &known.entry;
+            known.frame == *frame
+                && (of.step, &of.ns, &of.node) == (entry.step, &entry.ns, &entry.node)
+        });
+        let said = match known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Said { frame: Arc::clone(frame), entry }),
+        };
+        self.said = Some(Arc::clone(&said));
+        said
     }
 
     fn entry(&mut self, run: Uuid, event: &Event, data: String) -> Entry {

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     facts::Facts,
     mode::Mode,
+    piece::PieceFrame,
     show::{self, Shown},
 };
 
@@ -87,6 +88,11 @@ pub(crate) enum Body {
         message: Json,
         facts: Arc<Facts>,
         returned: bool,
+    },
+    /// A piece of a message's text that was sent.
+    Piece {
+        frame: Arc<PieceFrame>,
+        text: String,
     },
     /// Not shown: ids of messages that are part of a graph's input.
     Known(Vec<String>),
@@ -279,6 +285,7 @@ impl Event {
         match &self.body {
             Body::Json(json) => json.to_string(),
             Body::Message { message, facts, .. } => format!("[{message},{}]", facts.text()),
+            Body::Piece { frame, text } => frame.text(text),
             _ => self.public_data().to_string(),
         }
     }
@@ -295,6 +302,9 @@ impl Event {
             }
             Body::Interrupts(interrupts) => json!({ INTERRUPT: to_json(interrupts) }),
             Body::Message { message, facts, .. } => json!([message, facts.json()]),
+            Body::Piece { frame, text } => {
+                Json::Array(vec![frame.message(text), frame.facts().json().clone()])
+            }
             Body::Known(_) | Body::Step(_) | Body::Ended => Json::Null,
             Body::Told(told) if self.mode == Mode::Debug => json!({
                 "step": self.step,

@@ -8,7 +8,7 @@ use super::{event::Event, reader::Reader};
 pub struct Events {
     reader: Reader,
     /// The next one, looked at and not taken yet.
-    next: Option<Event>,
+    next: Option<Box<Event>>,
 }
 
 impl Events {
@@ -21,11 +21,11 @@ impl Events {
         if self.next.is_none() {
             self.next = self.reader.try_next();
         }
-        self.next.as_ref()
+        self.next.as_deref()
     }
 
     /// Takes the next event, if it was told already.
-    pub fn try_next(&mut self) -> Option<Event> {
+    pub fn try_next(&mut self) -> Option<Box<Event>> {
         self.next.take().or_else(|| self.reader.try_next())
     }
 
@@ -41,7 +41,7 @@ impl Events {
     ///
     /// # Cancel safety
     /// No event is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Box<Event>> {
         std::future::poll_fn(|context| self.poll_told(context)).await;
         self.next.take()
     }

@@ -20,10 +20,14 @@ pub(crate) fn id(message: &Json) -> Option<&str> {
 
 /// Whether the event is a piece of a message that others may be added to.
 pub(super) fn is_piece(event: &Event) -> bool {
-    matches!(&event.body, Body::Message { message, .. } if is_chunk(message))
+    match &event.body {
+        Body::Message { message, .. } => is_chunk(message),
+        Body::Piece { .. } => true,
+        _ => false,
+    }
 }
 
-fn is_chunk(message: &Json) -> bool {
+pub(super) fn is_chunk(message: &Json) -> bool {
     message.get("type").and_then(Json::as_str) == Some("AIMessageChunk") && id(message).is_some()
 }
 

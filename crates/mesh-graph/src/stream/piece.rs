@@ -21,7 +21,9 @@ const CONTENT: &str = "content";
 pub struct PieceFrame {
     id: Arc<str>,
     /// The message without its text.
-    message: Map<String, Json>,
+    rest: Map<String, Json>,
+    /// How many of its members stand before the text.
+    before: usize,
     facts: Arc<Facts>,
     /// One JSON text up to where the text stands.
     head: String,
@@ -29,20 +31,33 @@ pub struct PieceFrame {
     tail: String,
 }
 
+/// Equal when every text makes the same piece with both.
+impl PartialEq for PieceFrame {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.head, &self.tail) == (&other.head, &other.tail)
+    }
+}
+
+impl Eq for PieceFrame {}
+
 impl PieceFrame {
-    /// For pieces like this one, beside which these facts stand. None for a message without an id
-    /// or a text.
-    pub fn new(message: &Map<String, Json>, facts: Map<String, Json>) -> Option<Self> {
-        Self::of(message, Arc::new(Facts::new(facts)))
+    /// For pieces like this one, beside which these facts stand. None for what is no piece of a
+    /// message's text.
+    pub fn new(piece: &Json, facts: Map<String, Json>) -> Option<Self> {
+        Self::of(piece, Arc::new(Facts::new(facts)))
     }
 
-    fn of(message: &Map<String, Json>, facts: Arc<Facts>) -> Option<Self> {
-        let id = Arc::from(message.get("id")?.as_str()?);
+    pub(crate) fn of(piece: &Json, facts: Arc<Facts>) -> Option<Self> {
+        if !messages::is_chunk(piece) {
+            return None;
+        }
+        let message = piece.as_object()?;
+        let id = Arc::from(messages::id(piece)?);
         message.get(CONTENT)?.as_str()?;
         let (mut head, mut tail) = (b"[{".to_vec(), Vec::new());
-        let mut before = true;
-        for (key, value) in message {
-            let half = if before { &mut head } else { &mut tail };
+        let mut before = None;
+        for (at, (key, value)) in message.iter().enumerate() {
+            let half = if before.is_none() { &mut head } else { &mut tail };
             if !half.ends_with(b"{") {
                 half.push(b',');
             }
@@ -50,7 +65,7 @@ impl PieceFrame {
             let _ = serde_json::to_writer(&mut *half, key);
             half.push(b':');
             if key == CONTENT {
-                before = false;
+                before = Some(at);
             } else {
                 let _ = serde_json::to_writer(&mut *half, value);
             }
@@ -59,7 +74,8 @@ impl PieceFrame {
         let rest = message.iter().filter(|(key, _)| *key != CONTENT);
         Some(Self {
             id,
-            message: rest.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            rest: rest.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            before: before?,
             facts,
             head: String::from_utf8(head).ok()?,
             tail: String::from_utf8(tail).ok()?,
@@ -82,7 +98,63 @@ impl PieceFrame {
 
     /// The message without its text, and what stands beside it.
     pub fn parts(&self) -> (&Map<String, Json>, &Json) {
-        (&self.message, self.facts.json())
+        (&self.rest, self.facts.json())
+    }
+
+    pub(super) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    /// The piece with this text, and what stands beside it, as one JSON text.
+    pub(super) fn text(&self, text: &str) -> String {
+        format!("{}{}{}", self.head, Json::from(text), self.tail)
+    }
+
+    /// The piece with this text.
+    pub(super) fn message(&self, text: &str) -> Json {
+        let mut rest = self.rest.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut message = Map::new();
+        message.extend(rest.by_ref().take(self.before));
+        message.insert(CONTENT.to_owned(), Json::from(text));
+        message.extend(rest);
+        Json::Object(message)
+    }
+
+    /// Whether a message is a piece between the halves of this frame.
+    fn fits(&self, message: &Map<String, Json>, facts: &Arc<Facts>) -> bool {
+        Arc::ptr_eq(facts, &self.facts)
+            && message.get(CONTENT).is_some_and(Json::is_string)
+            && message.len() == self.rest.len() + 1
+            && message.iter().filter(|(key, _)| *key != CONTENT).eq(&self.rest)
+    }
+}
+
+impl Body {
+    /// A message that is sent, beside which these facts stand. A piece with some text is one of
+    /// the frame of the last such piece, if it fits.
+    pub(crate) fn sent(
+        mut message: Json,
+        facts: &Arc<Facts>,
+        last: &mut Option<Arc<PieceFrame>>,
+    ) -> Self {
+        let has_text =
+            message.get(CONTENT).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
+        if has_text {
+            let fits = |frame: &&mut Arc<PieceFrame>| {
+                message.as_object().is_some_and(|message| frame.fits(message, facts))
+            };
+            let frame = match last.as_mut().filter(fits) {
+                Some(frame) => Some(Arc::clone(frame)),
+                None => PieceFrame::of(&message, Arc::clone(facts)).map(Arc::new),
+            };
+            if let Some(frame) = frame
+                && let Some(Json::String(text)) = message.get_mut(CONTENT)
+            {
+                *last = Some(Arc::clone(&frame));
+                return Self::Piece { frame, text: std::mem::take(text) };
+            }
+        }
+        Self::Message { message, facts: Arc::clone(facts), returned: false }
     }
 }
 
@@ -94,30 +166,18 @@ impl Event {
             Body::Message { message, returned: false, .. } => {
                 Some((messages::id(message)?, message.get(CONTENT)?.as_str()?))
             }
+            Body::Piece { frame, text } => Some((frame.id(), text)),
             _ => None,
         }
     }
 
-    /// Whether it is a piece of the text of the message that the frame is of, and differs from
-    /// others in nothing but its text.
-    pub fn fits(&self, frame: &PieceFrame) -> bool {
-        let Body::Message { message: Json::Object(message), facts, returned: false } = &self.body
-        else {
-            return false;
-        };
-        (Arc::ptr_eq(facts, &frame.facts) || facts.json() == frame.facts.json())
-            && message.get(CONTENT).is_some_and(Json::is_string)
-            && message.len() == frame.message.len() + 1
-            && message.iter().filter(|(key, _)| *key != CONTENT).eq(&frame.message)
-    }
-
-    /// The frame of a piece of a message's text, if it is one.
-    pub fn piece_frame(&self) -> Option<PieceFrame> {
-        let Body::Message { message, facts, returned: false } = &self.body else { return None };
-        if !messages::is_piece(self) {
-            return None;
+    /// The text, and what it is between, if it is a piece of a message's text. Pieces that were
+    /// told under one frame come from one place in one superstep.
+    pub fn piece(&self) -> Option<(&Arc<PieceFrame>, &str)> {
+        match &self.body {
+            Body::Piece { frame, text } => Some((frame, text)),
+            _ => None,
         }
-        PieceFrame::of(message.as_object()?, Arc::clone(facts))
     }
 }
 
@@ -127,13 +187,15 @@ mod tests {
 
     use serde_json::{Map, Value as Json, json};
 
-    use super::{Body, Event, Facts};
+    use super::{Body, Event, Facts, PieceFrame};
     use crate::Mode;
 
-    fn event(message: Json) -> Event {
+    fn facts() -> Arc<Facts> {
         let facts = Map::from_iter([("langgraph_node".to_owned(), json!("write"))]);
-        let facts = Arc::new(Facts::new(facts));
-        let body = Body::Message { message, facts, returned: false };
+        Arc::new(Facts::new(facts))
+    }
+
+    fn event(body: Body) -> Event {
         Event::new(Mode::Messages, &Arc::from([]), 1, None, 0, body)
     }
 
@@ -142,21 +204,31 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_written_between_the_halves_of_its_frame_as_it_is_by_itself() {
-        let frame = event(piece("x")).piece_frame().unwrap();
-        for text in ["", "Hel", "a \"b\" \\ \n \u{1F600}"] {
-            let event = event(piece(text));
-            assert!(event.fits(&frame));
+    fn a_piece_reads_between_the_halves_of_its_frame_as_it_does_by_itself() {
+        let facts = facts();
+        let mut last = None;
+        let first = event(Body::sent(piece("x"), &facts, &mut last));
+        let frame = Arc::clone(first.piece().unwrap().0);
+        for text in ["Hel", "a \"b\" \\ \n \u{1F600}"] {
+            let sent = event(Body::sent(piece(text), &facts, &mut last));
+            let (same, said) = sent.piece().unwrap();
+            assert!(Arc::ptr_eq(same, &frame));
+            assert_eq!((said, sent.said()), (text, Some(("m", text))));
+            let whole =
+                Body::Message { message: piece(text), facts: Arc::clone(&facts), returned: false };
+            let whole = event(whole);
+            assert_eq!(sent.data().to_string(), whole.data().to_string());
+            assert_eq!(sent.public_text(), whole.public_text());
             let mut out = Vec::new();
             frame.write(text, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), event.public_text());
+            assert_eq!(String::from_utf8(out).unwrap(), whole.public_text());
         }
-        assert_eq!(&**frame.id(), "m");
     }
 
     #[test]
     fn what_says_more_than_text_fits_no_frame_of_others() {
-        let frame = event(piece("x")).piece_frame().unwrap();
+        let facts = facts();
+        let frame = Arc::new(PieceFrame::of(&piece("x"), Arc::clone(&facts)).unwrap());
         for (member, value) in [
             ("id", json!("n")),
             ("content", json!(["x"])),
@@ -165,8 +237,13 @@ mod tests {
         ] {
             let mut other = piece("y");
             other[member] = value;
-            assert!(!event(other).fits(&frame), "{member}");
+            let other = event(Body::sent(other, &facts, &mut Some(Arc::clone(&frame))));
+            assert!(other.piece().is_none_or(|(other, _)| **other != *frame), "{member}");
         }
+        let elsewhere = Body::sent(piece("y"), &self::facts(), &mut Some(Arc::clone(&frame)));
+        let elsewhere = event(elsewhere);
+        let (elsewhere, _) = elsewhere.piece().unwrap();
+        assert!(!Arc::ptr_eq(elsewhere, &frame) && *elsewhere == frame);
     }
 
     #[test]
@@ -175,9 +252,10 @@ mod tests {
             json!({ "type": "ai", "id": "m", "content": "x" }),
             json!({ "type": "AIMessageChunk", "content": "x" }),
             json!({ "type": "AIMessageChunk", "id": "m", "content": [] }),
+            json!({ "type": "AIMessageChunk", "id": "m", "content": "" }),
             json!({ "type": "AIMessageChunk", "id": "m" }),
         ] {
-            assert!(event(wrong).piece_frame().is_none());
+            assert!(event(Body::sent(wrong, &facts(), &mut None)).piece().is_none());
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     event::{Body, Event},
     messages,
     ordered::Order,
+    piece::PieceFrame,
 };
 
 /// What a run handle reads from.
@@ -23,6 +24,8 @@ pub(crate) struct Reader {
     /// Ids of the messages that were shown or were part of an input: one for each message of the
     /// run, as the state itself has.
     seen: HashSet<String>,
+    /// What the last piece of a text is between; its message was seen.
+    frame: Option<Arc<PieceFrame>>,
     order: Option<Order>,
     warnings: Arc<Mutex<Vec<Warning>>>,
 }
@@ -34,34 +37,34 @@ impl Reader {
         warnings: Arc<Mutex<Vec<Warning>>>,
     ) -> Self {
         let order = ordered.then(Order::default);
-        Self { events, seq: 0, seen: HashSet::new(), order, warnings }
+        Self { events, seq: 0, seen: HashSet::new(), frame: None, order, warnings }
     }
 
     /// The next event that is shown, if it is there already.
-    pub(crate) fn try_next(&mut self) -> Option<Event> {
+    pub(crate) fn try_next(&mut self) -> Option<Box<Event>> {
         loop {
             let mut event = self.try_arrived()?;
             if self.number(&mut event) {
-                return Some(*event);
+                return Some(event);
             }
         }
     }
 
     /// As [`Reader::next`].
-    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Box<Event>>> {
         loop {
             let Some(mut event) = std::task::ready!(self.poll_arrived(context)) else {
                 return Poll::Ready(None);
             };
             if self.number(&mut event) {
-                return Poll::Ready(Some(*event));
+                return Poll::Ready(Some(event));
             }
         }
     }
 
     /// The next event that is shown.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        std::future::poll_fn(|context| self.poll_next(context)).await
+        std::future::poll_fn(|context| self.poll_next(context)).await.map(|event| *event)
     }
 
     /// Lets go of everything that is still to come.
@@ -136,6 +139,13 @@ impl Reader {
                 }
                 None => true,
             },
+            Body::Piece { frame, .. } => {
+                if !self.frame.as_ref().is_some_and(|last| Arc::ptr_eq(last, frame)) {
+                    self.seen.insert(frame.id().to_string());
+                    self.frame = Some(Arc::clone(frame));
+                }
+                true
+            }
             Body::Known(ids) => {
                 self.seen.extend(ids.iter().cloned());
                 false

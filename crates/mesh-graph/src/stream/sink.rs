@@ -1,6 +1,9 @@
 //! The sending end of a run's stream.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -179,20 +182,38 @@ impl Line {
 }
 
 fn same_message(a: &Event, b: &Event) -> bool {
-    match (&a.body, &b.body) {
-        (Body::Message { message: a_message, .. }, Body::Message { message: b_message, .. }) => {
-            (a.task_id, a.attempt) == (b.task_id, b.attempt)
-                && messages::id(a_message) == messages::id(b_message)
-        }
-        _ => false,
+    (a.task_id, a.attempt) == (b.task_id, b.attempt)
+        && message_id(a).is_some_and(|id| message_id(b) == Some(id))
+}
+
+/// The id of the message that an event is of, if that has one.
+fn message_id(event: &Event) -> Option<&str> {
+    match &event.body {
+        Body::Message { message, .. } => messages::id(message),
+        Body::Piece { frame, .. } => Some(frame.id()),
+        _ => None,
     }
 }
 
 fn merge(waiting: &mut Event, more: &Event) -> bool {
-    match (&mut waiting.body, &more.body) {
-        (Body::Message { message, .. }, Body::Message { message: more, .. }) => {
-            messages::merge(message, more)
-        }
+    if let (Body::Piece { frame, text }, Body::Piece { frame: same, text: more }) =
+        (&mut waiting.body, &more.body)
+        && Arc::ptr_eq(frame, same)
+    {
+        text.push_str(more);
+        return true;
+    }
+    let more = match &more.body {
+        Body::Message { message, .. } => Cow::Borrowed(message),
+        Body::Piece { frame, text } => Cow::Owned(frame.message(text)),
+        _ => return false,
+    };
+    if let Body::Piece { frame, text } = &waiting.body {
+        let (message, facts) = (frame.message(text), Arc::clone(frame.facts()));
+        waiting.body = Body::Message { message, facts, returned: false };
+    }
+    match &mut waiting.body {
+        Body::Message { message, .. } => messages::merge(message, &more),
         _ => false,
     }
 }

@@ -16,7 +16,7 @@ const RUN: Uuid = Uuid::from_u128(7);
 fn said(id: &str) -> Arc<Said> {
     let message = json!({ "type": "AIMessageChunk", "id": id, "content": "", "more": [1] });
     let facts = Map::from_iter([("langgraph_node".to_owned(), json!("write"))]);
-    let frame = PieceFrame::new(message.as_object().unwrap(), facts).unwrap();
+    let frame = Arc::new(PieceFrame::new(&message, facts).unwrap());
     let entry = Entry {
         data: Bytes::new(),
         ..Entry::of_run(RUN, Kind::Event(Mode::Messages), 0, &Json::Null)
@@ -66,7 +66,7 @@ impl World {
     fn tell(&mut self) {
         let growth = &mut self.growth;
         self.waiting.tell(|said, from, text, behind| {
-            growth.add(said, (from.chars, from.bytes), text, behind);
+            growth.add(said, from, text, behind);
         });
     }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    early::{Said, count},
+    early::{Place, Said},
     log::Entry,
 };
 
@@ -38,17 +38,12 @@ pub(super) struct Mark {
     pub(super) is_ahead: bool,
 }
 
-/// A place in the text of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Place {
-    pub(super) chars: u64,
-    pub(super) bytes: u64,
-}
-
 /// Text of a message.
 #[derive(Debug)]
 pub(super) struct Text {
     said: Arc<Said>,
+    /// Where its message stands among those that are known.
+    message: usize,
     at_ms: i64,
     from: Place,
     to: Place,
@@ -81,7 +76,11 @@ pub(super) struct Waiting {
     count: u64,
     /// Pieces of a message may become one entry.
     merges: bool,
-    messages: HashMap<Arc<str>, Message>,
+    messages: Vec<Message>,
+    /// Where the messages with these ids stand.
+    places: HashMap<Arc<str>, usize>,
+    /// The message that text was added to last, and where it stands.
+    last: Option<(Arc<Said>, usize)>,
     /// Bytes of text among what waits.
     text_bytes: usize,
     /// Entries that wait and are no text.
@@ -117,19 +116,15 @@ impl Text {
     }
 }
 
-impl Place {
-    fn plus(self, text: &str) -> Self {
-        Self { chars: self.chars + count(text), bytes: self.bytes + text.len() as u64 }
-    }
-}
-
 impl Waiting {
     pub(super) fn new(merges: bool) -> Self {
         Self {
             items: VecDeque::new(),
             count: 0,
             merges,
-            messages: HashMap::new(),
+            messages: Vec::new(),
+            places: HashMap::new(),
+            last: None,
             text_bytes: 0,
             others: 0,
             untold: 0,
@@ -174,13 +169,14 @@ impl Waiting {
 
     /// What the pieces of the message with this id have in common, if one came that had a text.
     pub(super) fn said(&self, id: &str) -> Option<&Arc<Said>> {
-        self.messages.get(id)?.said.as_ref()
+        self.messages.get(*self.places.get(id)?)?.said.as_ref()
     }
 
     /// Notes a text of the message with this id that is not added as text. Gives where it begins;
     /// none for one message too many.
     pub(super) fn grow(&mut self, id: &str, text: &str) -> Option<u64> {
-        let message = self.message(id)?;
+        let place = self.place(id)?;
+        let message = self.messages.get_mut(place)?;
         let from = message.to;
         message.to = from.plus(text);
         if message.told == from {
@@ -193,8 +189,18 @@ impl Waiting {
     /// Adds text to the message that this is of. False, and nothing changes, for one message too
     /// many.
     pub(super) fn push_text(&mut self, said: &Arc<Said>, text: &str, at_ms: i64) -> bool {
-        let Some(message) = self.message(said.frame.id()) else { return false };
-        message.said = Some(Arc::clone(said));
+        let place = match &self.last {
+            Some((last, place)) if Arc::ptr_eq(last, said) => *place,
+            _ => {
+                let Some(place) = self.place(said.frame.id()) else { return false };
+                self.last = Some((Arc::clone(said), place));
+                place
+            }
+        };
+        let Some(message) = self.messages.get_mut(place) else { return false };
+        if !message.said.as_ref().is_some_and(|known| Arc::ptr_eq(known, said)) {
+            message.said = Some(Arc::clone(said));
+        }
         let from = message.to;
         let to = from.plus(text);
         message.to = to;
@@ -209,19 +215,24 @@ impl Waiting {
         self.count += 1;
         self.untold += 1;
         let said = Arc::clone(said);
-        let text = Text { said, at_ms, from, to, content: text.to_owned(), told: 0 };
+        let content = text.to_owned();
+        let text = Text { said, message: place, at_ms, from, to, content, told: 0 };
         self.items.push_back((Mark { number: self.count, is_ahead: false }, Item::Text(text)));
         true
     }
 
-    fn message(&mut self, id: &str) -> Option<&mut Message> {
-        if !self.messages.contains_key(id) {
-            if self.messages.len() >= MESSAGES_MAX {
-                return None;
-            }
-            self.messages.insert(Arc::from(id), Message::default());
+    /// Where the message with this id stands; none for one too many.
+    fn place(&mut self, id: &str) -> Option<usize> {
+        if let Some(place) = self.places.get(id) {
+            return Some(*place);
         }
-        self.messages.get_mut(id)
+        let place = self.messages.len();
+        if place >= MESSAGES_MAX {
+            return None;
+        }
+        self.messages.push(Message::default());
+        self.places.insert(Arc::from(id), place);
+        Some(place)
     }
 
     /// Text of the same message that waits and takes more, with nothing but text behind it.
@@ -254,12 +265,9 @@ impl Waiting {
                 break;
             }
             let Item::Text(text) = item else { continue };
-            let Some(message) = self.messages.get_mut(text.said.frame.id()) else { continue };
+            let Some(message) = self.messages.get_mut(text.message) else { continue };
             let (before, new) = text.content.split_at(text.told);
-            let from = Place {
-                chars: text.from.chars + count(before),
-                bytes: text.from.bytes + before.len() as u64,
-            };
+            let from = text.from.plus(before);
             // What comes before it may be on its way, untold.
             if new.is_empty() || message.told != from {
                 continue;
@@ -310,7 +318,7 @@ impl Waiting {
             match text {
                 None => self.behind = self.behind.max(entry.seq),
                 Some(text) => {
-                    if let Some(message) = self.messages.get_mut(text.said.frame.id()) {
+                    if let Some(message) = self.messages.get_mut(text.message) {
                         message.told = message.told.max(text.to);
                     }
                 }
