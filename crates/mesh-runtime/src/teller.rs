@@ -41,6 +41,9 @@ pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// told it early.
 pub(crate) const TEXT_LINGER: Duration = Duration::from_millis(250);
 
+/// Text of all runs is written at multiples of this: what is due at one time is one transaction.
+const TEXT_TICK: Duration = Duration::from_millis(50);
+
 /// What one execution of a run tells, on its way to the log.
 pub(crate) struct Teller {
     thread: String,
@@ -229,8 +232,16 @@ impl<'a> Pump<'a> {
 
     fn wait(&mut self, is_soon: bool) {
         self.is_soon = is_soon;
-        self.due = Some(self.env.sleep(if is_soon { LINGER } else { TEXT_LINGER }));
+        let linger = if is_soon { LINGER } else { text_linger(self.env.now_ms()) };
+        self.due = Some(self.env.sleep(linger));
     }
+}
+
+/// How long text waits that came at this time, in milliseconds.
+fn text_linger(now_ms: i64) -> Duration {
+    let tick = TEXT_TICK.as_millis() as i64;
+    let rest = tick - now_ms.rem_euclid(tick);
+    TEXT_LINGER - TEXT_TICK + Duration::from_millis(rest as u64)
 }
 
 impl Told {
