@@ -8,6 +8,7 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
 use mesh_graph::{
     App, CheckpointId, Checkpointer, Error as GraphError, Outcome, Status, Store, Untyped,
     checkpoint::Place, checkpointer,
@@ -231,6 +232,17 @@ impl Execution {
         ready.teller.listen(events);
         let mut driver = JoinSet::new();
         driver.spawn_on(graph, &self.executor);
+        let ended = async move {
+            tokio::select! {
+                biased;
+                () = self.held.lost.cancelled() => End::Lost,
+                ended = driver.join_next() => ended.map_or(End::Lost, End::Graph),
+                () = self.overstayed() => End::Abandoned,
+                () = self.held.hand_over.cancelled() => End::HandedOver,
+            }
+        };
+        // Looked at when one of these happens, not for each event that is told meanwhile.
+        let mut ended: FuturesUnordered<_> = std::iter::once(ended).collect();
         let quit = CancellationToken::new();
         let pump = self.pump(&ready.teller, &quit);
         tokio::pin!(pump);
@@ -238,20 +250,17 @@ impl Execution {
         let end = loop {
             tokio::select! {
                 biased;
-                () = self.held.lost.cancelled() => return End::Lost,
-                ended = driver.join_next() => match ended {
-                    Some(ended) => break End::Graph(ended),
-                    None => return End::Lost,
-                },
+                Some(end) = ended.next() => break end,
                 pumped = &mut pump, if pumping => match pumped {
                     Ok(()) => pumping = false,
                     Err(_) => return End::Lost,
                 },
-                () = self.overstayed() => break End::Abandoned,
-                () = self.held.hand_over.cancelled() => break End::HandedOver,
             }
         };
-        drop(driver);
+        if matches!(end, End::Lost) {
+            return end;
+        }
+        drop(ended);
         // What is on its way has to arrive before the end is written.
         quit.cancel();
         if pumping && pump.await.is_err() {

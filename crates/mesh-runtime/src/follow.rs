@@ -271,15 +271,8 @@ impl Follow {
     /// Nothing is lost when the future is dropped.
     pub async fn told(&mut self) -> Result<Option<Told>, Error> {
         loop {
-            if let Some(entry) = self.ready.pop_front() {
-                if self.run.is_some() && entry.kind == Kind::Ended {
-                    self.ended = true;
-                    self.ready.clear();
-                }
-                return Ok(Some(match self.follower.news(entry) {
-                    News::Entry(entry) => Told::Entry(entry),
-                    News::Number(entry) => Told::Number(entry),
-                }));
+            if let Some(told) = self.at_hand() {
+                return Ok(Some(told));
             }
             if self.ended {
                 return Ok(None);
@@ -288,22 +281,14 @@ impl Follow {
                 self.read().await?;
                 continue;
             }
-            let fed = self.follower.after(self.after, self.run);
-            if let Some(early) = self.take(fed) {
-                return Ok(Some(Told::Early(early)));
-            }
-            if self.is_settled() {
-                continue;
-            }
             // Once more, now that nothing that comes goes unheard.
             let ear = self.follower.ear();
             let mut grown = std::pin::pin!(ear.grown());
             grown.as_mut().enable();
-            let fed = self.follower.after(self.after, self.run);
-            if let Some(early) = self.take(fed) {
-                return Ok(Some(Told::Early(early)));
+            if let Some(told) = self.at_hand() {
+                return Ok(Some(told));
             }
-            if self.is_settled() {
+            if self.look || self.ended {
                 continue;
             }
             let look_at = self.look_at.get_or_insert_with(|| {
@@ -321,24 +306,36 @@ impl Follow {
         }
     }
 
-    /// Takes what the feed has. Gives text that is not on the log, if the feed has nothing else.
-    fn take(&mut self, fed: Fed) -> Option<Early> {
-        match fed {
-            Fed::Entries(entries, upto) => {
-                self.after = upto;
-                self.read = entries.len();
-                self.ready = entries.into();
+    /// As [`Follow::told`], if that is there without waiting: none does not mean that nothing more
+    /// comes.
+    pub fn at_hand(&mut self) -> Option<Told> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                if self.run.is_some() && entry.kind == Kind::Ended {
+                    self.ended = true;
+                    self.ready.clear();
+                }
+                return Some(match self.follower.news(entry) {
+                    News::Entry(entry) => Told::Entry(entry),
+                    News::Number(entry) => Told::Number(entry),
+                });
             }
-            Fed::Behind => self.look = true,
-            Fed::Gone => self.ended = true,
-            Fed::Nothing => return self.follower.early(self.after, self.run),
+            if self.ended || self.look {
+                return None;
+            }
+            match self.follower.after(self.after, self.run) {
+                Fed::Entries(entries, upto) => {
+                    self.after = upto;
+                    self.read = entries.len();
+                    self.ready = entries.into();
+                }
+                Fed::Behind => self.look = true,
+                Fed::Gone => self.ended = true,
+                Fed::Nothing => {
+                    return self.follower.early(self.after, self.run).map(Told::Early);
+                }
+            }
         }
-        None
-    }
-
-    /// Whether there is no need to wait.
-    fn is_settled(&self) -> bool {
-        self.look || self.ended || !self.ready.is_empty()
     }
 
     /// Whether entries were read ahead.

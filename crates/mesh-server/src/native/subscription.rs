@@ -5,7 +5,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::FutureExt;
 use mesh_protocol::socket::EndReason;
 use mesh_runtime::{
     Error, Follow, Told as Next,
@@ -197,10 +196,8 @@ impl Subscriptions {
             if over.is_some() || count == TURN || !one.reading.may_take() || !socket.has_room() {
                 break;
             }
-            match follow.told().now_or_never() {
-                Some(ready) => next = ready,
-                None => break,
-            }
+            let Some(ready) = follow.at_hand() else { break };
+            next = Ok(Some(ready));
         }
         one.reading.flush(told);
         one.send(told, encoding, socket);

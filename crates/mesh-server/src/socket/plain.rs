@@ -3,14 +3,14 @@
 //! A run is made as the REST doors make it, and what it tells is read from its log. So the socket
 //! holds nothing that a client could lose with it: one that was cut off comes back for the rest.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{iter::once, sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
 use mesh_protocol::run::{IfNotExists, MultitaskStrategy, OnDisconnect, RunCreate};
 use mesh_runtime::{
     Assistant, Error, Follow, Run, RunEnd, Runtime, Scope, Start, Told, log::Kind, run::RunStatus,
@@ -350,7 +350,8 @@ async fn tell(
     frames: &mut Frames,
     socket: &mut Socket,
 ) -> Turn {
-    let mut stop = pin!(stopped(shared, runtime, run.id));
+    // Looked at when the server stops, not for each frame.
+    let mut stop: FuturesUnordered<_> = once(stopped(shared, runtime, run.id)).collect();
     loop {
         let first = tokio::select! {
             // The client first: when it left, nothing else matters.
@@ -362,7 +363,7 @@ async fn tell(
                 Err(left) => return Turn::Over(left.into()),
             },
             told = follow.told(), if socket.has_room() => told,
-            () = &mut stop => return Turn::Over(Refusal::Stopping.into()),
+            Some(()) = stop.next() => return Turn::Over(Refusal::Stopping.into()),
             () = sleep(HELD_FOR), if !socket.has_room() => {
                 follow.let_go();
                 continue;
@@ -396,8 +397,8 @@ async fn tell(
             if !socket.has_room() {
                 break;
             }
-            let Some(ready) = follow.told().now_or_never() else { break };
-            next = ready;
+            let Some(told) = follow.at_hand() else { break };
+            next = Ok(Some(told));
         }
     }
 }
