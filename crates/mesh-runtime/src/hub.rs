@@ -314,7 +314,9 @@ impl Follower {
     pub(crate) fn early(&mut self, after: u64, run: Option<Uuid>) -> Option<Early> {
         let (teller, told) = self.early.as_mut()?;
         let recent = locked(&self.feed.recent);
-        if recent.begun != self.begun || recent.last.is_some_and(|last| last > after) {
+        // Who has read more of the log than the feed knows of may have this text as well: it is on
+        // the log before it is gone from here.
+        if recent.begun != self.begun || recent.last.unwrap_or(0) != after {
             return None;
         }
         if *teller != recent.tellers {
@@ -372,4 +374,52 @@ impl Drop for Follower {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use mesh_graph::{Mode, PieceFrame};
+    use serde_json::{Map, Value as Json, json};
+    use uuid::Uuid;
+
+    use super::Hub;
+    use crate::{
+        early::{Place, Said},
+        ledger::Listener,
+        log::{Entry, Kind},
+    };
+
+    const RUN: Uuid = Uuid::from_u128(7);
+
+    fn entry(seq: u64, kind: Kind) -> Entry {
+        Entry { seq, ..Entry::of_run(RUN, kind, 0, &Json::Null) }
+    }
+
+    #[test]
+    fn who_read_more_than_the_feed_knows_of_gets_no_text_twice() {
+        let hub = Arc::new(Hub::default());
+        let telling = hub.tell("thread");
+        hub.added("thread", &[entry(1, Kind::Begun)]);
+        let piece = json!({ "type": "AIMessageChunk", "id": "m", "content": "" });
+        let frame = Arc::new(PieceFrame::new(&piece, Map::new()).unwrap());
+        let said = Arc::new(Said { frame, entry: entry(0, Kind::Event(Mode::Messages)) });
+        let mut follower = hub.follow("thread");
+        follower.listen();
+        telling.add(&said, Place::default(), "Hello", 1);
+
+        // It is the second entry of the log, which this one has read there, and nobody was told yet.
+        assert!(follower.early(2, None).is_none());
+        let mut data = Vec::new();
+        said.frame.write("Hello", &mut data);
+        let text = entry(2, Kind::Event(Mode::Messages));
+        hub.added("thread", &[Entry { data: Bytes::from(data), text_at: Some(0), ..text }]);
+        assert!(follower.early(2, None).is_none());
+
+        telling.add(&said, Place::default().plus("Hello"), ", you", 1);
+        let early = follower.early(2, None).unwrap();
+        assert_eq!((early.at, &*early.text), (5, ", you"));
+    }
 }
