@@ -12,6 +12,7 @@ mod about;
 mod access;
 mod assistant;
 pub mod auth;
+mod begun;
 mod callers;
 mod cors;
 mod extract;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use mesh_protocol::socket::{self as wire, Frame};
-use mesh_runtime::{early::Early, log::Entry};
+use mesh_runtime::{
+    early::{Early, Said},
+    log::Entry,
+};
 use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -78,7 +81,12 @@ impl Encoding {
         after: Option<u64>,
         first: bool,
     ) -> Encoded {
-        self.frame(&delta(thread, early, after, first))
+        if self == Self::MsgPack || first {
+            return self.frame(&delta(thread, early, after, first));
+        }
+        let mut text = Vec::with_capacity(early.text.len() + 192);
+        write_delta(&mut text, thread, early, after);
+        Encoded::text(&text)
     }
 }
 
@@ -203,6 +211,23 @@ fn delta(thread: &str, early: &Early, after: Option<u64>, first: bool) -> Frame 
     })
 }
 
+/// Writes text that is not stored yet as JSON: what [`delta`] gives when it is not the first.
+fn write_delta(out: &mut Vec<u8>, thread: &str, early: &Early, after: Option<u64>) {
+    use std::io::Write as _;
+    // Writing into memory cannot fail.
+    let text = |out: &mut Vec<u8>, text: &str| drop(serde_json::to_writer(out, text));
+    out.extend_from_slice(b"{\"type\":\"delta\",\"thread_id\":");
+    text(out, thread);
+    out.extend_from_slice(b",\"message_id\":");
+    text(out, early.said.frame.id());
+    let _ = write!(out, ",\"at\":{},\"text\":", early.at);
+    text(out, &early.text);
+    if let Some(after) = after {
+        let _ = write!(out, ",\"after\":{after}");
+    }
+    out.push(b'}');
+}
+
 /// Encodings that followers of the same thread share.
 #[derive(Debug, Default)]
 pub(crate) struct Encodings(Mutex<HashMap<Uuid, Weak<OfThread>>>);
@@ -224,8 +249,8 @@ struct Ring {
 }
 
 impl Ring {
-    fn find(&self, key: Key) -> Option<Encoded> {
-        let found = self.events.iter().rev().find(|(known, _)| *known == key);
+    fn find(&self, key: &Key) -> Option<Encoded> {
+        let found = self.events.iter().rev().find(|(known, _)| known == key);
         found.map(|(_, event)| event.clone())
     }
 
@@ -242,16 +267,44 @@ impl Ring {
     }
 }
 
-/// Which event, and how it is encoded. The log of a thread that is made again has the same
-/// numbers, but other runs and times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    seq: u64,
-    run: Uuid,
-    at_ms: i64,
-    /// An entry of which text was told early comes with the rest of it.
-    text_at: Option<u64>,
-    encoding: Encoding,
+/// What is told, and how it is encoded.
+#[derive(Debug)]
+enum Key {
+    /// The log of a thread that is made again has the same numbers, but other runs and times.
+    Event {
+        seq: u64,
+        run: Uuid,
+        at_ms: i64,
+        /// An entry of which text was told early comes with the rest of it.
+        text_at: Option<u64>,
+        encoding: Encoding,
+    },
+    /// Text that is not stored yet. Another execution of its run may say something else there, but
+    /// not the same [`Said`].
+    Delta {
+        said: Arc<Said>,
+        at: u64,
+        bytes: usize,
+        after: Option<u64>,
+        first: bool,
+        encoding: Encoding,
+    },
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Event { seq, run, at_ms, text_at, encoding },
+                Self::Event { seq: a, run: b, at_ms: c, text_at: d, encoding: e },
+            ) => (seq, run, at_ms, text_at, encoding) == (a, b, c, d, e),
+            (
+                Self::Delta { said, at, bytes, after, first, encoding },
+                Self::Delta { said: other, at: a, bytes: b, after: c, first: d, encoding: e },
+            ) => Arc::ptr_eq(said, other) && (at, bytes, after, first, encoding) == (a, b, c, d, e),
+            _ => false,
+        }
+    }
 }
 
 impl Encodings {
@@ -280,16 +333,45 @@ impl OfThread {
         told: &Told,
     ) -> Encoded {
         let Entry { seq, run, at_ms, text_at, .. } = told.entry;
-        let is_shared = told.from.is_none() && told.patch.is_none();
-        if !is_shared || Arc::strong_count(self) == 1 {
-            return encoding.event(thread, told);
+        let encode = || encoding.event(thread, told);
+        if told.from.is_some() || told.patch.is_some() {
+            return encode();
         }
-        let key = Key { seq, run, at_ms, text_at, encoding };
+        self.shared(|| Key::Event { seq, run, at_ms, text_at, encoding }, encode)
+    }
+
+    /// Text that is not stored yet, which followers who are equally far get alike.
+    pub(super) fn delta(
+        self: &Arc<Self>,
+        encoding: Encoding,
+        thread: &str,
+        early: &Early,
+        after: Option<u64>,
+        first: bool,
+    ) -> Encoded {
+        let Early { said, at, text } = early;
+        let (at, bytes) = (*at, text.len());
+        self.shared(
+            || Key::Delta { said: Arc::clone(said), at, bytes, after, first, encoding },
+            || encoding.delta(thread, early, after, first),
+        )
+    }
+
+    /// What others got under this key, else what is encoded for it.
+    fn shared(
+        self: &Arc<Self>,
+        key: impl FnOnce() -> Key,
+        encode: impl FnOnce() -> Encoded,
+    ) -> Encoded {
+        if Arc::strong_count(self) == 1 {
+            return encode();
+        }
+        let key = key();
         let mut recent = locked(&self.0);
-        if let Some(known) = recent.small.find(key).or_else(|| recent.large.find(key)) {
+        if let Some(known) = recent.small.find(&key).or_else(|| recent.large.find(&key)) {
             return known;
         }
-        let new = encoding.event(thread, told);
+        let new = encode();
         let ring = if new.len() < LARGE { &mut recent.small } else { &mut recent.large };
         ring.push(key, new.clone());
         new
@@ -304,12 +386,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::Arc;
 
-    use mesh_graph::Mode;
-    use mesh_runtime::log::{Entry, Kind};
-    use serde_json::{Value as Json, json};
+    use mesh_graph::{Mode, PieceFrame};
+    use mesh_runtime::{
+        early::{Early, Said},
+        log::{Entry, Kind},
+    };
+    use serde_json::{Map, Value as Json, json};
     use uuid::Uuid;
 
-    use super::{Encoding, Encodings, SHARED_EVENTS, event, unpacked, write_event};
+    use super::{
+        Encoding, Encodings, SHARED_EVENTS, delta, event, unpacked, write_delta, write_event,
+    };
     use crate::native::reading::{Patch, Told};
 
     fn entry(seq: u64) -> Entry {
@@ -336,6 +423,44 @@ mod tests {
             let typed = serde_json::to_value(event("t\"1", &entry, from, patch)).unwrap();
             assert_eq!(written, typed);
         }
+    }
+
+    fn early(at: u64, text: &str) -> Early {
+        let piece = json!({ "type": "AIMessageChunk", "id": "m\"1", "content": "" });
+        let frame = Arc::new(PieceFrame::new(&piece, Map::new()).unwrap());
+        Early { said: Arc::new(Said { frame, entry: entry(0) }), at, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_delta_is_written_as_its_type_has_it() {
+        let early = early(7, "a \"b\" \u{1F600}\n");
+        for after in [None, Some(9)] {
+            let mut out = Vec::new();
+            write_delta(&mut out, "t\"1", &early, after);
+            let written: Json = serde_json::from_slice(&out).unwrap();
+            let typed = serde_json::to_value(delta("t\"1", &early, after, false)).unwrap();
+            assert_eq!(written, typed);
+        }
+    }
+
+    #[test]
+    fn followers_who_are_equally_far_share_text_that_is_not_stored() {
+        let encodings = Encodings::default();
+        let thread = Uuid::from_u128(1);
+        let (one, other) = (encodings.of(thread), encodings.of(thread));
+        let told = early(3, "Hello");
+        let first = one.delta(Encoding::Json, "t", &told, None, false);
+        assert!(first.is_same(&other.delta(Encoding::Json, "t", &told, None, false)));
+        assert!(!first.is_same(&other.delta(Encoding::MsgPack, "t", &told, None, false)));
+        assert!(!first.is_same(&other.delta(Encoding::Json, "t", &told, None, true)));
+        assert!(!first.is_same(&other.delta(Encoding::Json, "t", &told, Some(2), false)));
+        let more = Early { text: "Hello, you".to_owned(), ..told.clone() };
+        assert!(!first.is_same(&other.delta(Encoding::Json, "t", &more, None, false)));
+        let later = Early { at: 4, ..told };
+        assert!(!first.is_same(&other.delta(Encoding::Json, "t", &later, None, false)));
+        // Another execution says something else in the same place.
+        let again = early(3, "Hallo");
+        assert!(!first.is_same(&other.delta(Encoding::Json, "t", &again, None, false)));
     }
 
     #[test]

@@ -6,11 +6,7 @@ use std::{
 };
 
 use mesh_protocol::socket::EndReason;
-use mesh_runtime::{
-    Error, Follow, Told as Next,
-    early::{Early, Said},
-    log::Kind,
-};
+use mesh_runtime::{Error, Follow, Told as Next, early::Early, log::Kind};
 use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
 
@@ -19,7 +15,7 @@ use super::{
     encoding::{Encoding, Encodings, OfThread},
     reading::{Reading, Told},
 };
-use crate::{refusal::Refusal, socket::Socket};
+use crate::{begun::Begun, refusal::Refusal, socket::Socket};
 
 /// Threads that one connection may follow.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 64;
@@ -28,10 +24,6 @@ pub(super) const SUBSCRIPTIONS_MAX: usize = 64;
 const TURN: usize = 64;
 
 type Heard = (Follow, Result<Option<Next>, Error>);
-
-/// Messages that grow at the same time and of which is told only once what they are. Of others it is
-/// told more often.
-const GROWING: usize = 16;
 
 /// A thread that is followed.
 struct Subscription {
@@ -46,7 +38,7 @@ struct Subscription {
     /// The run whose own the thread is.
     own: Option<Uuid>,
     /// Messages of which text came early.
-    begun: Vec<Arc<Said>>,
+    begun: Begun,
 }
 
 /// All of a connection.
@@ -99,7 +91,7 @@ impl Subscriptions {
             next: None,
             shared: shared.of(thread),
             own,
-            begun: Vec::new(),
+            begun: Begun::default(),
         });
     }
 
@@ -231,14 +223,8 @@ impl Subscription {
             return;
         }
         let passed = self.reading.take_early();
-        let is_begun = self.begun.iter().any(|known| Arc::ptr_eq(known, &early.said));
-        if !is_begun {
-            if self.begun.len() == GROWING {
-                self.begun.remove(0);
-            }
-            self.begun.push(Arc::clone(&early.said));
-        }
-        socket.feed(&encoding.delta(&self.name, early, passed, !is_begun));
+        let is_first = self.begun.is_first(&early.said);
+        socket.feed(&self.shared.delta(encoding, &self.name, early, passed, is_first));
     }
 
     fn send(&self, told: &mut Vec<Told>, encoding: Encoding, socket: &mut Socket) {

@@ -3,12 +3,12 @@
 //! Frames and their numbers follow from the entries of the run's log and from what the run was
 //! made to tell, so who reads the log again gets the same frames under the same numbers.
 
-use std::{io::Write as _, sync::Arc};
+use std::io::Write as _;
 
 use mesh_graph::{INTERRUPT, Mode, Modes};
 use mesh_runtime::{
     Run, Stamp,
-    early::{Early, Said},
+    early::Early,
     log::{Entry, Kind},
     run::{FROM_ANY_DEPTH, MERGED_PIECES},
 };
@@ -16,11 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::Socket;
-use crate::query::Query;
-
-/// Messages that grow at the same time and of which a client is told only once what is the same in
-/// all their pieces. Of others it is told more often.
-const GROWING: usize = 16;
+use crate::{begun::Begun, query::Query};
 
 /// Writes the frames of one run, and counts them.
 #[derive(Debug)]
@@ -42,7 +38,7 @@ pub(super) struct Frames {
     /// The client was not told of the last number: the text of that frame came early.
     is_passed: bool,
     /// Messages of which a whole piece came early.
-    begun: Vec<Arc<Said>>,
+    begun: Begun,
     /// Whether the run's questions were passed on.
     asked: bool,
 }
@@ -91,7 +87,7 @@ impl Frames {
             tells_early: query.tells_early(),
             is_named: query.thread.is_some(),
             is_passed: false,
-            begun: Vec::new(),
+            begun: Begun::default(),
             asked: false,
         }
     }
@@ -133,26 +129,20 @@ impl Frames {
         if !is_wanted {
             return;
         }
-        let is_begun = self.begun.iter().any(|known| Arc::ptr_eq(known, said));
-        if !is_begun {
-            if self.begun.len() == GROWING {
-                self.begun.remove(0);
-            }
-            self.begun.push(Arc::clone(said));
-        }
+        let is_first = self.begun.is_first(said);
         let passed = (self.is_named && std::mem::take(&mut self.is_passed)).then_some(self.seq);
         socket.feed_with(|out| {
             out.reserve(text.len() + 192);
             begin(Mode::Messages, &said.entry.ns, out);
             // Writing to memory does not fail.
-            if is_begun {
+            if is_first {
+                said.frame.write(text, out);
+            } else {
                 out.extend_from_slice(b"[{\"content\":");
                 let _ = serde_json::to_writer(&mut *out, text);
                 out.extend_from_slice(b",\"id\":");
                 let _ = serde_json::to_writer(&mut *out, &**said.frame.id());
                 out.extend_from_slice(b",\"type\":\"AIMessageChunk\"},{}]");
-            } else {
-                said.frame.write(text, out);
             }
             let _ = write!(out, ",\"at\":{at}");
             if let Some(passed) = passed {
