@@ -1,8 +1,11 @@
 //! The floor F2: the smallest loop that has the same shape as the engine.
 //!
 //! Channels by index, a version per channel, one map of updates per task, tasks against one
-//! snapshot, updates applied in task order. No streams, no checkpoints, no failures, no answers:
-//! what it costs is what the execution model itself costs.
+//! snapshot, updates applied in task order. An edge is a channel as any other: what a task leads to
+//! stands in its map, and a node runs when its channel has a version that it has not seen. (With
+//! edges in a table beside the maps nobody reads the versions, and most maps stay empty: that is a
+//! loop over a list, not the model.) No streams, no checkpoints, no failures, no answers: what it
+//! costs is what the execution model itself costs.
 
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
@@ -13,7 +16,7 @@ use tokio::task::JoinSet;
 pub(crate) type Value = Arc<dyn Any + Send + Sync>;
 /// The values of all channels, by index.
 pub(crate) type Values = Vec<Value>;
-/// What a task gives: a value per channel.
+/// What a task gives: a value per channel, of the state and of the nodes that it leads to.
 pub(crate) type Update = BTreeMap<usize, Value>;
 /// A node: from the snapshot, or from the argument of a send, to an update.
 pub(crate) type Node =
@@ -56,48 +59,70 @@ pub(crate) struct Loop {
 pub(crate) type Task = (usize, Option<Value>);
 
 impl Loop {
+    /// The channel whose new version makes a node run. They come after those of the state.
+    fn trigger(&self, node: usize) -> usize {
+        self.reducers.len() + node
+    }
+
     /// Runs from these tasks to the end and returns the values.
     pub(crate) async fn run(&self, values: Values, mut due: Vec<Task>) -> Values {
+        let led: Value = Arc::new(());
         let mut values = Arc::new(values);
-        let mut versions = vec![0_u64; values.len()];
+        let mut versions = vec![0_u64; self.reducers.len() + self.nodes.len()];
+        let mut seen = vec![0_u64; self.nodes.len()];
         let mut version = 0;
         let mut arrived = vec![0_usize; self.joins.len()];
+        let mut triggered = Vec::new();
         while !due.is_empty() {
-            let updates = self.tasks(&values, &due).await;
-            let channels = Arc::make_mut(&mut values);
-            version += 1;
-            for update in updates {
-                for (channel, value) in update {
-                    channels[channel] = match self.reducers[channel] {
-                        Some(reduce) => {
-                            let current = std::mem::replace(&mut channels[channel], Arc::new(()));
-                            reduce(current, value)
-                        }
-                        None => value,
-                    };
-                    versions[channel] = version;
-                }
-            }
-            let mut next: Vec<Task> = Vec::new();
-            for (node, _) in &due {
+            let mut updates = self.tasks(&values, &due).await;
+            for ((node, _), update) in due.iter().zip(&mut updates) {
                 match &self.nodes[*node].1 {
-                    Next::Nodes(nodes) => next.extend(nodes.iter().map(|node| (*node, None))),
-                    Next::Route(route) => {
-                        next.extend(route(&values).into_iter().map(|node| (node, None)));
+                    Next::Nodes(nodes) => {
+                        let leads = nodes.iter().map(|node| (self.trigger(*node), led.clone()));
+                        update.extend(leads);
                     }
                     Next::Join(join) => {
                         arrived[*join] += 1;
                         let (sources, target) = self.joins[*join];
                         if arrived[*join] == sources {
                             arrived[*join] = 0;
-                            next.push((target, None));
+                            update.insert(self.trigger(target), led.clone());
                         }
+                    }
+                    Next::Route(_) => {}
+                }
+            }
+            version += 1;
+            let channels = Arc::make_mut(&mut values);
+            for (channel, value) in updates.into_iter().flatten() {
+                versions[channel] = version;
+                match self.reducers.get(channel) {
+                    Some(Some(reduce)) => {
+                        let current = std::mem::replace(&mut channels[channel], Arc::new(()));
+                        channels[channel] = reduce(current, value);
+                    }
+                    Some(None) => channels[channel] = value,
+                    None => triggered.push(channel),
+                }
+            }
+            // A route sees the new state.
+            for (node, _) in &due {
+                if let Next::Route(route) = &self.nodes[*node].1 {
+                    for trigger in route(&values).into_iter().map(|node| self.trigger(node)) {
+                        versions[trigger] = version;
+                        triggered.push(trigger);
                     }
                 }
             }
-            next.sort_by_key(|(node, _)| *node);
-            next.dedup_by_key(|(node, _)| *node);
-            due = next;
+            due.clear();
+            for trigger in triggered.drain(..) {
+                let node = trigger - self.reducers.len();
+                if versions[trigger] > seen[node] {
+                    seen[node] = versions[trigger];
+                    due.push((node, None));
+                }
+            }
+            due.sort_by_key(|(node, _)| *node);
         }
         Arc::unwrap_or_clone(values)
     }
