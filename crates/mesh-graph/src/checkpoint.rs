@@ -5,7 +5,9 @@
 //! [`SNAPSHOT_EVERY`] updates or, where that would write much more than was added, every
 //! [`SNAPSHOT_LATEST`], so a checkpoint costs what the step changed.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+mod name;
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -19,6 +21,7 @@ use crate::{
     value::CodecError,
 };
 
+pub use self::name::Name;
 pub use crate::payload::Payload;
 
 /// Updates of a delta channel between two full values, unless these are large.
@@ -186,7 +189,7 @@ pub struct Checkpoint {
     pub source: Source,
     /// The run that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<String>,
+    pub run_id: Option<Arc<str>>,
     /// Node supersteps that this run had taken here, whichever of its executions took them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub run_steps: u32,
@@ -197,18 +200,18 @@ pub struct Checkpoint {
     pub channels: Vec<ChannelEntry>,
     /// The keys that the step changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub updated: Vec<String>,
+    pub updated: Vec<Name>,
     /// The nodes that ran last, for state updates that do not say as whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ran: Vec<String>,
+    pub ran: Vec<Name>,
     /// What the next superstep starts from.
     pub pending: Pending,
     /// Checkpoints of the ancestor graphs this one belongs to, by their namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parents: BTreeMap<String, CheckpointId>,
+    pub parents: Arc<BTreeMap<String, CheckpointId>>,
     /// The caller's own entries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, Json>,
+    pub metadata: Arc<BTreeMap<String, Json>>,
     /// The task of the parent graph that it was made below; none for a root graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<TaskId>,
@@ -221,7 +224,7 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelEntry {
     /// The state key.
-    pub key: String,
+    pub key: Name,
     /// Version of the value.
     pub version: u64,
     /// The checkpoint whose blob holds it (or its last part).
@@ -238,22 +241,22 @@ pub struct Pending {
     pub input: Option<PendingInput>,
     /// Nodes triggered by an edge, a route or a goto.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Name>,
     /// Direct tasks, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Sources that have arrived at each join that is not empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub joins: BTreeMap<String, Vec<String>>,
+    pub joins: BTreeMap<Name, Vec<Name>>,
     /// Optional sources that will not come, at each join that has been told of some.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub absent: BTreeMap<String, Vec<String>>,
+    pub absent: BTreeMap<Name, Vec<Name>>,
     /// Joins that have fired and count the rest of their sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fired: Vec<String>,
+    pub fired: Vec<Name>,
     /// Deferred nodes that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deferred: Vec<String>,
+    pub deferred: Vec<Name>,
 }
 
 /// An input that was accepted and not applied yet.
@@ -264,20 +267,20 @@ pub struct PendingInput {
     pub writes: Vec<StoredWrite>,
     /// Nodes to go to besides the edges of START.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Name>,
     /// Direct tasks besides the edges of START.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Optional sources of joins that will not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub absent: Vec<String>,
+    pub absent: Vec<Name>,
 }
 
 /// A direct task in storage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PendingSend {
     /// The node.
-    pub node: String,
+    pub node: Name,
     /// Its argument, encoded.
     pub arg: Payload,
     /// Its own time limit.
@@ -289,7 +292,7 @@ pub struct PendingSend {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredWrite {
     /// The state key.
-    pub key: String,
+    pub key: Name,
     /// Replaces instead of reducing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overwrite: bool,
@@ -327,7 +330,7 @@ pub struct TaskRecord {
     /// The task.
     pub id: TaskId,
     /// Its node.
-    pub node: String,
+    pub node: Name,
     /// Its place in apply order.
     pub path: TaskPath,
     /// All its writes and routing, once it has finished. The first commit stays.
@@ -369,14 +372,14 @@ pub struct ForkedFrom {
 impl TaskRecord {
     /// A record of a task nothing is known of yet.
     pub fn new(id: TaskId, node: &str, path: TaskPath) -> Self {
-        Self { id, node: node.to_owned(), path, ..Self::nothing() }
+        Self { id, node: node.into(), path, ..Self::nothing() }
     }
 
     /// A record of no task in particular.
     pub(crate) const fn nothing() -> Self {
         Self {
             id: TaskId::NULL,
-            node: String::new(),
+            node: Name::EMPTY,
             path: TaskPath::Push(0),
             commit: None,
             interrupts: Vec::new(),
@@ -406,7 +409,7 @@ fn is_zero(count: &u32) -> bool {
 #[serde(rename_all = "snake_case")]
 pub enum TaskPath {
     /// Triggered by edges; sorts by node name.
-    Pull(String),
+    Pull(Name),
     /// Made by the `Send` at this index.
     Push(u32),
 }
@@ -442,7 +445,7 @@ impl Pending {
 
 fn encode_writes<'a>(writes: impl IntoIterator<Item = &'a StoredWrite>) -> Result<(), KeyError> {
     writes.into_iter().try_for_each(|write| {
-        let key = || write.key.clone();
+        let key = || write.key.to_string();
         write.value.bytes().map(|_| ()).map_err(|source| KeyError { key: key(), source })
     })
 }
@@ -462,16 +465,16 @@ pub struct TaskCommit {
     pub updates: Vec<Vec<StoredWrite>>,
     /// Nodes it leads to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<String>,
+    pub nodes: Vec<Name>,
     /// Joins it arrived at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub joins: Vec<String>,
+    pub joins: Vec<Name>,
     /// Direct tasks it makes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<PendingSend>,
     /// Optional sources of joins that will not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub absent: Vec<String>,
+    pub absent: Vec<Name>,
     /// Where the per-thread graphs that it used stand since, by namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, CheckpointId>,

@@ -7,7 +7,7 @@ mod retention;
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     checkpoint::{
-        Blob, Checkpoint, CheckpointId, FORMAT, Place, SNAPSHOT_LATEST, TaskId, TaskRecord,
+        Blob, Checkpoint, CheckpointId, FORMAT, Name, Place, SNAPSHOT_LATEST, TaskId, TaskRecord,
     },
     error::BoxError,
     stored,
@@ -71,11 +71,11 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// The thread and namespace.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// The checkpoint.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Box<Checkpoint>,
     /// The values it changed, by key.
-    pub blobs: Vec<(String, Blob)>,
+    pub blobs: Vec<(Name, Blob)>,
     /// Task records of its parent that were not stored before.
     pub tasks: Vec<TaskRecord>,
     /// What the place's newest checkpoint must be for this to be stored.
@@ -216,7 +216,7 @@ pub trait Checkpointer: Send + Sync {
 /// reads them: a step costs what it changed, and nothing is encoded.
 #[derive(Debug, Default)]
 pub struct MemoryCheckpointer {
-    places: Mutex<HashMap<Place, Shelf>>,
+    places: Mutex<HashMap<Arc<Place>, Shelf>>,
     /// Keeps bytes instead.
     encoding: bool,
 }
@@ -225,7 +225,7 @@ pub struct MemoryCheckpointer {
 struct Shelf {
     // Boxed: a tree moves its entries about.
     checkpoints: BTreeMap<CheckpointId, Box<Checkpoint>>,
-    blobs: HashMap<(CheckpointId, String), Blob>,
+    blobs: HashMap<(CheckpointId, Name), Blob>,
     tasks: BTreeMap<(CheckpointId, TaskId), Box<TaskRecord>>,
 }
 
@@ -314,7 +314,7 @@ impl Shelf {
         let mut reach = Reach::default();
         for checkpoint in self.checkpoints.values() {
             let base = |key: &str, at| -> Result<_, Infallible> {
-                Ok(self.blobs.get(&(at, key.to_owned())).and_then(Blob::base))
+                Ok(self.blobs.get(&(at, Name::from(key))).and_then(Blob::base))
             };
             let Ok(()) = reach.add(checkpoint, base);
         }
@@ -387,7 +387,7 @@ impl MemoryCheckpointer {
         stored::encode(&stored).and_then(|bytes| stored::decode(&bytes)).map_err(damaged)
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Shelf>> {
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<Place>, Shelf>> {
         // A panic while the lock was held cannot leave a half-made entry: every change below is
         // a few inserts of values that exist already.
         self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -400,7 +400,7 @@ impl MemoryCheckpointer {
         choose: impl FnOnce(&[PlaceFacts]) -> Vec<Vec<CheckpointId>>,
     ) -> usize {
         let mut places = self.places();
-        let own: Vec<Place> =
+        let own: Vec<Arc<Place>> =
             places.keys().filter(|place| place.thread == thread).cloned().collect();
         let facts: Vec<PlaceFacts> = own
             .iter()
@@ -429,7 +429,7 @@ impl Checkpointer for MemoryCheckpointer {
         let blobs = self.bytes_of(id, commit.blobs)?;
         let tasks = self.bytes_of(id, commit.tasks)?;
         let mut places = self.places();
-        let shelf = places.entry(commit.place.clone()).or_default();
+        let shelf = places.entry(Arc::clone(&commit.place)).or_default();
         let head = shelf.checkpoints.keys().next_back().copied();
         // One that is newer than all others cannot be there yet.
         if head >= Some(id) && shelf.checkpoints.contains_key(&id) {
@@ -438,7 +438,7 @@ impl Checkpointer for MemoryCheckpointer {
         if let Head::Is(expected) = commit.expected_head
             && head != expected
         {
-            return Err(Error::HeadMoved { thread: commit.place.thread });
+            return Err(Error::HeadMoved { thread: commit.place.thread.clone() });
         }
         if let Some(parent) = checkpoint.parent {
             for record in tasks {
@@ -448,7 +448,7 @@ impl Checkpointer for MemoryCheckpointer {
         for (key, blob) in blobs {
             shelf.blobs.insert((id, key), blob);
         }
-        shelf.checkpoints.insert(id, Box::new(checkpoint));
+        shelf.checkpoints.insert(id, checkpoint);
         Ok(())
     }
 
@@ -459,7 +459,11 @@ impl Checkpointer for MemoryCheckpointer {
         record: TaskRecord,
     ) -> Result<(), Error> {
         let record = self.bytes_of(checkpoint, record)?;
-        self.places().entry(place.clone()).or_default().put_task(checkpoint, record);
+        let mut places = self.places();
+        match places.get_mut(place) {
+            Some(shelf) => shelf.put_task(checkpoint, record),
+            None => places.entry(Arc::new(place.clone())).or_default().put_task(checkpoint, record),
+        }
         Ok(())
     }
 
@@ -516,10 +520,10 @@ impl Checkpointer for MemoryCheckpointer {
         if occupied {
             return Err(Error::Occupied { thread: to.to_owned() });
         }
-        let copies: Vec<(Place, Shelf)> = places
+        let copies: Vec<(Arc<Place>, Shelf)> = places
             .iter()
             .filter(|(place, _)| place.thread == from)
-            .map(|(place, shelf)| (at(to, &place.ns), shelf.clone()))
+            .map(|(place, shelf)| (Arc::new(at(to, &place.ns)), shelf.clone()))
             .collect();
         for (place, copy) in copies {
             let own = places.entry(place).or_default();

@@ -171,10 +171,10 @@ impl Inside {
         shared.core = Arc::clone(&self.seat.core);
         shared.ns = self.ns.split('|').map(str::to_owned).collect();
         shared.ns_text = Arc::from(self.ns.as_str());
-        shared.parents = head.checkpoint.parents.clone();
+        shared.parents = Arc::clone(&head.checkpoint.parents);
         shared.above.caller = head.checkpoint.caller;
         shared.above.watched.clone_from(&self.seat.watched);
-        shared.place = Some(place);
+        shared.place = Some(Arc::new(place));
         Ok((Arc::new(shared), head))
     }
 

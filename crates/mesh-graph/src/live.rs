@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 use crate::{
     channel::{KeyError, Schema, Values},
     checkpoint::{
-        Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Pending, PendingInput, PendingSend,
-        SNAPSHOT_EVERY, SNAPSHOT_LATEST, Source, StoredWrite, TaskCommit, TaskId,
+        Blob, ChannelEntry, Checkpoint, CheckpointId, FORMAT, Name, Pending, PendingInput,
+        PendingSend, SNAPSHOT_EVERY, SNAPSHOT_LATEST, Source, StoredWrite, TaskCommit, TaskId,
     },
     checkpointer::Loaded,
     error::Error,
@@ -262,10 +262,10 @@ impl Live {
         }
         let unfit = |node: &str| Error::UnknownStoredNode { checkpoint: id, node: node.to_owned() };
         let mut gone = None;
-        let mut found = |node: &String| {
+        let mut found = |node: &Name| {
             let found = core.find(node);
             if found.is_none() {
-                gone.get_or_insert_with(|| node.clone().into_boxed_str());
+                gone.get_or_insert_with(|| Box::from(&**node));
             }
             found
         };
@@ -329,14 +329,14 @@ impl Live {
         facts: &Facts<'_>,
     ) -> Checkpoint {
         let schema = &core.schema;
-        let name = |node: &NodeId| core.node(*node).name.to_string();
+        let name = |node: &NodeId| Name::from(&*core.node(*node).name);
         let channels = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| {
                 entry.map(|entry| ChannelEntry {
-                    key: schema.key(index).to_string(),
+                    key: Name::from(&**schema.key(index)),
                     version: entry.version,
                     at: entry.at,
                     depth: entry.depth,
@@ -357,13 +357,13 @@ impl Live {
         for (join, gathering) in core.joins.iter().zip(&self.ready.joins) {
             let note = |into: &mut BTreeMap<_, _>, nodes: &[NodeId]| {
                 if !nodes.is_empty() {
-                    into.insert(join.name.to_string(), nodes.iter().map(name).collect());
+                    into.insert(Name::from(&*join.name), nodes.iter().map(name).collect());
                 }
             };
             note(&mut joins, &gathering.arrived);
             note(&mut absent, &gathering.absent);
             if gathering.fired {
-                fired.push(join.name.to_string());
+                fired.push(Name::from(&*join.name));
             }
         }
         Checkpoint {
@@ -373,11 +373,11 @@ impl Live {
             at_ms: facts.at_ms,
             step: self.step,
             source,
-            run_id: facts.run_id.map(str::to_owned),
+            run_id: facts.run_id.cloned(),
             run_steps: facts.run_steps,
             version: self.version,
             channels,
-            updated: self.updated.iter().map(|index| schema.key(*index).to_string()).collect(),
+            updated: self.updated.iter().map(|index| Name::from(&**schema.key(*index))).collect(),
             ran: self.ran.iter().map(name).collect(),
             pending: Pending {
                 input,
@@ -388,8 +388,8 @@ impl Live {
                 fired,
                 deferred: self.ready.deferred.iter().map(name).collect(),
             },
-            parents: facts.parents.clone(),
-            metadata: facts.metadata.clone(),
+            parents: Arc::clone(facts.parents),
+            metadata: Arc::clone(facts.metadata),
             caller: facts.caller,
             instances: self.instances.as_deref().cloned().unwrap_or_default(),
         }
@@ -399,10 +399,10 @@ impl Live {
 /// What a checkpoint records of its run.
 pub(crate) struct Facts<'a> {
     pub(crate) at_ms: i64,
-    pub(crate) run_id: Option<&'a str>,
+    pub(crate) run_id: Option<&'a Arc<str>>,
     pub(crate) run_steps: u32,
-    pub(crate) parents: &'a BTreeMap<String, CheckpointId>,
-    pub(crate) metadata: &'a BTreeMap<String, Json>,
+    pub(crate) parents: &'a Arc<BTreeMap<String, CheckpointId>>,
+    pub(crate) metadata: &'a Arc<BTreeMap<String, Json>>,
     pub(crate) caller: Option<TaskId>,
 }
 
@@ -454,7 +454,7 @@ pub(crate) fn encode_writes(schema: &Schema, update: &Update) -> Vec<StoredWrite
         .writes
         .iter()
         .map(|write| StoredWrite {
-            key: schema.key(write.channel).to_string(),
+            key: Name::from(&**schema.key(write.channel)),
             overwrite: write.overwrite,
             value: payload(schema, write.channel, &write.value),
         })
@@ -513,7 +513,7 @@ pub(crate) fn encode_sends(core: &Core, sends: &[Sent]) -> Vec<PendingSend> {
                 }
                 Some(ArgCodec::State) | None => PartialState::payload(&core.schema, &sent.arg),
             };
-            PendingSend { node: spec.name.to_string(), arg, timeout: sent.timeout.clone() }
+            PendingSend { node: Name::from(&*spec.name), arg, timeout: sent.timeout.clone() }
         })
         .collect()
 }
@@ -523,7 +523,7 @@ pub(crate) fn decode_sends<'a>(
     core: &Core,
     sends: impl IntoIterator<Item = &'a PendingSend>,
 ) -> Result<Vec<Sent>, String> {
-    let decode = |send: &PendingSend| decode_send(core, send).ok_or_else(|| send.node.clone());
+    let decode = |send: &PendingSend| decode_send(core, send).ok_or_else(|| send.node.to_string());
     sends.into_iter().map(decode).collect()
 }
 
@@ -631,12 +631,17 @@ pub(crate) struct Effect {
 impl Effect {
     /// Makes the stored form of everything that has to survive a crash; nothing is encoded yet.
     pub(crate) fn make_storable(&mut self, core: &Core) -> &TaskCommit {
+        let node = |id: &NodeId| Name::from(&*core.node(*id).name);
         self.commit.insert(Box::new(TaskCommit {
             updates: self.updates.iter().map(|u| encode_writes(&core.schema, u)).collect(),
-            nodes: self.leads.nodes.iter().map(|id| core.node(*id).name.to_string()).collect(),
-            joins: self.joins.iter().map(|id| core.joins[*id as usize].name.to_string()).collect(),
+            nodes: self.leads.nodes.iter().map(node).collect(),
+            joins: self
+                .joins
+                .iter()
+                .map(|id| Name::from(&*core.joins[*id as usize].name))
+                .collect(),
             sends: encode_sends(core, &self.leads.sends),
-            absent: self.leads.absent.iter().map(|id| core.node(*id).name.to_string()).collect(),
+            absent: self.leads.absent.iter().map(node).collect(),
             instances: self.instances.clone().unwrap_or_default(),
             empty_fan_out: self.leads.empty_fan_out,
         }))

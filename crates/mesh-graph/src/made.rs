@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     channel::{KeyError, Schema},
-    checkpoint::{Blob, ChannelEntry, CheckpointId, Payload, StoredWrite},
+    checkpoint::{Blob, ChannelEntry, CheckpointId, Name, Payload, StoredWrite},
     checkpointer::Loaded,
     graph::START_ID,
     live::{Entry, Size, decode_writes, encode_writes},
@@ -101,7 +101,7 @@ impl Made {
         schema: &Schema,
         id: CheckpointId,
         version: u64,
-    ) -> Result<Option<(String, Blob)>, KeyError> {
+    ) -> Result<Option<(Name, Blob)>, KeyError> {
         if self.stored == self.writes.len() {
             return Ok(None);
         }
@@ -134,13 +134,13 @@ impl Made {
         }
         let depth = if whole { 0 } else { depth };
         self.entry = Some(Entry { version, at: id, depth, size });
-        Ok(Some((KEY.to_owned(), blob)))
+        Ok(Some((KEY.into(), blob)))
     }
 
     /// The log's entry in a checkpoint.
     pub(crate) fn channel_entry(&self) -> Option<ChannelEntry> {
         self.entry.map(|entry| ChannelEntry {
-            key: KEY.to_owned(),
+            key: KEY.into(),
             version: entry.version,
             at: entry.at,
             depth: entry.depth,

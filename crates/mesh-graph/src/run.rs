@@ -217,7 +217,7 @@ pub(crate) struct RunShared {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) cache: Option<Arc<dyn NodeCache>>,
     /// Where checkpoints go; none without a checkpointer.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Arc<Place>>,
     pub(crate) ns: Arc<[String]>,
     pub(crate) ns_text: Arc<str>,
     pub(crate) run_id: Arc<str>,
@@ -234,8 +234,8 @@ pub(crate) struct RunShared {
     pub(crate) limits: Limits,
     /// Answers given to this run, for the children that asked.
     pub(crate) answers: Mutex<Arc<BTreeMap<InterruptId, Json>>>,
-    pub(crate) parents: BTreeMap<String, CheckpointId>,
-    pub(crate) metadata: BTreeMap<String, Json>,
+    pub(crate) parents: Arc<BTreeMap<String, CheckpointId>>,
+    pub(crate) metadata: Arc<BTreeMap<String, Json>>,
     /// What its nodes read; none when the run was given none.
     pub(crate) config: Option<Arc<Config>>,
     pub(crate) warnings: Arc<Mutex<Vec<Warning>>>,

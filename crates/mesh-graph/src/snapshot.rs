@@ -201,16 +201,16 @@ pub(crate) fn of<S>(
         parent: checkpoint.parent,
         source: Some(checkpoint.source),
         step: Some(checkpoint.step),
-        run_id: checkpoint.run_id.clone(),
+        run_id: checkpoint.run_id.as_deref().map(str::to_owned),
         created_at_ms: Some(checkpoint.at_ms),
-        metadata: checkpoint.metadata.clone(),
-        updated: checkpoint.updated.clone(),
+        metadata: (*checkpoint.metadata).clone(),
+        updated: checkpoint.updated.iter().map(ToString::to_string).collect(),
         versions: checkpoint
             .channels
             .iter()
-            .map(|entry| (entry.key.clone(), entry.version))
+            .map(|entry| (entry.key.to_string(), entry.version))
             .collect(),
-        parents: checkpoint.parents.clone(),
+        parents: (*checkpoint.parents).clone(),
         tasks,
         interrupts,
         ..empty(core)

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     canonical::InputHash,
-    checkpoint::{TaskId, TaskPath, TaskRecord},
+    checkpoint::{Name, TaskId, TaskPath, TaskRecord},
     context::{Ctx, TaskContext},
     error::{Failure, FailureKind, NodeError, NodeResult},
     interrupt::first_128,
@@ -299,7 +299,7 @@ impl TaskContext {
         }
         let path = match &shared.cause {
             Cause::Push(index) => TaskPath::Push(*index),
-            _ => TaskPath::Pull(self.node_name().to_string()),
+            _ => TaskPath::Pull(Name::from(&**self.node_name())),
         };
         TaskRecord::new(self.id(), self.node_name(), path)
     }

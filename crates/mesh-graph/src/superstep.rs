@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use twox_hash::XxHash3_128;
 
 use crate::{
-    checkpoint::{CheckpointId, TaskId, TaskPath},
+    checkpoint::{CheckpointId, Name, TaskId, TaskPath},
     error::{Failure, FailureKind},
     graph::{Core, JoinId, NodeId, START_ID},
     live::{Effect, Live},
@@ -67,7 +67,7 @@ impl Planned {
     pub(crate) fn path(&self, core: &Core) -> TaskPath {
         match &self.cause {
             Cause::Push(index) => TaskPath::Push(*index),
-            _ => TaskPath::Pull(core.node(self.node).name.to_string()),
+            _ => TaskPath::Pull(Name::from(&*core.node(self.node).name)),
         }
     }
 

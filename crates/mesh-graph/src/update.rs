@@ -115,7 +115,7 @@ pub(crate) async fn bulk_update(
     let loaded = checkpointer.load(&place, at).await?;
     match (at, loaded) {
         (Some(checkpoint), None) => {
-            return Err(Error::UnknownCheckpoint { thread: place.thread, checkpoint });
+            return Err(Error::UnknownCheckpoint { thread: place.thread.clone(), checkpoint });
         }
         (_, Some(loaded)) => {
             driver.live = driver.restore(&loaded)?;

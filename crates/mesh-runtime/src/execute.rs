@@ -196,7 +196,9 @@ impl Execution {
     /// Whether the thread's newest checkpoint was made by this run.
     async fn stands_on_own(&self, checkpointer: &dyn Checkpointer) -> Result<bool, Error> {
         let loaded = self.newest(checkpointer).await?;
-        Ok(loaded.is_some_and(|loaded| loaded.checkpoint.run_id == Some(self.run.id.to_string())))
+        Ok(loaded.is_some_and(|loaded| {
+            loaded.checkpoint.run_id.as_deref() == Some(self.run.id.to_string().as_str())
+        }))
     }
 
     async fn head(&self, checkpointer: &dyn Checkpointer) -> Result<Option<CheckpointId>, Error> {

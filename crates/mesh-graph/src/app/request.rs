@@ -232,7 +232,9 @@ impl<S> Run<S> {
             });
         }
         let place = match (&inner.checkpointer, &self.thread) {
-            (Some(_), Some(thread)) => Some(Place { thread: thread.clone(), ns: String::new() }),
+            (Some(_), Some(thread)) => {
+                Some(Arc::new(Place { thread: thread.clone(), ns: String::new() }))
+            }
             (Some(_), None) => return Err(Error::MissingThreadId),
             (None, _) => None,
         };
@@ -261,8 +263,8 @@ impl<S> Run<S> {
             progress: None,
             limits: self.limits.clone(),
             answers: Mutex::default(),
-            parents: BTreeMap::new(),
-            metadata: self.all_metadata(),
+            parents: Arc::default(),
+            metadata: Arc::new(self.all_metadata()),
             config: self.config.clone(),
             warnings: Arc::default(),
             above: Above::default(),
@@ -377,7 +379,8 @@ impl<S> Run<S> {
             task: JoinSet::new(),
             state: PhantomData,
         };
-        handle.task.spawn(run::drive(shared, request, at));
+        // Boxed: on its way to its task it would otherwise be copied whole about ten times.
+        handle.task.spawn(Box::pin(run::drive(shared, request, at)));
         Ok(handle)
     }
 

@@ -9,9 +9,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     num::NonZeroUsize,
+    sync::Arc,
 };
 
-use crate::checkpoint::{Checkpoint, CheckpointId, Pending, TaskRecord};
+use crate::checkpoint::{Checkpoint, CheckpointId, Name, Pending, TaskRecord};
 
 /// Which checkpoints of a thread are kept.
 ///
@@ -37,7 +38,7 @@ pub struct Fact {
     id: CheckpointId,
     parent: Option<CheckpointId>,
     at_ms: i64,
-    run_id: Option<String>,
+    run_id: Option<Arc<str>>,
     /// The namespace of the graph it is mounted in, and the checkpoint of that; none for a root.
     below: Option<(String, CheckpointId)>,
     /// Checkpoints of the other ancestors, by namespace.
@@ -164,7 +165,9 @@ impl Retention {
 /// The checkpoints of a thread that go with these runs, for every place in the order given.
 /// Nothing else keeps them; what was mounted under them goes, too.
 pub fn doomed_with_runs(places: &[PlaceFacts], runs: &[String]) -> Vec<Vec<CheckpointId>> {
-    let of_a_run = |fact: &&Fact| fact.run_id.as_ref().is_some_and(|run| runs.contains(run));
+    let of_a_run = |fact: &&Fact| {
+        fact.run_id.as_ref().is_some_and(|run| runs.iter().any(|doomed| **doomed == **run))
+    };
     let kept = places
         .iter()
         .map(|place| {
@@ -235,7 +238,7 @@ fn is_in(ns: &str, these: &HashSet<&str>) -> bool {
 /// The values of a place that its checkpoints are made of, collected from what stays.
 #[derive(Debug, Default)]
 pub struct Reach {
-    blobs: HashSet<(String, CheckpointId)>,
+    blobs: HashSet<(Name, CheckpointId)>,
 }
 
 impl Reach {
@@ -264,11 +267,11 @@ impl Reach {
 
     /// Keeps one blob for its own sake.
     pub fn add_blob(&mut self, key: &str, at: CheckpointId) {
-        self.blobs.insert((key.to_owned(), at));
+        self.blobs.insert((key.into(), at));
     }
 
     /// Whether a blob is needed.
     pub fn needs(&self, key: &str, at: CheckpointId) -> bool {
-        self.blobs.contains(&(key.to_owned(), at))
+        self.blobs.contains(&(key.into(), at))
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value as Json;
 
 use crate::{
-    checkpoint::{CheckpointId, ForkedFrom, Place, Source, TaskId, TaskPath, TaskRecord},
+    checkpoint::{CheckpointId, ForkedFrom, Name, Place, Source, TaskId, TaskPath, TaskRecord},
     checkpointer::Loaded,
     error::{Error, Failure},
     graph::START_ID,
@@ -53,7 +53,8 @@ impl Driver {
                 let loaded = checkpointer.load(&place, at).await?;
                 match (at, &loaded) {
                     (Some(checkpoint), None) => {
-                        return Err(Error::UnknownCheckpoint { thread: place.thread, checkpoint });
+                        let thread = place.thread.clone();
+                        return Err(Error::UnknownCheckpoint { thread, checkpoint });
                     }
                     _ => loaded,
                 }
@@ -391,7 +392,7 @@ impl Driver {
         self.live = self.restore(&loaded)?;
         self.live.must_be_whole()?;
         self.branching = true;
-        if from != place {
+        if from != *place {
             // What the other place has stored is not found from here: all of it is stored again.
             self.live.id = None;
             self.live.foreign.clear();
@@ -438,7 +439,7 @@ impl Driver {
         let mut record = self
             .command
             .take()
-            .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(String::new())));
+            .unwrap_or_else(|| TaskRecord::new(TaskId::NULL, "", TaskPath::Pull(Name::EMPTY)));
         if let Some(new) = stored_commit(&core.schema, &mut effect) {
             // One record holds all commands given at this checkpoint, in order.
             let all = record.commit.get_or_insert_default();

@@ -149,8 +149,8 @@ pub(crate) async fn drive_child(
     let place = parent
         .place
         .as_ref()
-        .map(|place| Place { thread: place.thread.clone(), ns: ns_text.to_string() });
-    let mut parents = parent.parents.clone();
+        .map(|place| Arc::new(Place { thread: place.thread.clone(), ns: ns_text.to_string() }));
+    let mut parents = (*parent.parents).clone();
     parents.insert(parent.ns_text.to_string(), task.0.base);
     // Answers of this run, and those that are stored beside the task: the run they were given to
     // may have ended before its child heard of them.
@@ -186,8 +186,8 @@ pub(crate) async fn drive_child(
             ..parent.limits.clone()
         },
         answers: Mutex::new(Arc::new(answers)),
-        parents,
-        metadata: parent.metadata.clone(),
+        parents: Arc::new(parents),
+        metadata: Arc::clone(&parent.metadata),
         config: parent.config.clone(),
         warnings: Arc::clone(&parent.warnings),
         above,
@@ -335,7 +335,7 @@ async fn asked_at(
     let (Some(checkpointer), Some(place)) = (&shared.checkpointer, &shared.place) else {
         return Ok(None);
     };
-    let mut from = place.clone();
+    let mut from = Place::clone(place);
     if !per_thread {
         // Below the task's own level stand the ordinal or the key of a call.
         let own = task.0.run.ns.len() + 1;

@@ -198,7 +198,7 @@ impl Driver {
         self.shared.checkpointer.is_some() && self.shared.place.is_some()
     }
 
-    pub(crate) fn storage(&self) -> Option<(Arc<dyn Checkpointer>, Place)> {
+    pub(crate) fn storage(&self) -> Option<(Arc<dyn Checkpointer>, Arc<Place>)> {
         Some((self.shared.checkpointer.clone()?, self.shared.place.clone()?))
     }
 
@@ -430,18 +430,18 @@ impl Driver {
             let ended = match futures::poll!(poll_fn(|context| running.poll_next(context))) {
                 Poll::Ready(ended) => Some(ended),
                 Poll::Pending => tokio::select! {
-                biased;
-                ended = poll_fn(|context| running.poll_next(context)) => Some(ended),
-                () = self.shared.cancel.cancelled(), if grace.is_none() || failed => {
-                    failed = false;
-                    grace = Some(self.sleep(CANCEL_GRACE));
-                    continue;
-                }
-                () = poll_grace(&mut grace), if grace.is_some() => None,
-                () = poll_grace(&mut step), if step.is_some() => {
-                    self.step_timed_out = true;
-                    None
-                }
+                    biased;
+                    ended = poll_fn(|context| running.poll_next(context)) => Some(ended),
+                    () = self.shared.cancel.cancelled(), if grace.is_none() || failed => {
+                        failed = false;
+                        grace = Some(self.sleep(CANCEL_GRACE));
+                        continue;
+                    }
+                    () = poll_grace(&mut grace), if grace.is_some() => None,
+                    () = poll_grace(&mut step), if step.is_some() => {
+                        self.step_timed_out = true;
+                        None
+                    }
                 },
             };
             let Some((position, end)) = ended else {

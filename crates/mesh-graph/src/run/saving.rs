@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     channel::KeyError,
-    checkpoint::{Blob, CheckpointId, Place, Source, TaskCommit, TaskRecord},
+    checkpoint::{Blob, CheckpointId, Name, Place, Source, TaskCommit, TaskRecord},
     checkpointer::{Checkpointer, Commit, Head},
     error::Error,
     live::{Entry, Facts, Size, payload},
@@ -73,16 +73,16 @@ impl Driver {
 
     pub(super) fn commit(
         &mut self,
-        place: Place,
+        place: Arc<Place>,
         id: CheckpointId,
         source: Source,
         head: Option<CheckpointId>,
-        blobs: Vec<(String, Blob)>,
+        blobs: Vec<(Name, Blob)>,
         tasks: Vec<TaskRecord>,
     ) -> Result<Commit, Error> {
         let facts = Facts {
             at_ms: self.shared.env.now_ms(),
-            run_id: Some(&*self.shared.run_id).filter(|id| !id.is_empty()),
+            run_id: Some(&self.shared.run_id).filter(|id| !id.is_empty()),
             run_steps: self.steps,
             parents: &self.shared.parents,
             metadata: &self.shared.metadata,
@@ -92,13 +92,14 @@ impl Driver {
         if self.shared.keep() == Keep::Bytes {
             checkpoint.pending.encode().map_err(Error::Unserializable)?;
             for (key, blob) in &blobs {
-                let wrap = |source| Error::Unserializable(KeyError { key: key.clone(), source });
+                let wrap =
+                    |source| Error::Unserializable(KeyError { key: key.to_string(), source });
                 blob.encode().map_err(wrap)?;
             }
         }
         let expected_head =
             if std::mem::take(&mut self.branching) { Head::Any } else { Head::Is(head) };
-        Ok(Commit { place, checkpoint, blobs, tasks, expected_head })
+        Ok(Commit { place, checkpoint: Box::new(checkpoint), blobs, tasks, expected_head })
     }
 
     /// Hands a checkpoint to storage after the one before it has arrived there.
@@ -148,11 +149,7 @@ impl Driver {
     }
 
     /// The stored form of the writes that were logged since the last checkpoint.
-    fn made_blob(
-        &mut self,
-        id: CheckpointId,
-        blobs: &mut Vec<(String, Blob)>,
-    ) -> Result<(), Error> {
+    fn made_blob(&mut self, id: CheckpointId, blobs: &mut Vec<(Name, Blob)>) -> Result<(), Error> {
         if let Some(made) = &mut self.live.made {
             let blob = made.blob(&self.shared.core.schema, id, self.live.version);
             blobs.extend(blob.map_err(Error::Unserializable)?);
@@ -166,7 +163,7 @@ impl Driver {
         id: CheckpointId,
         change: &Change,
         written: impl Fn(superstep::Place) -> Option<&'a Payload>,
-        blobs: &mut Vec<(String, Blob)>,
+        blobs: &mut Vec<(Name, Blob)>,
     ) {
         let entry = self.live.entries[change.channel];
         let depth = entry.map_or(0, |entry| entry.depth) + change.folded.len() as u32;
@@ -184,7 +181,7 @@ impl Driver {
         let base = entry.map(|entry| entry.at);
         let mut size = entry.map_or(Size::default(), |entry| entry.size);
         size.added += updates.iter().map(Payload::size).sum::<usize>();
-        let key = self.core().schema.key(change.channel).to_string();
+        let key = Name::from(&**self.core().schema.key(change.channel));
         blobs.push((key, Blob::Delta { base, updates }));
         self.live.entries[change.channel] =
             Some(Entry { version: self.live.version, at: id, depth, size });
@@ -195,7 +192,7 @@ impl Driver {
         id: CheckpointId,
         channel: usize,
         reuse: Option<&Payload>,
-        blobs: &mut Vec<(String, Blob)>,
+        blobs: &mut Vec<(Name, Blob)>,
     ) {
         let core = Arc::clone(self.core());
         let rule = &core.schema.channels()[channel].rule;
@@ -209,7 +206,7 @@ impl Driver {
                     size => size,
                 };
                 let size = Size { whole, added: 0 };
-                blobs.push((core.schema.key(channel).to_string(), Blob::Full(value)));
+                blobs.push((Name::from(&**core.schema.key(channel)), Blob::Full(value)));
                 Some(Entry { version: self.live.version, at: id, depth: 0, size })
             }
             _ => None,

@@ -30,8 +30,8 @@ pub(crate) struct Standing {
 }
 
 pub(crate) struct Stored {
-    metadata: BTreeMap<String, Json>,
-    parents: BTreeMap<String, CheckpointId>,
+    metadata: Arc<BTreeMap<String, Json>>,
+    parents: Arc<BTreeMap<String, CheckpointId>>,
 }
 
 impl Standing {
@@ -58,10 +58,14 @@ impl Driver {
         self.wants(Mode::Checkpoints) || self.wants(Mode::Debug)
     }
 
+    /// Whether tasks are told.
+    fn shows_tasks(&self) -> bool {
+        self.wants(Mode::Tasks) || self.wants(Mode::Debug)
+    }
+
     /// Whether anything is told of tasks that begin.
     pub(super) fn shows_starts(&self) -> bool {
-        let sink = &self.shared.sink;
-        sink.ordered() || [Mode::Messages, Mode::Tasks, Mode::Debug].iter().any(|m| sink.wants(*m))
+        self.shared.sink.ordered() || self.wants(Mode::Messages) || self.shows_tasks()
     }
 
     /// Sends an event, which is made at once.
@@ -113,7 +117,7 @@ impl Driver {
 
     /// The checkpoint that the run stands on, with the tasks that are next.
     pub(super) async fn tell_checkpoint(&mut self, planned: &[Planned]) -> Result<(), Error> {
-        if !self.wants(Mode::Checkpoints) && !self.wants(Mode::Debug) {
+        if !self.shows_checkpoints() {
             return Ok(());
         }
         let (Some((_, place)), Some(id), Some(standing)) =
@@ -176,7 +180,7 @@ impl Driver {
 
     /// The checkpoint of a run that stops without planning on.
     pub(super) async fn tell_last_checkpoint(&mut self) -> Result<(), Error> {
-        if self.wants(Mode::Checkpoints) || self.wants(Mode::Debug) {
+        if self.shows_checkpoints() {
             let planned = superstep::plan(self.core(), &self.live);
             self.tell_checkpoint(&planned).await?;
         }
@@ -224,7 +228,7 @@ impl Driver {
     }
 
     async fn tell_task_starts(&mut self, slots: &[Slot]) {
-        if !self.wants(Mode::Tasks) && !self.wants(Mode::Debug) {
+        if !self.shows_tasks() {
             return;
         }
         let waiting = slots
@@ -247,7 +251,7 @@ impl Driver {
     /// An error handler that is about to run, as the task it is.
     pub(super) async fn tell_handler(&mut self, slot: &Slot) {
         if let Some(context) = &slot.task
-            && (self.wants(Mode::Tasks) || self.wants(Mode::Debug))
+            && self.shows_tasks()
         {
             let task = self.task(slot);
             let told = Told::Start {
@@ -263,7 +267,7 @@ impl Driver {
 
     /// A task that failed for good and whose error is about to be handled.
     pub(super) async fn tell_caught(&mut self, slot: &Slot) {
-        if self.wants(Mode::Tasks) || self.wants(Mode::Debug) {
+        if self.shows_tasks() {
             let task = self.task(slot);
             let told = Told::Result {
                 core: Arc::clone(self.core()),
@@ -294,8 +298,7 @@ impl Driver {
             self.tell_messages(slot).await;
         }
         let suspended = matches!(slot.state, SlotState::Suspended);
-        let modes = [Mode::Updates, Mode::Tasks, Mode::Debug];
-        if (shown || suspended) && modes.into_iter().any(|mode| self.wants(mode)) {
+        if (shown || suspended) && (self.wants(Mode::Updates) || self.shows_tasks()) {
             self.tell_result(slot, shown).await;
         }
         if self.shared.sink.ordered() {
@@ -349,7 +352,7 @@ impl Driver {
                 .await;
             }
         }
-        if shown && (self.wants(Mode::Tasks) || self.wants(Mode::Debug)) {
+        if shown && self.shows_tasks() {
             let told = Told::Result {
                 core: Arc::clone(self.core()),
                 node: slot.task.as_ref().map_or(slot.planned.node, |task| task.0.node),

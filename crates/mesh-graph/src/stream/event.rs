@@ -149,13 +149,13 @@ pub(crate) enum Told {
     },
     Checkpoint {
         core: Arc<Core>,
-        place: Place,
+        place: Arc<Place>,
         id: CheckpointId,
         parent: Option<CheckpointId>,
         source: Source,
         step: i64,
-        parents: BTreeMap<String, CheckpointId>,
-        metadata: BTreeMap<String, Json>,
+        parents: Arc<BTreeMap<String, CheckpointId>>,
+        metadata: Arc<BTreeMap<String, Json>>,
         values: Arc<Values>,
         tasks: Vec<NextTask>,
     },
@@ -438,7 +438,7 @@ impl Told {
             metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         facts.insert("source".to_owned(), json!(source));
         facts.insert("step".to_owned(), json!(step));
-        facts.insert("parents".to_owned(), json!(parents));
+        facts.insert("parents".to_owned(), json!(**parents));
         let name = |task: &NextTask| core.node(task.node).name.to_string();
         json!({
             "config": config(id),

@@ -100,8 +100,8 @@ fn checkpoint(number: u128, parent: Option<u128>) -> Checkpoint {
         updated: Vec::new(),
         ran: Vec::new(),
         pending: Pending::default(),
-        parents: BTreeMap::new(),
-        metadata: BTreeMap::new(),
+        parents: Arc::default(),
+        metadata: Arc::default(),
         caller: None,
         instances: BTreeMap::new(),
     }
@@ -110,8 +110,8 @@ fn checkpoint(number: u128, parent: Option<u128>) -> Checkpoint {
 /// A checkpoint on top of `parent`, which has to be the head.
 fn commit(place: Place, number: u128, parent: Option<u128>) -> Commit {
     Commit {
-        place,
-        checkpoint: checkpoint(number, parent),
+        place: Arc::new(place),
+        checkpoint: Box::new(checkpoint(number, parent)),
         blobs: Vec::new(),
         tasks: Vec::new(),
         expected_head: Head::Is(parent.map(id)),
@@ -119,15 +119,15 @@ fn commit(place: Place, number: u128, parent: Option<u128>) -> Commit {
 }
 
 fn entry(key: &str, at: u128, depth: u32) -> ChannelEntry {
-    ChannelEntry { key: key.to_owned(), version: at as u64, at: id(at), depth }
+    ChannelEntry { key: key.into(), version: at as u64, at: id(at), depth }
 }
 
 fn record(task: u128, node: &str) -> TaskRecord {
-    TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.to_owned()))
+    TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.into()))
 }
 
 fn done(goto: &str) -> TaskCommit {
-    TaskCommit { nodes: vec![goto.to_owned()], ..TaskCommit::default() }
+    TaskCommit { nodes: vec![goto.into()], ..TaskCommit::default() }
 }
 
 fn failed(message: &str) -> Failure {
@@ -175,53 +175,56 @@ async fn a_thread_that_was_never_written_has_nothing(subject: Subject) {
 }
 
 async fn what_was_put_is_loaded_whole(subject: Subject) {
-    let send = PendingSend { node: "w".to_owned(), arg: vec![0, 255, 1].into(), timeout: None };
+    let send = PendingSend { node: "w".into(), arg: vec![0, 255, 1].into(), timeout: None };
     let write =
-        StoredWrite { key: "κλειδί".to_owned(), overwrite: true, value: vec![1, 0].into() };
+        StoredWrite { key: "κλειδί".into(), overwrite: true, value: vec![1, 0].into() };
     let whole = Checkpoint {
         step: -1,
         source: Source::Fork,
-        run_id: Some("run 'one'".to_owned()),
+        run_id: Some(Arc::from("run 'one'")),
         run_steps: u32::MAX,
         version: u64::MAX >> 1,
         channels: vec![entry("a", 2, 3), entry("b", 2, 0)],
-        updated: vec!["a".to_owned()],
-        ran: vec!["n".to_owned()],
+        updated: vec!["a".into()],
+        ran: vec!["n".into()],
         pending: Pending {
             input: Some(PendingInput {
                 writes: vec![write.clone()],
-                nodes: vec!["n".to_owned()],
+                nodes: vec!["n".into()],
                 sends: vec![send.clone()],
-                absent: vec!["b".to_owned()],
+                absent: vec!["b".into()],
             }),
-            nodes: vec!["n".to_owned()],
+            nodes: vec!["n".into()],
             sends: vec![send.clone(), send.clone()],
-            joins: BTreeMap::from([("join:a+b:c".to_owned(), vec!["a".to_owned()])]),
-            absent: BTreeMap::from([("join:a+b:c".to_owned(), vec!["b".to_owned()])]),
-            fired: vec!["join:a+b:d".to_owned()],
-            deferred: vec!["d".to_owned()],
+            joins: BTreeMap::from([("join:a+b:c".into(), vec!["a".into()])]),
+            absent: BTreeMap::from([("join:a+b:c".into(), vec!["b".into()])]),
+            fired: vec!["join:a+b:d".into()],
+            deferred: vec!["d".into()],
         },
-        parents: BTreeMap::from([(String::new(), id(7)), ("x:1".to_owned(), id(u128::MAX))]),
-        metadata: BTreeMap::from([
+        parents: Arc::new(BTreeMap::from([
+            (String::new(), id(7)),
+            ("x:1".to_owned(), id(u128::MAX)),
+        ])),
+        metadata: Arc::new(BTreeMap::from([
             ("deep".to_owned(), json!({"list": [1, -2, 0.5, null, true, "ü"]})),
             ("null".to_owned(), Json::Null),
-        ]),
+        ])),
         caller: Some(TaskId(u128::MAX)),
         instances: BTreeMap::from([("a|b".to_owned(), id(3))]),
         ..checkpoint(2, Some(1))
     };
     let update = |byte: u8| Payload::from(vec![byte; 3]);
     let blobs = vec![
-        ("a".to_owned(), Blob::Delta { base: None, updates: vec![update(1), update(2)] }),
-        ("b".to_owned(), Blob::Full(vec![9].into())),
+        ("a".into(), Blob::Delta { base: None, updates: vec![update(1), update(2)] }),
+        ("b".into(), Blob::Full(vec![9].into())),
     ];
     let task = TaskRecord {
         commit: Some(TaskCommit {
             updates: vec![vec![write.clone()], Vec::new()],
-            nodes: vec!["n".to_owned()],
-            joins: vec!["join:a+b:c".to_owned()],
+            nodes: vec!["n".into()],
+            joins: vec!["join:a+b:c".into()],
             sends: vec![send],
-            absent: vec!["b".to_owned()],
+            absent: vec!["b".into()],
             instances: BTreeMap::from([("a".to_owned(), id(9))]),
             empty_fan_out: true,
         }),
@@ -234,7 +237,7 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
     };
     subject.put(commit(t(), 1, None)).await.unwrap();
     let put = Commit {
-        checkpoint: whole.clone(),
+        checkpoint: Box::new(whole.clone()),
         blobs: blobs.clone(),
         tasks: vec![task.clone()],
         ..commit(t(), 2, Some(1))
@@ -251,11 +254,11 @@ async fn what_was_put_is_loaded_whole(subject: Subject) {
 async fn putting_a_checkpoint_again_changes_nothing(subject: Subject) {
     let mut put = commit(t(), 1, None);
     put.checkpoint.channels = vec![entry("a", 1, 0)];
-    put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
+    put.blobs = vec![("a".into(), Blob::Full(vec![1].into()))];
     subject.put(put.clone()).await.unwrap();
     subject.put(commit(t(), 2, Some(1))).await.unwrap();
     // The head has moved on, and still this is no conflict: it is stored already.
-    put.blobs = vec![("a".to_owned(), Blob::Full(vec![2].into()))];
+    put.blobs = vec![("a".into(), Blob::Full(vec![2].into()))];
     put.checkpoint.step = 99;
     subject.put(put).await.unwrap();
     let loaded = subject.load(&t(), Some(id(1))).await.unwrap().unwrap();
@@ -275,7 +278,7 @@ async fn a_put_on_another_head_is_refused_and_leaves_nothing(subject: Subject) {
         let mut put = commit(t(), 3, wrong);
         put.checkpoint.parent = Some(id(2));
         put.tasks = vec![TaskRecord { commit: Some(done("x")), ..record(1, "n") }];
-        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
+        put.blobs = vec![("a".into(), Blob::Full(vec![1].into()))];
         assert!(matches!(subject.put(put).await, Err(Error::HeadMoved { .. })));
     }
     let loaded = subject.load(&t(), None).await.unwrap().unwrap();
@@ -409,15 +412,13 @@ async fn records_are_in_apply_order(subject: Subject) {
 async fn values_are_found_where_they_were_written(subject: Subject) {
     let mut first = commit(t(), 1, None);
     first.checkpoint.channels = vec![entry("a", 1, 0), entry("b", 1, 0)];
-    first.blobs = vec![
-        ("a".to_owned(), Blob::Full(vec![1].into())),
-        ("b".to_owned(), Blob::Full(vec![2].into())),
-    ];
+    first.blobs =
+        vec![("a".into(), Blob::Full(vec![1].into())), ("b".into(), Blob::Full(vec![2].into()))];
     subject.put(first).await.unwrap();
     let mut second = commit(t(), 2, Some(1));
     // Order of the entries is that of the checkpoint, not that of the keys.
     second.checkpoint.channels = vec![entry("b", 2, 0), entry("a", 1, 0)];
-    second.blobs = vec![("b".to_owned(), Blob::Full(Vec::new().into()))];
+    second.blobs = vec![("b".into(), Blob::Full(Vec::new().into()))];
     subject.put(second).await.unwrap();
     assert_eq!(
         values(&subject, 2).await,
@@ -439,7 +440,7 @@ async fn chain_of(subject: &Subject, length: u128) {
         let parent = (number > 1).then(|| number - 1);
         let mut put = commit(t(), number, parent);
         put.checkpoint.channels = vec![entry("a", number, number as u32)];
-        put.blobs = vec![("a".to_owned(), delta(parent, number as u8))];
+        put.blobs = vec![("a".into(), delta(parent, number as u8))];
         subject.put(put).await.unwrap();
     }
 }
@@ -455,11 +456,11 @@ async fn deltas_are_rebuilt_from_their_chain(subject: Subject) {
     // A full value ends the chain.
     let mut full = commit(t(), longest + 1, Some(longest));
     full.checkpoint.channels = vec![entry("a", longest + 1, 0)];
-    full.blobs = vec![("a".to_owned(), Blob::Full(vec![7].into()))];
+    full.blobs = vec![("a".into(), Blob::Full(vec![7].into()))];
     subject.put(full).await.unwrap();
     let mut next = commit(t(), longest + 2, Some(longest + 1));
     next.checkpoint.channels = vec![entry("a", longest + 2, 1)];
-    next.blobs = vec![("a".to_owned(), delta(Some(longest + 1), 8))];
+    next.blobs = vec![("a".into(), delta(Some(longest + 1), 8))];
     subject.put(next).await.unwrap();
     let expected = [Blob::Full(vec![7].into()), delta(Some(longest + 1), 8)];
     assert_eq!(values(&subject, longest + 2).await, [expected]);
@@ -469,7 +470,7 @@ async fn a_fork_from_the_middle_of_a_chain_leaves_the_trunk_alone(subject: Subje
     chain_of(&subject, 4).await;
     let mut fork = Commit { expected_head: Head::Any, ..commit(t(), 5, Some(2)) };
     fork.checkpoint.channels = vec![entry("a", 5, 3)];
-    fork.blobs = vec![("a".to_owned(), delta(Some(2), 50))];
+    fork.blobs = vec![("a".into(), delta(Some(2), 50))];
     subject.put(fork).await.unwrap();
     let branch = [delta(None, 1), delta(Some(1), 2), delta(Some(2), 50)];
     assert_eq!(values(&subject, 5).await, [branch]);
@@ -495,8 +496,8 @@ async fn a_list_can_be_filtered(subject: Subject) {
         let mut put = commit(t(), number, (number > 1).then(|| number - 1));
         let checkpoint = &mut put.checkpoint;
         checkpoint.source = if number == 1 { Source::Input } else { Source::Loop };
-        checkpoint.run_id = Some(if number < 4 { "one" } else { "two" }.to_owned());
-        checkpoint.metadata.insert("odd".to_owned(), json!(number % 2 == 1));
+        checkpoint.run_id = Some(Arc::from(if number < 4 { "one" } else { "two" }));
+        Arc::make_mut(&mut checkpoint.metadata).insert("odd".to_owned(), json!(number % 2 == 1));
         subject.put(put).await.unwrap();
     }
     let found = async |filter: Filter| ids(&subject.list(&t(), &filter).await.unwrap());
@@ -546,7 +547,7 @@ async fn a_deleted_thread_is_gone_with_its_namespaces(subject: Subject) {
     for place in [t(), child.clone(), place("tt")] {
         let mut put = commit(place.clone(), 1, None);
         put.checkpoint.channels = vec![entry("a", 1, 0)];
-        put.blobs = vec![("a".to_owned(), Blob::Full(vec![1].into()))];
+        put.blobs = vec![("a".into(), Blob::Full(vec![1].into()))];
         subject.put(put).await.unwrap();
         subject.put_task(&place, id(1), record(1, "n")).await.unwrap();
     }
@@ -603,7 +604,7 @@ async fn a_large_value_comes_back(subject: Subject) {
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let mut put = commit(t(), 1, None);
     put.checkpoint.channels = vec![entry("a", 1, 0)];
-    put.blobs = vec![("a".to_owned(), Blob::Full(large.clone().into()))];
+    put.blobs = vec![("a".into(), Blob::Full(large.clone().into()))];
     subject.put(put).await.unwrap();
     assert_eq!(values(&subject, 1).await, [[Blob::Full(large.into())]]);
 }
@@ -625,7 +626,7 @@ async fn an_unknown_format_is_refused(subject: Subject) {
 async fn a_missing_value_names_the_checkpoint(subject: Subject) {
     let mut put = commit(t(), 3, None);
     put.checkpoint.channels = vec![entry("a", 3, 2)];
-    put.blobs = vec![("a".to_owned(), delta(Some(2), 1))];
+    put.blobs = vec![("a".into(), delta(Some(2), 1))];
     subject.put(put).await.unwrap();
     let error = subject.load(&t(), None).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { id: found, .. } if found == id(3)), "{error}");
@@ -634,7 +635,7 @@ async fn a_missing_value_names_the_checkpoint(subject: Subject) {
 async fn a_chain_without_end_names_the_checkpoint(subject: Subject) {
     let mut put = commit(t(), 3, None);
     put.checkpoint.channels = vec![entry("a", 3, 2)];
-    put.blobs = vec![("a".to_owned(), delta(Some(3), 1))];
+    put.blobs = vec![("a".into(), delta(Some(3), 1))];
     subject.put(put).await.unwrap();
     let error = subject.load(&t(), None).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { id: found, .. } if found == id(3)), "{error}");
@@ -650,8 +651,8 @@ async fn tree(subject: &Subject) {
     for (number, parent) in [(5_u128, 2_u128), (6, 5)] {
         let mut put = Commit { expected_head: Head::Any, ..commit(t(), number, Some(parent)) };
         put.checkpoint.channels = vec![entry("a", number, number as u32)];
-        put.checkpoint.run_id = Some("second".to_owned());
-        put.blobs = vec![("a".to_owned(), delta(Some(parent), number as u8))];
+        put.checkpoint.run_id = Some(Arc::from("second"));
+        put.blobs = vec![("a".into(), delta(Some(parent), number as u8))];
         put.tasks = vec![TaskRecord { commit: Some(done("x")), ..record(number, "n") }];
         subject.put(put).await.unwrap();
     }
@@ -764,7 +765,7 @@ async fn pruning_keeps_what_values_are_rebuilt_from(subject: Subject) {
     assert_eq!(values(&subject, 6).await, [branch()]);
     let mut next = commit(t(), 7, Some(6));
     next.checkpoint.channels = vec![entry("a", 7, 5)];
-    next.blobs = vec![("a".to_owned(), delta(Some(6), 7))];
+    next.blobs = vec![("a".into(), delta(Some(6), 7))];
     subject.put(next).await.unwrap();
     assert_eq!(values(&subject, 7).await[0].len(), 5);
 }
@@ -790,10 +791,10 @@ async fn mounted(subject: &Subject, ns: &str, number: u128, below: &[(&str, u128
     let at = Place { ns: ns.to_owned(), ..t() };
     let parent = head(subject, &at).await.map(|id| id.0);
     let mut put = commit(at, number, parent);
-    put.checkpoint.parents =
-        below.iter().map(|(ns, number)| ((*ns).to_owned(), id(*number))).collect();
+    let below = below.iter().map(|(ns, number)| ((*ns).to_owned(), id(*number)));
+    put.checkpoint.parents = Arc::new(below.collect());
     if busy {
-        put.checkpoint.pending.nodes.push("n".to_owned());
+        put.checkpoint.pending.nodes.push("n".into());
     }
     subject.put(put).await.unwrap();
 }
@@ -884,8 +885,8 @@ async fn the_checkpoints_of_a_run_can_be_deleted(subject: Subject) {
     for (number, run) in [(5, "middle"), (6, "last")] {
         let mut put = commit(t(), number, Some(number - 1));
         put.checkpoint.channels = vec![entry("a", number, number as u32)];
-        put.checkpoint.run_id = Some(run.to_owned());
-        put.blobs = vec![("a".to_owned(), delta(Some(number - 1), number as u8))];
+        put.checkpoint.run_id = Some(Arc::from(run));
+        put.blobs = vec![("a".into(), delta(Some(number - 1), number as u8))];
         subject.put(put).await.unwrap();
     }
     assert_eq!(subject.delete_for_runs("t", &runs("middle")).await.unwrap(), 1);

@@ -180,7 +180,7 @@ async fn finished(
 }
 
 fn labels(task: &TaskRecord) -> Vec<String> {
-    match (&task.path, task.node.as_str()) {
+    match (&task.path, &*task.node) {
         (_, START) => Vec::new(),
         (_, "sub") => vec!["inner1".to_owned(), "inner2".to_owned()],
         (TaskPath::Push(index), node) => vec![format!("{node} {index}")],

@@ -37,12 +37,11 @@ async fn t140_the_first_writes_of_a_task_stay_and_control_entries_are_replaced()
     let bench = Bench::on(&Lab::new("S -> a").compile(), Arc::clone(&checkpointer) as _);
     let head = bench.invoke(empty()).await.checkpoint.unwrap();
     let put = async |task: u128, node: &str, change: &dyn Fn(&mut TaskRecord)| {
-        let mut record = TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.to_owned()));
+        let mut record = TaskRecord::new(TaskId(task), node, TaskPath::Pull(node.into()));
         change(&mut record);
         checkpointer.put_task(&root(), head, record).await.unwrap();
     };
-    let to =
-        |goto: &str| Some(TaskCommit { nodes: vec![goto.to_owned()], ..TaskCommit::default() });
+    let to = |goto: &str| Some(TaskCommit { nodes: vec![goto.into()], ..TaskCommit::default() });
     let asks = |what: &str| {
         let value = json!(what);
         vec![Interrupt {
@@ -143,13 +142,13 @@ async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
     let mut put = async |change: &dyn Fn(&mut Commit)| {
         next += 1;
         let id = CheckpointId(next);
-        let mut checkpoint = Checkpoint { id, parent: Some(head.id), ..head.clone() };
-        checkpoint.pending.nodes = vec!["a".to_owned()];
+        let mut checkpoint = Box::new(Checkpoint { id, parent: Some(head.id), ..head.clone() });
+        checkpoint.pending.nodes = vec!["a".into()];
         for entry in &mut checkpoint.channels {
             (entry.at, entry.depth) = (id, 0);
         }
-        let (place, expected_head) = (root(), Head::Any);
-        let blobs = vec![("log".to_owned(), Blob::Full(stored::encode(&["in"]).unwrap().into()))];
+        let (place, expected_head) = (Arc::new(root()), Head::Any);
+        let blobs = vec![("log".into(), Blob::Full(stored::encode(&["in"]).unwrap().into()))];
         let mut commit = Commit { place, checkpoint, blobs, tasks: Vec::new(), expected_head };
         change(&mut commit);
         checkpointer.put(commit).await.unwrap();
@@ -168,7 +167,7 @@ async fn t151_what_this_build_cannot_read_is_told_and_nothing_runs() {
         matches!(error, Error::CheckpointFailed(checkpointer::Error::Format { .. })),
         "{error}"
     );
-    let renamed = |commit: &mut Commit| commit.checkpoint.pending.nodes = vec!["gone".to_owned()];
+    let renamed = |commit: &mut Commit| commit.checkpoint.pending.nodes = vec!["gone".into()];
     let error = put(&renamed).await.unwrap_err();
     assert!(matches!(&error, Error::UnknownStoredNode { node, .. } if node == "gone"), "{error}");
     assert_eq!(bench.trace.runs("a"), 1, "only the first run");

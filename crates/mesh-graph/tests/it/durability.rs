@@ -352,8 +352,8 @@ async fn a_put_under_another_head_is_told_with_its_thread() {
     let (_, other) = loop_of(1).await;
     let loaded = other.load(&root(), None).await.unwrap().unwrap();
     let commit = Commit {
-        place: root(),
-        checkpoint: loaded.checkpoint,
+        place: Arc::new(root()),
+        checkpoint: Box::new(loaded.checkpoint),
         blobs: Vec::new(),
         tasks: Vec::new(),
         expected_head: Head::Is(Some(CheckpointId(5))),

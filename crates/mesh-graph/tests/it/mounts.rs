@@ -70,12 +70,12 @@ async fn t175_children_live_in_the_namespace_of_their_task_and_know_their_ancest
     };
     let middle_ns = task.child_ns.clone().unwrap();
     let middle = heads(&middle_ns).await;
-    assert_eq!(middle.checkpoint.parents, [(String::new(), root.checkpoint.unwrap())].into());
+    assert_eq!(*middle.checkpoint.parents, [(String::new(), root.checkpoint.unwrap())].into());
     let below = middle.tasks.iter().find(|task| task.node == "sub").unwrap().id;
     let leaf_ns = format!("{middle_ns}|sub:{below}");
     let leaf = heads(&leaf_ns).await;
     let ancestors = [(String::new(), root.checkpoint.unwrap()), (middle_ns, middle.checkpoint.id)];
-    assert_eq!(leaf.checkpoint.parents, ancestors.clone().into());
+    assert_eq!(*leaf.checkpoint.parents, ancestors.clone().into());
 
     // Asked for, the states of all levels come with the root's; otherwise only their namespaces.
     assert!(task.child.is_none());

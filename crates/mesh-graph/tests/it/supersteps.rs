@@ -596,8 +596,8 @@ async fn a_join_counts_only_its_own_sources_whatever_storage_says() {
     stored.pending.joins.get_mut("join:a+b:j").unwrap().push("c".into());
     checkpointer
         .put(Commit {
-            place,
-            checkpoint: stored,
+            place: Arc::new(place),
+            checkpoint: Box::new(stored),
             blobs: Vec::new(),
             tasks: Vec::new(),
             expected_head: Head::Is(Some(head)),

@@ -188,7 +188,7 @@ fn put(connection: &Connection, known: &Known, commit: Commit) -> Outcome<()> {
     if let Head::Is(expected) = commit.expected_head
         && newest != expected
     {
-        return Err(Fault::Refused(Error::HeadMoved { thread: commit.place.thread }));
+        return Err(Fault::Refused(Error::HeadMoved { thread: commit.place.thread.clone() }));
     }
     if let Some(parent) = commit.checkpoint.parent {
         let mut values = Values::of(id, &commit.blobs);
@@ -204,7 +204,7 @@ fn put(connection: &Connection, known: &Known, commit: Commit) -> Outcome<()> {
     )?;
     for (key, blob) in &commit.blobs {
         let body = encode(blob)?;
-        insert.execute((place, key, bytes(id), checksum(&body), body))?;
+        insert.execute((place, &**key, bytes(id), checksum(&body), body))?;
     }
     let body = encode(&commit.checkpoint)?;
     connection
@@ -433,7 +433,7 @@ fn fill(connection: &Connection, place: i64, outline: Outline) -> Outcome<Loaded
         // `chain` speaks the language of checkpointers; what SQLite says passes by it.
         let mut failed = None;
         let parts = chain(id, entry.at, |at| {
-            let row = blobs.query_row((place, &entry.key, bytes(at)), stored_body).optional();
+            let row = blobs.query_row((place, &*entry.key, bytes(at)), stored_body).optional();
             match row {
                 Ok(Some(row)) => row.open(id, "a value").map(Some),
                 Ok(None) => Ok(None),

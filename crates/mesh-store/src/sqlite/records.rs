@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use mesh_graph::{
     CheckpointId,
-    checkpoint::{Blob, Checkpoint, Payload, StoredWrite, TaskRecord},
+    checkpoint::{Blob, Checkpoint, Name, Payload, StoredWrite, TaskRecord},
     checkpointer::Error,
     stored,
 };
@@ -43,8 +43,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn of(at: CheckpointId, blobs: &'a [(String, Blob)]) -> Self {
-        let parts = |(key, blob): &'a (String, Blob)| (key.as_str(), Parts { blob, next: 0 });
+    pub(super) fn of(at: CheckpointId, blobs: &'a [(Name, Blob)]) -> Self {
+        let parts = |(key, blob): &'a (Name, Blob)| (&**key, Parts { blob, next: 0 });
         Self { at, by_key: blobs.iter().map(parts).collect() }
     }
 
@@ -61,7 +61,7 @@ impl<'a> Values<'a> {
             let Some(write) = writes.and_then(|writes| writes.get_mut(*position as usize)) else {
                 continue;
             };
-            let parts = self.by_key.get(write.key.as_str());
+            let parts = self.by_key.get(&*write.key);
             if let Some(value) = parts.and_then(|parts| self::part(parts.blob, *part as usize)) {
                 write.value = value.clone();
             }
@@ -83,7 +83,7 @@ impl<'a> Values<'a> {
                 if value.len() < REFERRED_MIN {
                     continue;
                 }
-                let parts = self.by_key.get_mut(write.key.as_str());
+                let parts = self.by_key.get_mut(&*write.key);
                 if let Some(part) = parts.and_then(|parts| parts.find(value)) {
                     write.value = Payload::default();
                     refs.parts.push((update as u32, position as u32, part as u32));
@@ -183,7 +183,7 @@ impl Refs {
             let reason = "a value that it refers to is missing".to_owned();
             Fault::Refused(Error::Damaged { id: checkpoint, reason })
         };
-        let mut blobs: HashMap<String, Blob> = HashMap::new();
+        let mut blobs: HashMap<Name, Blob> = HashMap::new();
         for (update, position, part) in &self.parts {
             let write = updates
                 .get_mut(*update as usize)
@@ -194,7 +194,7 @@ impl Refs {
                     .prepare_cached(
                         "SELECT checksum, body FROM blobs WHERE place = ? AND key = ? AND at = ?",
                     )?
-                    .query_row((place, &write.key, bytes(CheckpointId(self.at))), stored_body)
+                    .query_row((place, &*write.key, bytes(CheckpointId(self.at))), stored_body)
                     .optional()?
                     .ok_or_else(missing)?;
                 blobs.insert(write.key.clone(), row.decode(checkpoint, "a value")?);
@@ -212,7 +212,7 @@ impl Refs {
     ) -> impl Iterator<Item = (&'a str, CheckpointId)> {
         self.parts.iter().filter_map(|(update, position, _)| {
             let write = updates.get(*update as usize)?.get(*position as usize)?;
-            Some((write.key.as_str(), CheckpointId(self.at)))
+            Some((&*write.key, CheckpointId(self.at)))
         })
     }
 }

@@ -55,9 +55,9 @@ async fn ten_thousand_checkpoints_are_loaded_from_a_bounded_chain() {
             },
         );
         let commit = Commit {
-            place: place.clone(),
+            place: Arc::new(place.clone()),
             blobs: own.collect(),
-            checkpoint: loaded.checkpoint,
+            checkpoint: Box::new(loaded.checkpoint),
             tasks: Vec::new(),
             expected_head: Head::Any,
         };
