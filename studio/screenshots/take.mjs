@@ -2,9 +2,11 @@
 // dark. `GENESIS_MESH_BIN=… node screenshots/take.mjs FOLDER [WORDS]` takes those whose names have
 // all the words.
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { api, browser, ran, serve } from "../tests/harness.mjs";
+import { api, browser, key, ran, serve } from "../tests/harness.mjs";
+import { model } from "../tests/model.mjs";
 
 const [folder = "screenshots/out", ...words] = process.argv.slice(2);
 const WIDTHS = { 1440: 900, 1024: 768, 390: 844 };
@@ -13,6 +15,12 @@ const THEMES = ["light", "dark"];
 await mkdir(folder, { recursive: true });
 const empty = await serve({ extra: [] });
 const server = await serve();
+// One that asks who one is, with models that answer.
+const data = await mkdtemp(join(tmpdir(), "studio-"));
+const admin = await key(data, "--identity", "ana", "--admin");
+for (const [identity, ...more] of [["nightly-builds", "--scope", "threads:create_run"], ["print-shop"]]) await key(data, "--identity", identity, ...more);
+const scripted = await model(() => "ready");
+const closed = await serve({ data, env: scripted.env });
 const chromium = await browser();
 
 const topic = "How does a run survive a crash?";
@@ -76,6 +84,16 @@ for (const [namespace, key, value, ttl] of [
   [["users", "ben"], "profile", { name: "Ben" }], [["teams", "core"], "style", { tone: "dry", words: 1200 }],
 ]) await api(server, "/store/items", { namespace, key, value, ttl }, "PUT");
 
+const { thread_id: driven } = await api(server, "/threads", { metadata: { title: "A count that Ana began" } });
+await api(server, `/threads/${driven}/runs`, {
+  assistant_id: "steps", input: { n: 5000, delay: 0.4 }, config: { recursion_limit: 6000 }, stream_mode: ["tasks"], metadata: { driver: { id: "browser:0", name: "Ana" } },
+});
+
+const signIn = async (page) => {
+  await page.getByLabel("Key or token").fill(admin);
+  await page.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("row", { name: /print-shop/ }).waitFor();
+};
 const heading = (page) => page.getByRole("heading", { level: 1 }).waitFor();
 const article = (page) => page.getByRole("article").first().waitFor();
 const steps = (page) => page.getByRole("treeitem").first().waitFor();
@@ -97,6 +115,10 @@ const SHOTS = [
   ["threads", server, "/threads", heading],
   ["thread-new", server, "/threads?new=1&assistant=blogger", heading],
   ["thread-live", server, `/threads/${live}`, steps],
+  ["thread-observing", server, `/threads/${driven}`, async (page) => {
+    await steps(page);
+    await page.getByRole("button", { name: "Take over" }).waitFor();
+  }],
   ["thread-waiting", server, `/threads/${waits}`, steps],
   ["thread-finished", server, `/threads/${done}`, steps],
   ["thread-canvas", server, `/threads/${done}?view=canvas&tab=diff`, (page) => page.locator('[data-node="assemble"]').waitFor()],
@@ -123,6 +145,10 @@ const SHOTS = [
   ["thread-composer", server, `/threads/${waits}`, async (page) => {
     await page.getByRole("button", { name: "New run" }).click();
     await page.getByRole("region", { name: "New run" }).waitFor();
+  }],
+  ["threads-filters", server, "/threads?status=error", async (page) => {
+    const more = page.getByRole("button", { name: "More filters" });
+    if (await more.isVisible()) await more.click();
   }],
   ["threads-selected", server, "/threads", async (page) => {
     await page.getByRole("button", { name: "Select", exact: true }).click();
@@ -188,6 +214,23 @@ const SHOTS = [
   ["store-item", server, "/store?ns=users.ana&key=profile", (page) => page.getByRole("article", { name: "profile" }).waitFor()],
   ["wire", server, "/wire", heading],
   ["settings", server, "/settings", heading],
+  ["sign-in", closed, "/", (page) => page.getByLabel("Key or token").waitFor()],
+  ["settings-signed-in", closed, "/settings", signIn],
+  ["settings-keys", closed, "/settings", async (page) => {
+    await signIn(page);
+    await page.getByRole("heading", { name: "Access" }).evaluate((it) => it.scrollIntoView());
+  }],
+  ["settings-models", closed, "/settings", async (page) => {
+    await signIn(page);
+    await page.getByRole("button", { name: /^Test/ }).first().click();
+    await page.getByText(/answered/).first().waitFor();
+    await page.getByRole("heading", { name: "Models" }).evaluate((it) => it.scrollIntoView());
+  }],
+  ["settings-new-key", closed, "/settings", async (page) => {
+    await signIn(page);
+    await page.getByRole("button", { name: "New key" }).click();
+    await page.getByLabel("Whose").fill("laptop");
+  }],
   ["palette", server, "/", async (page) => {
     await heading(page);
     await page.keyboard.press("Control+k");
@@ -221,5 +264,5 @@ for (const [name, from, path, ready, options] of SHOTS) {
 }
 console.log(`${taken} pictures in ${folder}`);
 await chromium.remove();
-await server.remove();
-await empty.remove();
+await scripted.close();
+for (const one of [server, empty, closed]) await one.remove();

@@ -89,7 +89,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
       <div className={styles.field}>
         <Icon name="search" />
         <input
-          autoFocus value={text} placeholder="A screen, a thread, a graph, a command"
+          data-first value={text} placeholder="A screen, a thread, a graph, a command"
           role="combobox" aria-expanded="true" aria-controls={`${id}-list`} aria-label="Go to"
           aria-activedescendant={found[at] ? `${id}-${at}` : undefined} autoComplete="off" spellCheck={false}
           onChange={(event) => {

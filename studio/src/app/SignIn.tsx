@@ -27,7 +27,7 @@ export function SignIn() {
     }
   };
   return (
-    <Dialog title="Sign in" onClose={() => {}} actions={<Button kind="primary" onClick={() => void submit()}>Sign in</Button>}>
+    <Dialog title="Sign in" actions={<Button kind="primary" onClick={() => void submit()}>Sign in</Button>}>
       <form
         className={styles.form}
         onSubmit={(event) => {
@@ -38,7 +38,7 @@ export function SignIn() {
         <p>This server asks who you are. Its operator makes a key with <code>genesis-mesh keys create</code>.</p>
         <label htmlFor={field}>Key or token</label>
         <input
-          id={field} type="password" autoComplete="current-password" value={key} required
+          id={field} data-first type="password" autoComplete="current-password" value={key} required
           aria-invalid={problem !== null} aria-describedby={problem ? `${field}-problem` : undefined}
           onChange={(event) => setKey(event.target.value)}
         />

@@ -10,6 +10,7 @@ import { Button } from "../../parts/Button";
 import { Canvas } from "../../parts/Canvas";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { Empty, Failed, Loading } from "../../parts/notices";
+import { OpenMounts } from "../../parts/OpenMounts";
 import { Page } from "../../parts/Page";
 import { Split } from "../../parts/Split";
 import { Tabs } from "../../parts/Tabs";
@@ -108,12 +109,7 @@ function Graph({ graph }: { graph: string }) {
               setNode(id);
               setQuery((before) => { before.set("part", "nodes"); return before; }, { replace: true });
             }} />}
-            {drawn.hasMounts && (
-              <label className={styles.open}>
-                <input type="checkbox" checked={drawn.all} onChange={(event) => drawn.openAll(event.target.checked)} />
-                Open mounted graphs
-              </label>
-            )}
+            {drawn.hasMounts && <OpenMounts all={drawn.all} onChange={drawn.openAll} />}
           </div>
         }
         side={

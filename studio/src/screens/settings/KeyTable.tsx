@@ -71,7 +71,7 @@ function Row({ its }: { its: Key }) {
     <tr data-over={its.state !== "good" || undefined}>
       <th scope="row">{its.display_name}{its.display_name !== its.identity && <small>{its.identity}</small>}<small><code>gm_{its.id}_…</code></small></th>
       <td>{its.admin ? "everything, with everybody's things" : its.scopes.map((scope) => (scope === "*" ? "everything with its own things" : scope)).join(", ")}</td>
-      <td>
+      <td className={styles.short}>
         {STATES[its.state]}
         {its.state === "good" && its.expires_at && <small>until {its.expires_at.slice(0, 10)}</small>}
         {its.revoked_at && <small><Ago at={its.revoked_at} /></small>}

@@ -140,6 +140,21 @@ function Models() {
   );
 }
 
+/** The name of a limit without its unit, which stands at the value. */
+function limitWords(name: string): string {
+  const words = name.replace(/_s$|_max$/g, "").replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+const KIB = 1024;
+
+function limitValue(name: string, value: number): string {
+  const told = /bytes(_max)?$/.test(name)
+    ? value >= KIB * KIB ? `${(value / KIB / KIB).toLocaleString("en")} MiB` : `${(value / KIB).toLocaleString("en")} KiB`
+    : `${value.toLocaleString("en")}${name.endsWith("_s") ? " s" : ""}`;
+  return name.endsWith("_max") ? `at most ${told}` : told;
+}
+
 function About() {
   const { data: info, error, refetch } = useQuery(infoQuery);
   if (error) return <Failed what="The server did not say what it is" error={error} onRetry={() => void refetch()} />;
@@ -151,7 +166,7 @@ function About() {
         <dt>Version</dt><dd>{info.version}</dd>
         <dt>Up for</dt><dd>{span(info.uptime_s * 1000)}</dd>
         {Object.entries(info.limits).map(([name, value]) => (
-          <div key={name} className={styles.limit}><dt>{name.replaceAll("_", " ")}</dt><dd>{value.toLocaleString("en")}</dd></div>
+          <div key={name} className={styles.limit}><dt>{limitWords(name)}</dt><dd>{limitValue(name, value)}</dd></div>
         ))}
       </dl>
       <p>

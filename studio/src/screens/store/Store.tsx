@@ -42,10 +42,12 @@ export default function Store() {
   if (namespaces.data.length === 0 && !isNew) {
     return (
       <Page title="Store">
-        <Empty title="Nothing is remembered yet." action={button}>
+        <Empty
+          title="Nothing is remembered yet."
+          action={<><pre className={styles.example} tabIndex={0} aria-label="Example">{EXAMPLE}</pre>{button}</>}
+        >
           Graphs and clients write items here, for all threads. In Python:
         </Empty>
-        <pre className={styles.example} tabIndex={0} aria-label="Example">{EXAMPLE}</pre>
       </Page>
     );
   }

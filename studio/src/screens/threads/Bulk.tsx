@@ -123,7 +123,7 @@ function Confirm({ deed, ids, nameOf, onClose }: { deed: Deed; ids: string[]; na
       {done === null ? (
         <label className={styles.confirm} htmlFor={field}>
           <span>Type <b>{phrase}</b> to go on</span>
-          <input id={field} value={text} autoFocus autoComplete="off" onChange={(event) => setText(event.target.value)} />
+          <input id={field} value={text} data-first autoComplete="off" onChange={(event) => setText(event.target.value)} />
         </label>
       ) : (
         <p role="status"><progress value={done} max={ids.length} aria-label="Progress" /> {done.toLocaleString("en")} of {ids.length.toLocaleString("en")} {words.done}</p>

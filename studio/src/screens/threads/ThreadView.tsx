@@ -19,6 +19,7 @@ import { Canvas } from "../../parts/Canvas";
 import { CopyRequest } from "../../parts/CopyRequest";
 import { Menu } from "../../parts/Menu";
 import { Empty, Failed, Loading } from "../../parts/notices";
+import { OpenMounts } from "../../parts/OpenMounts";
 import { Page } from "../../parts/Page";
 import { Split } from "../../parts/Split";
 import { StateMark, ofThread, wordOfThread } from "../../parts/StateMark";
@@ -342,12 +343,7 @@ function Drawn({ data, assistant, task, onSelect, onTasks }: {
         }}
       />
       <p className={styles.told} role="status" data-empty={told === "" || undefined}>{told}</p>
-      {hasMounts && (
-        <label className={styles.open}>
-          <input type="checkbox" checked={all} onChange={(event) => openAll(event.target.checked)} />
-          Open mounted graphs
-        </label>
-      )}
+      {hasMounts && <OpenMounts all={all} onChange={openAll} />}
     </div>
   );
 }
