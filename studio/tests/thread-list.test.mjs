@@ -35,6 +35,34 @@ test("a thread gets tags, and the list is filtered by them, by graph and by time
   await page.done();
 });
 
+test("the list is filtered by an assistant, which leads to its threads, and tells of one that is gone", async () => {
+  const { assistant_id: careful } = await api(server, "/assistants", { graph_id: "noop3", name: "Careful" });
+  await ran(server, careful, { log: [] }, { metadata: { title: "By the careful one" } });
+  await ran(server, "noop3", { log: [] }, { metadata: { title: "By the graph itself" } });
+  const page = await chromium.open(server, `/assistants/${careful}`);
+  await page.getByRole("link", { name: "1 thread", exact: true }).click();
+  const filter = page.getByRole("combobox", { name: "Assistant" });
+  await eventually(async () => (await links(page).allInnerTexts()).map((it) => it.split("\n")[0]), ["By the careful one"]);
+  assert.equal(await filter.inputValue(), careful);
+  await filter.selectOption("");
+  await links(page).filter({ hasText: "By the graph itself" }).waitFor();
+  // On a phone all filters are behind one button.
+  await page.setViewportSize({ width: 390, height: 844 });
+  assert.equal(await filter.isVisible(), false);
+  const more = page.getByRole("button", { name: "More filters" });
+  await more.focus();
+  await page.keyboard.press("Enter");
+  await filter.selectOption("Careful");
+  await eventually(async () => (await links(page).allInnerTexts()).length, 1);
+  assert.match(await links(page).innerText(), /By the careful one[\s\S]*idle[\s\S]*(now|ago)/);
+  assert.deepEqual(await axe(page), []);
+  await api(server, `/assistants/${careful}`, undefined, "DELETE");
+  await page.reload();
+  await page.getByRole("searchbox", { name: "Filter by words or id" }).fill("nothing has these words");
+  await page.getByText("assistant that is gone", { exact: false }).last().waitFor();
+  await page.done();
+});
+
 test("a filter is kept under a name, used again after a reload, and forgotten", async () => {
   await ran(server, "noop3", { log: [] }, { metadata: { title: "Blue one", team: "blue" } });
   const page = await chromium.open(server, "/threads?status=idle");
@@ -60,7 +88,7 @@ test("runs of many threads are cancelled, and many threads deleted, only by typi
   const threads = [];
   for (let place = 0; place < 3; place += 1) {
     const { thread_id: thread } = await api(server, "/threads", { metadata: { title: `Long one ${place}`, batch: "bulk" } });
-    await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 500, delay: 0.2 }, stream_mode: ["tasks"] });
+    await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 9, delay: 600 }, stream_mode: ["tasks"] });
     threads.push(thread);
   }
   const page = await chromium.open(server, "/threads?meta=batch%3Dbulk");

@@ -113,7 +113,7 @@ function Detail({ assistant }: { assistant: Assistant }) {
         <span className={styles.note}>
           <Link href={`/graphs/${encodeURIComponent(assistant.graph_id)}`}>{assistant.graph_id}</Link>
           <span>version {assistant.version}</span>
-          <Link href={`/threads?meta=${encodeURIComponent(`assistant_id=${assistant.assistant_id}`)}`}>{threads ?? "–"} {threads === 1 ? "thread" : "threads"}</Link>
+          <Link href={`/threads?assistant=${assistant.assistant_id}`}>{threads ?? "–"} {threads === 1 ? "thread" : "threads"}</Link>
           <CopyText text={assistant.assistant_id} shown={assistant.assistant_id.slice(0, 8)} />
         </span>
       }

@@ -32,7 +32,7 @@ const SINCE: Record<string, { label: string; days: number }> = {
 };
 const DAY_MS = 86_400_000;
 /** What of the address is a filter. */
-const FILTERS = ["q", "status", "graph", "tag", "since", "meta"];
+const FILTERS = ["q", "status", "graph", "assistant", "tag", "since", "meta"];
 
 /** All threads, the last changed first. Filters stand in the address. */
 export function ThreadList({ wide, selected }: { wide: boolean; selected: string | null }) {
@@ -47,6 +47,9 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
   const [more, setMore] = useState(false);
   const saved = useWatched(savedFilters);
   const { data: assistants } = useQuery({ ...assistantsQuery, enabled: wide });
+  // Those of the graphs themselves are filtered by as graphs.
+  const named = useMemo(() => (assistants ?? []).filter((it) => it.metadata?.created_by !== "system"), [assistants]);
+  const nameOf = (id: string) => assistants?.find((it) => it.assistant_id === id)?.name ?? "that is gone";
   const graphs = useMemo(() => [...new Set((assistants ?? []).map((it) => it.graph_id))].sort(), [assistants]);
   const { data, error, isPending, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } =
     useInfiniteQuery(threadsQuery(filter));
@@ -145,6 +148,15 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
               <option value="">Any graph</option>
               {graphs.map((graph) => <option key={graph}>{graph}</option>)}
             </select>
+            {(named.length > 0 || query.get("assistant")) && (
+              <select className={styles.extra} aria-label="Assistant" value={query.get("assistant") ?? ""} onChange={(event) => set("assistant", event.target.value)}>
+                <option value="">Any assistant</option>
+                {named.map((it) => <option key={it.assistant_id} value={it.assistant_id}>{it.name}</option>)}
+                {assistants && query.get("assistant") && !named.some((it) => it.assistant_id === query.get("assistant")) && (
+                  <option value={query.get("assistant") ?? ""}>{nameOf(query.get("assistant") ?? "")}</option>
+                )}
+              </select>
+            )}
             <select className={styles.extra} aria-label="Tag" value={query.get("tag") ?? ""} onChange={(event) => set("tag", event.target.value)}>
               <option value="">Any tag</option>
               {[...new Set([query.get("tag") ?? "", ...tags])].filter(Boolean).map((tag) => <option key={tag}>{tag}</option>)}
@@ -167,7 +179,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
           <Menu
             label="Saved filters" kind="quiet"
             items={[
-              ...saved.map((it) => ({ label: it.name, note: toldQuery(it.query), run: () => apply(it.query) })),
+              ...saved.map((it) => ({ label: it.name, note: toldQuery(it.query, nameOf), run: () => apply(it.query) })),
               ...(filtered && !same ? [{ label: "Save this filter", run: () => setNaming(true) }] : []),
               ...(same ? [{ label: `Forget “${same.name}”`, danger: true, run: () => forgetFilter(same.name) }] : []),
               ...(filtered ? [{ label: "Clear the filter", run: clear }] : []),
@@ -188,7 +200,7 @@ export function ThreadList({ wide, selected }: { wide: boolean; selected: string
           title="No thread matches."
           action={<Button onClick={clear}>Clear the filter</Button>}
         >
-          {toldQuery(current())}
+          {toldQuery(current(), nameOf)}
         </Empty>
       ) : (
         <Empty title="Nothing has run yet." action={<Button kind="primary" onClick={() => go("/")}>Run the demo</Button>} />
@@ -273,17 +285,19 @@ function filterOf(query: URLSearchParams): ThreadFilter {
   const filter: ThreadFilter = {};
   const status = query.get("status");
   if (status === "busy" || status === "interrupted" || status === "error" || status === "idle") filter.status = status;
-  const [graph, tag] = [query.get("graph"), query.get("tag")];
-  const metadata = { ...metadataOf(query.get("meta")), ...(graph && { graph_id: graph }), ...(tag && { tags: [tag] }) };
+  const [graph, assistant, tag] = [query.get("graph"), query.get("assistant"), query.get("tag")];
+  const metadata = {
+    ...metadataOf(query.get("meta")), ...(graph && { graph_id: graph }), ...(assistant && { assistant_id: assistant }), ...(tag && { tags: [tag] }),
+  };
   if (Object.keys(metadata).length > 0) filter.metadata = metadata;
   return filter;
 }
 
 /** A filter in words. */
-function toldQuery(text: string): string {
+function toldQuery(text: string, nameOf: (assistant: string) => string): string {
   const query = new URLSearchParams(text);
   const words: Record<string, (value: string) => string> = {
-    q: (it) => `words “${it}”`, status: (it) => `status ${it}`, graph: (it) => `graph ${it}`, tag: (it) => `tag ${it}`,
+    q: (it) => `words “${it}”`, status: (it) => `status ${it}`, graph: (it) => `graph ${it}`, assistant: (it) => `assistant ${nameOf(it)}`, tag: (it) => `tag ${it}`,
     since: (it) => SINCE[it]?.label.toLowerCase() ?? it, meta: (it) => it,
   };
   return FILTERS.flatMap((key) => {
@@ -306,7 +320,7 @@ function NameFilter({ onName, onClose }: { onName: (name: string) => void; onClo
         event.preventDefault();
         if (!refused) onName(name.trim());
       }}>
-        <label className={styles.name}>Name<input value={name} autoFocus maxLength={60} autoComplete="off" onChange={(event) => setName(event.target.value)} /></label>
+        <label className={styles.name}>Name<input value={name} data-first maxLength={60} autoComplete="off" onChange={(event) => setName(event.target.value)} /></label>
       </form>
       <p>It is kept in this browser.</p>
     </Dialog>
