@@ -59,7 +59,7 @@ test("the demo, a difference, a fork and the way back need no pointer", async ()
   const field = dialog.getByRole("textbox", { name: "language" });
   await field.focus();
   await page.keyboard.press("Control+a");
-  await page.keyboard.type('"de"');
+  await page.keyboard.type("de");
   await dialog.getByText("1 changed: language").waitFor();
   await dialog.getByRole("button", { name: "Make the fork" }).focus();
   await page.keyboard.press("Enter");

@@ -15,12 +15,12 @@ async function person(name) {
   return page;
 }
 
-/** Starts a run of many steps there, as a person does, and gives its thread. */
+/** Starts a run there that does not end by itself, as a person does, and gives its thread. */
 async function starts(page) {
   await page.goto(`${server.url}/studio/threads?new=1`);
   await page.getByLabel("Assistant").selectOption({ label: "steps" });
   await page.getByRole("button", { name: "As JSON" }).click();
-  await page.getByRole("group", { name: "Input" }).getByRole("textbox").fill('{"n": 900, "delay": 0.3}');
+  await page.getByRole("group", { name: "Input" }).getByRole("textbox").fill('{"n": 9, "delay": 600}');
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.waitForURL(/\/threads\/[0-9a-f-]{36}/);
   return new URL(page.url()).pathname.split("/").at(-1);
@@ -83,7 +83,7 @@ test("a run that cannot be taken over says why, and on a phone there is room for
 
 test("a run of a program has no driver, and a stop that is refused says why", async () => {
   const { thread_id: thread } = await api(server, "/threads", {});
-  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 900, delay: 0.3 }, stream_mode: ["tasks"] });
+  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 9, delay: 600 }, stream_mode: ["tasks"] });
   const page = await chromium.open(server, `/threads/${thread}`, { expectErrors: true });
   await page.getByRole("treeitem", { name: /^step 1 step/ }).waitFor();
   assert.equal(await pill(page).innerText(), "Live");

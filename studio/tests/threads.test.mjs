@@ -49,7 +49,7 @@ test("a run is started from the form, followed step by step, and stopped", async
   await input.fill('{"n": "many"}');
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.getByRole("alert").first().waitFor();
-  await input.fill('{"n": 500, "delay": 0.2}');
+  await input.fill('{"n": 20, "delay": 2}');
   await page.getByRole("button", { name: "Run", exact: true }).click();
   const tree = page.getByRole("tree", { name: "Steps" });
   await tree.getByRole("treeitem", { name: /^step 2 step .*done/ }).waitFor();
@@ -166,7 +166,7 @@ test("a message takes files by button, paste and drop, and what is too large sta
 
 test("a busy thread offers four ways, and a fork leaves what runs alone", async () => {
   const { thread_id: thread } = await api(server, "/threads", {});
-  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 400, delay: 0.3 }, stream_mode: ["tasks"] });
+  await api(server, `/threads/${thread}/runs`, { assistant_id: "steps", input: { n: 9, delay: 600 }, stream_mode: ["tasks"] });
   const page = await chromium.open(server, `/threads/${thread}`);
   await page.getByRole("treeitem", { name: /^step 1 step/ }).waitFor();
   await page.getByRole("button", { name: "New run" }).click();
@@ -225,6 +225,32 @@ test("any two moments can be compared, and the address keeps what is looked at",
   await page.getByRole("tab", { name: "JSON" }).click();
   await page.getByLabel("State as JSON").getByText('"log"').waitFor();
   await page.goBack();
+  await page.done();
+});
+
+test("a state is edited by fields, and what does not fit stands at its field", async () => {
+  const thread = await ran(server, "steps", { n: 1, delay: 0 });
+  const page = await chromium.open(server, `/threads/${thread}`);
+  await page.getByRole("treeitem", { name: /^step 1 step/ }).waitFor();
+  await page.keyboard.press("f");
+  const dialog = page.getByRole("dialog", { name: /^Edit the state/ });
+  await dialog.locator("summary").filter({ hasText: /^n$/ }).press("Enter");
+  const field = dialog.getByRole("textbox", { name: "n", exact: true });
+  await field.fill("1.5");
+  await dialog.getByRole("button", { name: "Make the fork" }).press("Enter");
+  await dialog.getByRole("alert").waitFor();
+  assert.deepEqual(await axe(page), []);
+  await dialog.getByRole("button", { name: "As JSON" }).click();
+  await dialog.getByRole("textbox").fill("7");
+  await dialog.getByText("1 changed: n").waitFor();
+  // A list that takes what is appended to it becomes what is written here all the same.
+  await dialog.locator("summary").filter({ hasText: /^log$/ }).press("Enter");
+  await dialog.getByRole("textbox", { name: "Log entry 1" }).fill("9");
+  await dialog.getByText("2 changed: n, log").waitFor();
+  await dialog.getByRole("button", { name: "Make the fork" }).press("Enter");
+  await page.getByRole("dialog", { name: "The fork is made" }).waitFor();
+  const { values } = await api(server, `/threads/${thread}/state`);
+  assert.deepEqual([values.n, values.log], [7, [9]]);
   await page.done();
 });
 

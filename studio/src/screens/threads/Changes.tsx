@@ -2,21 +2,25 @@
 // is; every edit makes a fork, and says so.
 
 import { useQuery } from "@tanstack/react-query";
-import { useId, useState } from "react";
+import { useEffect, useId, useMemo, useRef, useState } from "react";
 import { client } from "../../data/client";
 import type { Checkpoint } from "../../data/history";
-import { assistantsQuery, stateQuery, threadChanged, threadsChanged } from "../../data/queries";
+import { assistantsQuery, schemasQuery, stateQuery, threadChanged, threadsChanged } from "../../data/queries";
 import { startRun } from "../../data/runs";
 import { useStops } from "../../data/stops";
 import { same } from "../../data/diff";
+import { Form, isObject, useForm, type AnySchema, type FormState } from "../../forms";
+import { escaped } from "../../forms/check";
 import { Button } from "../../parts/Button";
 import { Dialog } from "../../parts/Dialog";
-import { JsonField, parseJson } from "../../parts/JsonField";
 import { Failed, Loading } from "../../parts/notices";
 import styles from "./Changes.module.css";
 
 const TAGS_MAX = 20;
 const TAG_CHARS_MAX = 60;
+
+/** Rules by which a write is put together with what is there. */
+const REDUCING = new Set(["append", "add", "merge", "messages", "function"]);
 
 interface ForkProps {
   id: string;
@@ -31,31 +35,34 @@ interface ForkProps {
 export function Fork({ id, at, assistant, nodes, onClose, onForked }: ForkProps) {
   const state = useQuery({ ...stateQuery(id, at.id), staleTime: 0 });
   const values = state.data?.values as Record<string, unknown> | undefined;
-  const [keys, setKeys] = useState<Record<string, string>>({});
+  const { data: schemas, error: none } = useQuery(schemasQuery(assistant));
+  // What was opened, as it is now; each entry has a form of its own.
+  const [opened, setOpened] = useState<Record<string, unknown>>({});
+  const forms = useRef(new Map<string, FormState>());
   const [asNode, setAsNode] = useState("");
   const [made, setMade] = useState<{ checkpoint: string; next: string[] } | null>(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const field = useId();
-  const edited = Object.entries(keys).flatMap(([key, text]) => {
-    const parsed = parseJson(text);
-    return parsed.ok && !same(parsed.value, values?.[key]) ? [[key, parsed.value] as const] : [];
-  });
-  const wrong = Object.values(keys).some((text) => !parseJson(text).ok);
-  const refused = wrong ? "a value is not JSON" : edited.length === 0 && "nothing is changed";
+  // Whoever edits a value says what it is to be, not what is to be added to it.
+  const reduces = new Set((schemas?.channels ?? []).filter((it) => REDUCING.has(it.rule)).map((it) => it.key));
+  const edited = Object.entries(opened).filter(([key, value]) => !same(value, values?.[key]));
+  const refused = edited.length === 0 && "nothing is changed";
 
   const fork = async () => {
+    // The first one that does not fit gets the focus.
+    if (edited.some(([key]) => forms.current.get(key)?.check().ok === false)) return;
     setBusy(true);
     setProblem(null);
     try {
       const answer = (await client.threads.updateState(id, {
-        values: Object.fromEntries(edited), checkpointId: at.id, asNode: asNode || undefined,
+        values: Object.fromEntries(edited.map(([key, value]) => [key, reduces.has(key) ? { __overwrite__: value } : value])), checkpointId: at.id, asNode: asNode || undefined,
       })) as unknown as { checkpoint_id: string };
       const fresh = await client.threads.getState(id, answer.checkpoint_id);
       threadChanged(id);
       setMade({ checkpoint: answer.checkpoint_id, next: fresh.next });
     } catch (error) {
-      setProblem(error);
+      if (!edited.some(([key]) => forms.current.get(key)?.refuse(error, `/values/${escaped(key)}`))) setProblem(error);
     } finally {
       setBusy(false);
     }
@@ -104,16 +111,19 @@ export function Fork({ id, at, assistant, nodes, onClose, onForked }: ForkProps)
     >
       <p className={styles.soft}>This makes a fork. The history stays as it is.</p>
       {state.error && <Failed what="The state could not be read" error={state.error} />}
-      {!values && !state.error && <Loading what="the state" />}
-      {values && (
+      {(!values || (!schemas && !none)) && !state.error && <Loading what="the state" />}
+      {values && (schemas || none) && (
         <div className={styles.keys}>
           {Object.entries(values).map(([key, value]) => (
-            <details key={key} open={key in keys || Object.keys(values).length === 1} onToggle={(event) => {
-              if (event.currentTarget.open && !(key in keys)) setKeys({ ...keys, [key]: JSON.stringify(value, null, 2) });
+            <details key={key} open={key in opened || Object.keys(values).length === 1} onToggle={(event) => {
+              if (event.currentTarget.open && !(key in opened)) setOpened({ ...opened, [key]: value });
             }}>
               <summary>{key}{edited.some(([it]) => it === key) && <span className={styles.changed}> ± changed</span>}</summary>
-              {key in keys && (
-                <JsonField label={key} hideLabel text={keys[key] ?? ""} onChange={(text) => setKeys({ ...keys, [key]: text })} rows={Math.min(14, (keys[key] ?? "").split("\n").length + 1)} />
+              {key in opened && (
+                <Entry
+                  name={key} schema={schemas?.state_schema ?? true} value={value} forms={forms.current}
+                  onChange={(now) => setOpened((before) => ({ ...before, [key]: now }))}
+                />
               )}
             </details>
           ))}
@@ -129,6 +139,30 @@ export function Fork({ id, at, assistant, nodes, onClose, onForked }: ForkProps)
       {problem !== null && <Failed what="The fork was not made" error={problem} safe="Nothing was changed." />}
     </Dialog>
   );
+}
+
+interface EntryProps {
+  name: string;
+  /** Of the whole state. */
+  schema: AnySchema;
+  value: unknown;
+  forms: Map<string, FormState>;
+  onChange: (value: unknown) => void;
+}
+
+/** One value of the state, as its schema has it; as JSON where there is none. */
+function Entry({ name, schema, value, forms, onChange }: EntryProps) {
+  const own = useMemo<AnySchema>(() => {
+    const its = isObject(schema) && isObject(schema.properties) ? schema.properties[name] : undefined;
+    // The title of a channel is the name of its type, if anything.
+    return isObject(its) && isObject(schema) ? { ...its, title: name, $defs: schema.$defs } : true;
+  }, [schema, name]);
+  const form = useForm(own, value);
+  forms.set(name, form);
+  const told = useRef(onChange);
+  told.current = onChange;
+  useEffect(() => told.current(form.value), [form.value]);
+  return <Form form={form} label={name} />;
 }
 
 interface AgainProps {
@@ -221,7 +255,7 @@ export function Rename({ id, title, onClose }: { id: string; title: string; onCl
         event.preventDefault();
         if (text.trim()) void save();
       }}>
-        <label className={styles.row} htmlFor={field}><span>Title</span><input id={field} value={text} autoFocus onChange={(event) => setText(event.target.value)} /></label>
+        <label className={styles.row} htmlFor={field}><span>Title</span><input id={field} value={text} data-first onChange={(event) => setText(event.target.value)} /></label>
       </form>
       {problem !== null && <Failed what="The thread was not renamed" error={problem} />}
     </Dialog>
@@ -253,7 +287,7 @@ export function Tags({ id, tags, onClose }: { id: string; tags: string[]; onClos
       }}>
         <label className={styles.column} htmlFor={field}>
           <span>Words, separated by commas</span>
-          <input id={field} value={text} autoFocus autoComplete="off" onChange={(event) => setText(event.target.value)} />
+          <input id={field} value={text} data-first autoComplete="off" onChange={(event) => setText(event.target.value)} />
         </label>
       </form>
       {problem !== null && <Failed what="The tags were not saved" error={problem} />}
@@ -286,7 +320,7 @@ export function Remove({ id, title, onClose, onRemoved }: { id: string; title: s
       <p>Its runs, checkpoints and events go with it. This cannot be undone.</p>
       <label className={styles.column} htmlFor={field}>
         <span>Type <b>{title}</b> to go on</span>
-        <input id={field} value={text} autoFocus autoComplete="off" onChange={(event) => setText(event.target.value)} />
+        <input id={field} value={text} data-first autoComplete="off" onChange={(event) => setText(event.target.value)} />
       </label>
       {problem !== null && <Failed what="The thread was not deleted" error={problem} />}
     </Dialog>
