@@ -140,3 +140,42 @@ test("a view for which the server puts pieces together says that it is slow, and
   await page.getByText("Live", { exact: true }).waitFor();
   await page.done();
 });
+
+test("what is no longer kept when the connection is back is told, and everything is read anew", async () => {
+  const page = await chromium.open(server, "/", { expectErrors: true });
+  const { thread_id: thread } = await api(server, "/threads", {});
+  const { run_id: run } = await api(server, `/threads/${thread}/runs`, { assistant_id: "noop3", input: { log: [] }, after_seconds: 3_600 });
+  const { version } = await api(server, "/info");
+  let first;
+  await page.routeWebSocket(/\/ws$/, (socket) => {
+    const say = (frame) => socket.send(JSON.stringify(frame));
+    const piece = (seq) => say({
+      type: "event", thread_id: thread, seq, run_id: run, kind: "messages", step: 1, at_ms: Date.now(),
+      data: [{ type: "AIMessageChunk", id: "m", content: `piece${seq} ` }, { langgraph_node: "writer" }],
+    });
+    const isFirst = (first ??= socket) === socket;
+    say({ type: "hello", protocol: "genesis-mesh.v1", server: "test", version, incarnation: 1, connection: "1", limits: {} });
+    socket.onMessage((message) => {
+      const { op, id, after = 0 } = JSON.parse(String(message));
+      const answers = { subscribe: { log: "1", after, last: isFirst ? 3 : 11 }, watch: { since: "2026-01-01T00:00:00+00:00" }, ping: { at_ms: 0 } };
+      say({ type: "ack", id, result: answers[op] ?? {} });
+      if (op !== "subscribe") return;
+      if (isFirst) for (const seq of [1, 2, 3]) piece(seq);
+      else if (after < 9) say({ type: "gap", thread_id: thread, after, oldest: 10, last: 11, reason: "trimmed" });
+      else for (const seq of [10, 11]) piece(seq);
+    });
+  });
+  await page.goto(`${server.url}/studio/threads/${thread}?run=${run}&view=text`);
+  const log = page.getByRole("log", { name: "Text of the run" });
+  await log.getByText("piece1 piece2 piece3").waitFor();
+  let reads = 0;
+  page.on("request", (request) => (reads += request.method() === "GET" && request.url().endsWith(`/threads/${thread}`) ? 1 : 0));
+  await first.close({ code: 1001 });
+  await page.getByText("History trimmed; reloaded").waitFor();
+  // Nothing of before stands beside what came after the gap as if it belonged together.
+  await log.getByText("piece10 piece11").waitFor();
+  assert.equal(await log.getByText("piece3").count(), 0);
+  await eventually(() => reads > 0, true);
+  await page.getByText("Live", { exact: true }).waitFor();
+  await page.done();
+});

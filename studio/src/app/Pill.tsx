@@ -37,7 +37,7 @@ export function Pill() {
   );
 }
 
-const IS_LIVE = new Set<Connection["state"]>(["live", "slow", "caught-up"]);
+const IS_LIVE = new Set<Connection["state"]>(["live", "slow", "caught-up", "gap"]);
 
 function Observing({ by: { who, problem } }: { by: Observed }) {
   if (problem !== null) return `Not taken over: ${problem}`;
@@ -52,6 +52,7 @@ function Words({ now }: { now: Connection }) {
     case "catching-up": return <CatchingUp done={now.done} of={now.of} />;
     case "caught-up": return `Caught up: ${now.events === 1 ? "1 event" : `${now.events.toLocaleString("en")} events`}, ${span(now.seconds * 1000)}`;
     case "slow": return "Slow view: text merged";
+    case "gap": return "History trimmed; reloaded";
     case "offline": return "Offline";
     case "signed-out": return "Signed out";
     case "version": return "Server updated";

@@ -11,6 +11,8 @@ export type Connection =
   | { state: "caught-up"; events: number; seconds: number }
   /** The server puts pieces of text together, since they cannot be taken as fast as they come. */
   | { state: "slow" }
+  /** Some of what was followed is no longer kept: it was read anew. */
+  | { state: "gap" }
   | { state: "offline" }
   | { state: "signed-out" }
   | { state: "version"; version: string };
@@ -20,7 +22,7 @@ export const connection = new Watched<Connection>({ state: "connecting" });
 /** When the server was last heard, in milliseconds since 1970. */
 export const lastHeard = new Watched<number | null>(null);
 
-/** How long "caught up" and "slow" stay to be read. */
+/** How long what passes stays to be read. */
 const SHOWN_MS = 5_000;
 /** Time in which merged pieces are counted, and how many of them to an event are a slow view. */
 const PIECES_MS = 1_000;
@@ -41,16 +43,24 @@ export function live(latency: number | undefined) {
   if (connection.get().state !== "version") connection.set({ state: "live", ms: rounded() });
 }
 
+/** What being caught up with does not put aside. */
+const ABOVE = new Set<Connection["state"]>(["version", "gap"]);
+
 /** The socket is open again, and what was missed comes in. */
 export function catchingUp(done: number, of: number) {
   heard();
-  if (connection.get().state !== "version") connection.set({ state: "catching-up", done, of });
+  if (!ABOVE.has(connection.get().state)) connection.set({ state: "catching-up", done, of });
 }
 
 /** What was missed is here; `since` is when the socket was lost. */
 export function caughtUp(events: number, since: number) {
   heard();
-  if (connection.get().state !== "version") passing({ state: "caught-up", events, seconds: (Date.now() - since) / 1000 });
+  if (!ABOVE.has(connection.get().state)) passing({ state: "caught-up", events, seconds: (Date.now() - since) / 1000 });
+}
+
+/** What was missed is gone, and everything that is shown of it was read anew. */
+export function trimmed() {
+  if (connection.get().state !== "version") passing({ state: "gap" });
 }
 
 let counted = { at: 0, events: 0, pieces: 0 };
@@ -68,7 +78,7 @@ export function merged(pieces: number) {
 let passes: ReturnType<typeof setTimeout> | undefined;
 
 /** A state that is live again after a while. */
-function passing(to: Connection & { state: "caught-up" | "slow" }) {
+function passing(to: Connection & { state: "caught-up" | "slow" | "gap" }) {
   if (connection.get().state !== to.state) connection.set(to);
   clearTimeout(passes);
   passes = setTimeout(() => {

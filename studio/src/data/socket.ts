@@ -147,10 +147,18 @@ export class Trimmed extends Error {
   }
 }
 
+/** Events between those that came and those that are kept are gone. */
+export class Gap extends Error {
+  constructor() {
+    super("some of what the run told is no longer kept");
+    this.name = "Gap";
+  }
+}
+
 /**
  * Follows one run from its beginning until it ends. Every event comes once, in order, whatever
  * happens to the connection; `behind` says that there is more already. Throws `Trimmed` when
- * nothing of it is kept.
+ * nothing of it is kept, and `Gap` when it has to be followed anew.
  */
 export async function followRun(
   thread: string, run: string, onEvent: (event: MeshEvent, behind: boolean) => void, signal: AbortSignal,
@@ -159,6 +167,7 @@ export async function followRun(
   const stop = () => subscription?.close();
   signal.addEventListener("abort", stop);
   let cursor: Cursor = { seq: 0 } as Cursor;
+  let told = false;
   try {
     for (;;) {
       subscription = mesh().subscribe(thread, { cursor, follow: { modes: MODES, run_id: run, merge: true } });
@@ -170,9 +179,11 @@ export async function followRun(
           const behind = item.seq < subscription.last;
           if (away) progress();
           else if (item.kind === "messages" && !behind) connection.merged(item.seq - (item.from ?? item.seq) + 1);
+          told = true;
           onEvent(item, behind);
           if (item.kind === "ended" && item.run_id === run) return;
         } else if (item.type === "gap") {
+          if (told) throw new Gap();
           // Older runs may be gone while this one is there: from the oldest that is.
           if (item.oldest === undefined || cursor.seq > 0) throw new Trimmed();
           again = { seq: item.oldest - 1 } as Cursor;

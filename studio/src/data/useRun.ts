@@ -1,8 +1,10 @@
 // A run as it is told, for components: everything that is kept of it, then what comes.
 
 import { useEffect, useRef, useState } from "react";
+import { trimmed } from "./connection";
 import { RunLive, type Frame } from "./live";
-import { followRun, onReconnect } from "./socket";
+import { threadChanged } from "./queries";
+import { Gap, followRun, onReconnect } from "./socket";
 import { Watched, useWatched } from "./store";
 
 const NONE = new Watched(0);
@@ -73,8 +75,13 @@ export function useRun(
         latest.current.onEnd?.();
       })
       .catch((problem: unknown) => {
+        if (abort.signal.aborted) return;
+        if (problem instanceof Gap) {
+          trimmed();
+          threadChanged(thread);
+          setSession((it) => it + 1);
         // What was told goes a day after the run; what it left is still there.
-        if (!abort.signal.aborted) setState({ live, version, tasks, problem });
+        } else setState({ live, version, tasks, problem });
       });
     return () => {
       abort.abort();
