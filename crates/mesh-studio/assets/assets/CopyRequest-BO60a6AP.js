@@ -1,0 +1,2 @@
+import{c as e,f as t,l as n}from"./preferences-B1u-uNHK.js";var r=t();function i({method:t=`GET`,path:i,body:a,short:o}){let[s,c]=e(),l=e=>`'${e.replaceAll(`'`,`'\\''`)}'`,u=[`curl -s ${t===`GET`?``:`-X ${t} `}${l(location.origin+i)}`,`-H "x-api-key: $TOKEN"`,...a===void 0?[]:[`-H 'Content-Type: application/json'`,`-d ${l(JSON.stringify(a))}`]].join(` \\
+  `);return(0,r.jsx)(n,{kind:`quiet`,icon:`copy`,onClick:()=>c(u),title:u,children:(0,r.jsx)(`span`,{role:`status`,className:o?`hidden-on-phones`:void 0,children:s?`Copied`:`Copy as request`})})}export{i as t};

@@ -1,1 +1,0 @@
-import{E as e,k as t}from"./client-CZVcDOX_.js";import{a as n}from"./titles-45lSVR9i.js";var r=t(e(),1);function i(e,t){let[i,a]=(0,r.useState)(null),o=async r=>{if(t!==void 0){a(null);try{await n(e,t,r),a({run:t,how:r})}catch(e){a({run:t,how:r,problem:e})}}};return{stop:e=>void o(e),asked:i?.run===t?i:null}}export{i as t};

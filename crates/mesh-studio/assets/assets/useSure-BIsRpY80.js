@@ -1,1 +1,0 @@
-import{E as e,k as t}from"./client-CZVcDOX_.js";var n=t(e(),1),r=5e3;function i(e){let[t,i]=(0,n.useState)(!1);return(0,n.useEffect)(()=>{if(!t)return;let e=setTimeout(()=>i(!1),r);return()=>clearTimeout(e)},[t]),[t,()=>{i(!t),t&&e()}]}export{i as t};
