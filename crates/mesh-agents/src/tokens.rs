@@ -107,13 +107,12 @@ impl<'a, D: Send + Sync + 'static> Tokens<'a, D> {
         };
         for (attempt, delta) in pieces {
             if let Delta::Text(text) = delta {
-                let said = match saying.take().filter(|(known, _)| *known == attempt) {
-                    Some((_, said)) => said,
-                    None => {
-                        let piece =
-                            MessageChunk::new(&self.id(attempt), &Delta::Text(String::new()));
-                        self.ctx.saying(&piece, &self.facts)?
-                    }
+                let known = saying.take().filter(|(known, _)| *known == attempt);
+                let said = if let Some((_, said)) = known {
+                    said
+                } else {
+                    let piece = MessageChunk::new(&self.id(attempt), &Delta::Text(String::new()));
+                    self.ctx.saying(&piece, &self.facts)?
                 };
                 said.say(text).await;
                 *saying = Some((attempt, said));

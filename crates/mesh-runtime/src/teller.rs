@@ -241,7 +241,7 @@ impl<'a> Pump<'a> {
 fn text_linger(now_ms: i64) -> Duration {
     let tick = TEXT_TICK.as_millis() as i64;
     let rest = tick - now_ms.rem_euclid(tick);
-    TEXT_LINGER - TEXT_TICK + Duration::from_millis(rest as u64)
+    TEXT_LINGER.saturating_sub(TEXT_TICK) + Duration::from_millis(rest as u64)
 }
 
 impl Told {
