@@ -10,7 +10,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
 
 use crate::{
-    Error, Runtime,
+    Error, Run, Runtime,
     early::{Early, News},
     hub::{Fed, Follower},
     log::{Entry, Kind},
@@ -131,6 +131,19 @@ impl Runtime {
             }
         }
         Ok(follow)
+    }
+
+    /// Follows a run that was just made, from its beginning. The log of a temporary thread begins
+    /// with its run, so nothing has to be looked up.
+    ///
+    /// # Errors
+    /// As [`Runtime::follow_run`].
+    pub async fn follow_new(&self, run: &Run) -> Result<Follow, Error> {
+        if !run.kwargs.temporary {
+            return self.follow_run(&run.thread, run.id, Start::Beginning).await;
+        }
+        let follower = self.hub().follow(&run.thread);
+        Ok(Follow::new(self, &run.thread, Some(run.id), follower))
     }
 
     /// Follows a thread, which need not be there yet, from the first entry after `after` on.

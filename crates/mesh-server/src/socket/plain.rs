@@ -227,7 +227,7 @@ async fn make(
     };
     let leaving = (!query.detach).then(|| Leaving::new(shared, &runtime, &scope, &run));
     let frames = Frames::new(&run, &query);
-    let follow = runtime.follow_run(&run.thread, run.id, Start::Beginning).await;
+    let follow = runtime.follow_new(&run).await;
     let follow = as_asked(follow.map_err(Refusal::from)?, &query);
     Ok(Going { runtime, run, follow, frames, leaving })
 }

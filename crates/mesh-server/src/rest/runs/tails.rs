@@ -57,7 +57,9 @@ fn renderer(run: &Run) -> Renderer {
 /// # Errors
 /// [`Error::NoRun`]; [`Error::Storage`].
 pub(super) async fn of_new_run(runtime: &Runtime, run: &Run) -> Result<RunTail, Error> {
-    of_joined_run(runtime, run, After::Nothing, None).await
+    let follow = Some(runtime.follow_new(run).await?);
+    let renderer = renderer(run);
+    Ok(RunTail { follow, renderer, frames: Vec::new(), only: None, first: 0, past: 0 })
 }
 
 /// A run that somebody joins.
