@@ -46,7 +46,7 @@ mod plain;
 use std::{
     collections::VecDeque,
     future::Future,
-    io,
+    io::{self, IoSlice},
     mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
@@ -513,7 +513,12 @@ impl Socket {
         loop {
             while !self.outbox.is_empty() && !matches!(self.standing, Standing::Dead) {
                 let stream = Pin::new(&mut self.stream);
-                match self.outbox.write(|slices| stream.poll_write_vectored(context, slices)) {
+                let write = |slices: &[IoSlice<'_>]| match slices {
+                    // Mostly, and less work for the system.
+                    [slice] => stream.poll_write(context, slice),
+                    slices => stream.poll_write_vectored(context, slices),
+                };
+                match self.outbox.write(write) {
                     Poll::Ready(Ok(_)) => self.stalled = None,
                     Poll::Ready(Err(error)) => self.died("cannot write to the client", &error),
                     Poll::Pending => return self.note_stall(),
