@@ -34,14 +34,13 @@ impl<'a> Speech<'a> {
     /// A piece of text.
     pub(crate) async fn say(&mut self, text: &str) -> NodeResult<()> {
         self.text.push_str(text);
-        let saying = match self.saying.take() {
-            Some(saying) => saying,
-            None => {
-                let piece = MessageChunk::new(&self.id, &Delta::Text(String::new()));
-                self.ctx.saying(&piece, &self.facts)?
-            }
-        };
-        self.saying.insert(saying).say(text).await;
+        if self.saying.is_none() {
+            let piece = MessageChunk::new(&self.id, &Delta::Text(String::new()));
+            self.saying = Some(self.ctx.saying(&piece, &self.facts)?);
+        }
+        if let Some(saying) = &self.saying {
+            saying.say(text).await;
+        }
         Ok(())
     }
 

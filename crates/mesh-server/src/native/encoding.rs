@@ -244,31 +244,32 @@ struct Recent {
 
 #[derive(Debug, Default)]
 struct Ring {
-    events: VecDeque<(Key, Encoded)>,
+    events: VecDeque<(Key, Encoding, Encoded)>,
     bytes: usize,
 }
 
 impl Ring {
-    fn find(&self, key: &Key) -> Option<Encoded> {
-        let found = self.events.iter().rev().find(|(known, _)| known == key);
-        found.map(|(_, event)| event.clone())
+    fn find(&self, key: &Key, encoding: Encoding) -> Option<Encoded> {
+        let mut last_first = self.events.iter().rev();
+        let found = last_first.find(|(known, of, _)| *of == encoding && known == key);
+        found.map(|(_, _, event)| event.clone())
     }
 
-    fn push(&mut self, key: Key, event: Encoded) {
+    fn push(&mut self, key: Key, encoding: Encoding, event: Encoded) {
         self.bytes += event.len();
-        self.events.push_back((key, event));
+        self.events.push_back((key, encoding, event));
         // The newest stays, however large it is: that one is worth most.
         while self.events.len() > SHARED_EVENTS
             || (self.bytes > SHARED_BYTES && self.events.len() > 1)
         {
-            let Some((_, oldest)) = self.events.pop_front() else { break };
+            let Some((_, _, oldest)) = self.events.pop_front() else { break };
             self.bytes -= oldest.len();
         }
     }
 }
 
-/// What is told, and how it is encoded.
-#[derive(Debug)]
+/// What is told.
+#[derive(Debug, PartialEq)]
 enum Key {
     /// The log of a thread that is made again has the same numbers, but other runs and times.
     Event {
@@ -277,33 +278,19 @@ enum Key {
         at_ms: i64,
         /// An entry of which text was told early comes with the rest of it.
         text_at: Option<u64>,
-        encoding: Encoding,
     },
-    /// Text that is not stored yet. Another execution of its run may say something else there, but
-    /// not the same [`Said`].
-    Delta {
-        said: Arc<Said>,
-        at: u64,
-        bytes: usize,
-        after: Option<u64>,
-        first: bool,
-        encoding: Encoding,
-    },
+    /// Text that is not stored yet.
+    Delta { said: Same, at: u64, bytes: usize, after: Option<u64>, first: bool },
 }
 
-impl PartialEq for Key {
+/// What pieces of a message have in common, which is equal to itself alone: another execution of
+/// the run may say something else in the same place of the same message.
+#[derive(Debug)]
+struct Same(Arc<Said>);
+
+impl PartialEq for Same {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Event { seq, run, at_ms, text_at, encoding },
-                Self::Event { seq: a, run: b, at_ms: c, text_at: d, encoding: e },
-            ) => (seq, run, at_ms, text_at, encoding) == (a, b, c, d, e),
-            (
-                Self::Delta { said, at, bytes, after, first, encoding },
-                Self::Delta { said: other, at: a, bytes: b, after: c, first: d, encoding: e },
-            ) => Arc::ptr_eq(said, other) && (at, bytes, after, first, encoding) == (a, b, c, d, e),
-            _ => false,
-        }
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -337,7 +324,7 @@ impl OfThread {
         if told.from.is_some() || told.patch.is_some() {
             return encode();
         }
-        self.shared(|| Key::Event { seq, run, at_ms, text_at, encoding }, encode)
+        self.shared(encoding, || Key::Event { seq, run, at_ms, text_at }, encode)
     }
 
     /// Text that is not stored yet, which followers who are equally far get alike.
@@ -352,7 +339,8 @@ impl OfThread {
         let Early { said, at, text } = early;
         let (at, bytes) = (*at, text.len());
         self.shared(
-            || Key::Delta { said: Arc::clone(said), at, bytes, after, first, encoding },
+            encoding,
+            || Key::Delta { said: Same(Arc::clone(said)), at, bytes, after, first },
             || encoding.delta(thread, early, after, first),
         )
     }
@@ -360,6 +348,7 @@ impl OfThread {
     /// What others got under this key, else what is encoded for it.
     fn shared(
         self: &Arc<Self>,
+        encoding: Encoding,
         key: impl FnOnce() -> Key,
         encode: impl FnOnce() -> Encoded,
     ) -> Encoded {
@@ -368,12 +357,14 @@ impl OfThread {
         }
         let key = key();
         let mut recent = locked(&self.0);
-        if let Some(known) = recent.small.find(&key).or_else(|| recent.large.find(&key)) {
+        if let Some(known) =
+            recent.small.find(&key, encoding).or_else(|| recent.large.find(&key, encoding))
+        {
             return known;
         }
         let new = encode();
         let ring = if new.len() < LARGE { &mut recent.small } else { &mut recent.large };
-        ring.push(key, new.clone());
+        ring.push(key, encoding, new.clone());
         new
     }
 }
