@@ -37,8 +37,8 @@ use waiting::{Taken, Waiting};
 /// written by itself.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 
-/// How long text waits, unless somebody waits for it to be on the log. Whoever wants it sooner is
-/// told it early.
+/// How long text waits at most, unless somebody waits for it to be on the log. Whoever wants it
+/// sooner is told it early.
 pub(crate) const TEXT_LINGER: Duration = Duration::from_millis(250);
 
 /// Text of all runs is written at multiples of this: what is due at one time is one transaction.

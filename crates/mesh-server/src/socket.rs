@@ -22,7 +22,7 @@
 //!         entry = follow.next(), if socket.has_room() => {
 //!             socket.feed_text(&frame(entry?));
 //!             // What is ready goes out in the same write.
-//!             while socket.has_room() && let Some(entry) = follow.next().now_or_never() { … }
+//!             while socket.has_room() && let Some(told) = follow.at_hand() { … }
 //!         }
 //!     }
 //! }

@@ -13,7 +13,8 @@ pub enum Mode {
     Updates,
     /// Whatever nodes send by [`crate::Ctx::emit`].
     Custom,
-    /// Model tokens and messages: sent by [`crate::Ctx::message`], and those that nodes return.
+    /// Model tokens and messages: sent by [`crate::Ctx::message`] and [`crate::Ctx::saying`], and
+    /// those that nodes return.
     Messages,
     /// The start and the result of every task.
     Tasks,

@@ -198,7 +198,7 @@ fn message_id(event: &Event) -> Option<&str> {
 fn merge(waiting: &mut Event, more: &Event) -> bool {
     if let (Body::Piece { frame, text }, Body::Piece { frame: same, text: more }) =
         (&mut waiting.body, &more.body)
-        && Arc::ptr_eq(frame, same)
+        && frame == same
     {
         text.push_str(more);
         return true;

@@ -114,6 +114,70 @@ async fn t225_a_streamed_message_is_not_shown_again_and_a_plain_one_is() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_said_piece_by_piece_reads_as_its_pieces_do() {
+    async fn told(saying: bool, tag: &'static str) -> Vec<Json> {
+        let app = graph(|graph| {
+            graph.node("a", move |_: View<Talk>, ctx: Ctx| async move {
+                let facts = tags([tag]);
+                let said = ctx.saying(&chunk("m1", "whatever"), &facts)?;
+                for piece in ["a streamed", " \"reply\"", ""] {
+                    if saying {
+                        said.say(piece).await;
+                    } else {
+                        ctx.message(&chunk("m1", piece), &facts).await?;
+                    }
+                }
+                Ok(Talk::update().push_talk(ai("m1", "a streamed \"reply\"")))
+            });
+            graph.edge(START, "a");
+        });
+        let run = app.run(Talk::update()).thread("t").run_id("r");
+        let mut handle = run.stream([Mode::Messages]).start().unwrap();
+        let mut all = Vec::new();
+        while let Some(event) = handle.next().await {
+            // As values and as text, down to the order of their members.
+            assert_eq!(event.public_text(), event.data().to_string());
+            let mut data = event.data();
+            // Tasks of two runs have ids of their own.
+            for key in ["langgraph_checkpoint_ns", "checkpoint_ns"] {
+                data[1][key] = Json::Null;
+            }
+            all.push(data);
+        }
+        handle.finish().await.unwrap();
+        all
+    }
+    let said = told(true, "draft").await;
+    assert_eq!(said.len(), 3);
+    assert_eq!(said, told(false, "draft").await);
+    assert_eq!(told(true, "nostream").await, told(false, "nostream").await);
+}
+
+#[tokio::test]
+async fn only_a_piece_of_text_begins_a_message_that_is_said() {
+    let wrong = [
+        ai("m1", "x"),
+        json!({"type": "AIMessageChunk", "content": "x"}),
+        json!({"type": "AIMessageChunk", "id": "m1", "content": []}),
+    ];
+    for piece in wrong {
+        let app = graph(|graph| {
+            graph.node("a", move |_: View<Talk>, ctx: Ctx| {
+                let piece = piece.clone();
+                async move {
+                    ctx.saying(&piece, &Map::new())?;
+                    NodeResult::Ok(())
+                }
+            });
+            graph.edge(START, "a");
+        });
+        let handle = app.run(Talk::update()).thread("t").stream([Mode::Messages]).start().unwrap();
+        let error = handle.finish().await.unwrap_err().to_string();
+        assert!(error.contains("an AIMessageChunk"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn t226_with_nostream_only_the_final_message_is_shown() {
     let of_call = graph(|graph| {
         graph.node("a", |_: View<Talk>, ctx: Ctx| async move {
