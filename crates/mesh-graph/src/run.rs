@@ -12,6 +12,7 @@ mod noted;
 mod observing;
 mod running;
 mod saving;
+mod slot;
 mod task;
 mod telling;
 

@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     channel::Values,
-    context::{TaskContext, Timed},
+    checkpoint::TaskRecord,
+    context::{Before, TaskContext, TaskShared, Timed},
     env::Env,
     error::{Error, Failure, NodeResult},
     graph::NodeId,
@@ -26,15 +27,16 @@ use crate::{
     rescue::{Caught, Rescue},
     retry::{self, FailedAttempt},
     step::{StepName, Steps},
-    superstep::Cause,
+    superstep::{Cause, Planned},
     timeout::{Progress, TimeoutKind},
 };
 
 use super::{
     CANCEL_GRACE,
     cached::run_cached,
-    driver::{Driver, Slot},
+    driver::Driver,
     running::{Job, Running},
+    slot::Slot,
     task::{Execution, Failed, TaskEnd},
 };
 
@@ -268,6 +270,58 @@ impl Driver {
             }
             execution.await
         }))
+    }
+
+    /// The surroundings of a task, as its first attempt has them.
+    fn surroundings(&self, planned: &Planned, record: Option<&TaskRecord>) -> TaskShared {
+        let mut before = record.and_then(|record| {
+            let before = Before {
+                answers: record.answers.clone(),
+                earlier: record.interrupts.clone(),
+                forked_from: record.forked_from.clone(),
+            };
+            before.noted()
+        });
+        if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
+            // A graph below a task that keeps nothing itself: the task keeps the answers for it.
+            let given = self.shared.answers();
+            if !given.is_empty() {
+                let answers = &mut before.get_or_insert_default().answers;
+                answers.extend(given.iter().map(|(id, given)| (*id, given.clone())));
+            }
+        }
+        let named = self.shared.sink.is_read() || self.stores();
+        TaskShared {
+            run: Arc::clone(&self.shared),
+            node: planned.node,
+            cause: planned.cause.clone(),
+            step: self.live.step + 1,
+            remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
+            base: self.base(),
+            id: named.then(|| self.task_id(planned)),
+            before,
+            instances: self.live.instances.clone(),
+            course: OnceLock::new(),
+            steps: OnceLock::new(),
+            call: None,
+            attempt: 1,
+            first_attempt_at_ms: OnceLock::new(),
+            timed: None,
+            rescue: None,
+        }
+    }
+
+    /// What the routers of a node see besides its own writes; none for a node without routers.
+    fn routed_snapshot(&self, node: NodeId) -> Option<Arc<Values>> {
+        let core = self.core();
+        let routed = !core.node(node).exits.routers.is_empty();
+        routed.then(|| {
+            let left = self.shared.limits.recursion.saturating_sub(self.steps);
+            match core.schema.managed(&self.live.values, left) {
+                Some(filled) => Arc::new(filled),
+                None => Arc::clone(&self.live.values),
+            }
+        })
     }
 
     /// What the slot's task is given: a handler that reads state gets the snapshot when the node

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
-    sync::{Arc, OnceLock, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -16,10 +16,8 @@ use serde_json::Value as Json;
 use smallvec::SmallVec;
 
 use crate::{
-    channel::Values,
     checkpoint::{CheckpointId, Place, Source, TaskId, TaskRecord},
     checkpointer::{self, Checkpointer, Loaded},
-    context::{Before, TaskContext, TaskShared},
     error::{Error, Failure, FailureKind, TaskFailure},
     graph::{Core, NodeId, START_ID},
     interrupt::Interrupt,
@@ -32,9 +30,9 @@ use crate::{
 
 use super::{
     CANCEL_GRACE, Finished, RunShared, SiblingPolicy, Status, Warning,
-    noted::Noted,
     running::Running,
     saving::Written,
+    slot::{Slot, SlotState},
     task::{Failed, TaskEnd},
     telling::Standing,
 };
@@ -80,70 +78,6 @@ pub(super) struct Unsaved {
     pub(super) origin: Option<CheckpointId>,
     pub(super) channels: Vec<bool>,
     pub(super) source: Source,
-}
-
-/// A task of the current superstep.
-pub(super) struct Slot {
-    pub(super) planned: Planned,
-    pub(super) record: Noted,
-    /// The record holds something that storage does not have.
-    pub(super) unsaved: bool,
-    pub(super) state: SlotState,
-    /// The execution that is under way or has ended.
-    pub(super) task: Option<TaskContext>,
-    /// Attempts that were begun, of the node or, once that has failed for good, of its handler.
-    pub(super) attempt: u32,
-    pub(super) first_at_ms: Option<i64>,
-}
-
-impl Slot {
-    fn new(planned: Planned) -> Self {
-        Self {
-            planned,
-            record: Noted::default(),
-            unsaved: false,
-            state: SlotState::Waiting,
-            task: None,
-            attempt: 0,
-            first_at_ms: None,
-        }
-    }
-
-    /// Takes over the durable steps that the task has had so far.
-    pub(super) fn keep_steps(&mut self) {
-        if let Some(steps) = self.task.as_ref().and_then(|task| task.0.steps.get()) {
-            self.record.steps = steps.records();
-        }
-    }
-
-    /// Takes over the questions and answers of graphs below that the task was not told of.
-    pub(super) fn keep_answers_below(&mut self) {
-        let Some(course) = self.task.as_ref().and_then(|task| task.0.course.get()) else { return };
-        let mut below = course.below.lock().unwrap_or_else(PoisonError::into_inner);
-        let below = std::mem::take(&mut *below);
-        for (interrupt, answer) in below {
-            self.record.answers.entry(interrupt.id).or_insert(answer);
-            if !self.record.interrupts.iter().any(|known| known.id == interrupt.id) {
-                self.record.interrupts.push(interrupt);
-            }
-        }
-    }
-}
-
-pub(super) enum SlotState {
-    Waiting,
-    /// It was done, and what it gave is part of the state.
-    Applied,
-    Done(Box<Effect>),
-    Suspended,
-    /// It has a command for the parent graph.
-    ToParent(Box<ToParent>),
-    Failed {
-        inner: Option<Box<Error>>,
-        /// Tasks that were still running: tells the first failure in time.
-        left: usize,
-    },
-    Cancelled,
 }
 
 impl Driver {
@@ -340,62 +274,6 @@ impl Driver {
             &shared.ns_text,
             self.live.step + 1,
         )
-    }
-
-    /// The surroundings of a task's first attempt.
-    pub(super) fn surroundings(
-        &self,
-        planned: &Planned,
-        record: Option<&TaskRecord>,
-    ) -> TaskShared {
-        let mut before = record.and_then(|record| {
-            let before = Before {
-                answers: record.answers.clone(),
-                earlier: record.interrupts.clone(),
-                forked_from: record.forked_from.clone(),
-            };
-            before.noted()
-        });
-        if self.shared.checkpointer.is_none() && self.shared.above.caller.is_some() {
-            // A graph below a task that keeps nothing itself: the task keeps the answers for it.
-            let given = self.shared.answers();
-            if !given.is_empty() {
-                let answers = &mut before.get_or_insert_default().answers;
-                answers.extend(given.iter().map(|(id, given)| (*id, given.clone())));
-            }
-        }
-        let named = self.shared.sink.is_read() || self.stores();
-        TaskShared {
-            run: Arc::clone(&self.shared),
-            node: planned.node,
-            cause: planned.cause.clone(),
-            step: self.live.step + 1,
-            remaining_steps: self.shared.limits.recursion.saturating_sub(self.steps),
-            base: self.base(),
-            id: named.then(|| self.task_id(planned)),
-            before,
-            instances: self.live.instances.clone(),
-            course: OnceLock::new(),
-            steps: OnceLock::new(),
-            call: None,
-            attempt: 1,
-            first_attempt_at_ms: OnceLock::new(),
-            timed: None,
-            rescue: None,
-        }
-    }
-
-    /// What the routers of a node see besides its own writes; none for a node without routers.
-    pub(super) fn routed_snapshot(&self, node: NodeId) -> Option<Arc<Values>> {
-        let core = self.core();
-        let routed = !core.node(node).exits.routers.is_empty();
-        routed.then(|| {
-            let left = self.shared.limits.recursion.saturating_sub(self.steps);
-            match core.schema.managed(&self.live.values, left) {
-                Some(filled) => Arc::new(filled),
-                None => Arc::clone(&self.live.values),
-            }
-        })
     }
 
     /// Runs all waiting tasks and notes how each ended, in order of ending.

@@ -19,7 +19,8 @@ use crate::{
 
 use super::{
     Finished, Status,
-    driver::{Driver, Slot, SlotState},
+    driver::Driver,
+    slot::{Slot, SlotState},
 };
 
 /// What is known of the checkpoint that a run stands on, besides the state.
