@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::kit::{Client, Http, Mesh};
+use crate::kit::{Client, Http, Mesh, eventually};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -317,11 +317,7 @@ async fn one_caller_has_so_many_connections_busy_and_others_have_their_own() {
     assert_eq!(third.rest().await.refusal().2, 1013);
     assert_ne!(ask(&bob).await.status, 429);
     drop((first, second));
-    loop {
-        if ask(&ada).await.status != 429 {
-            break;
-        }
-    }
+    eventually(async || ask(&ada).await.status != 429).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     kept::Kept,
-    kit::{Http, Mesh},
+    kit::{Http, Mesh, eventually},
 };
 
 /// A request under a key.
@@ -277,9 +277,6 @@ async fn a_stateless_run_under_a_key_is_answered_again_when_it_is_long_over() {
         let at = Stamp(SystemEnv.now_ms() * 1000).plus_ms(hours * 3_600_000);
         ledger.read(move |tx| tx.expired_threads(at, 10)).await.unwrap().len()
     };
-    let mut all = 0;
-    while all < 3 {
-        all = gone_after(25).await;
-    }
+    eventually(async || gone_after(25).await == 3).await;
     assert_eq!(gone_after(23).await, 1);
 }

@@ -26,6 +26,16 @@ use crate::runner::unchunked;
 /// Longest wait for anything that has to happen; far above what it takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Looks again and again, until it is so.
+pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) {
+    let until = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, until).await.expect("it is so soon");
+}
+
 #[derive(State)]
 pub(crate) struct S {
     pub(crate) topic: Option<String>,

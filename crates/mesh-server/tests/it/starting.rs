@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     graphs,
-    kit::{Mesh, SOON},
+    kit::{Mesh, eventually},
 };
 
 /// A database in which a run is some worker's that is no more.
@@ -63,12 +63,7 @@ fn serving(ledger: Arc<dyn Ledger>, assistants: Vec<Assistant>) -> Server {
 
 /// Asks until the server says that it is ready.
 async fn ready(mesh: &Mesh) {
-    let ready = async {
-        while mesh.http("GET", "/ok", "").await.status != 200 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, ready).await.expect("it is ready soon");
+    eventually(async || mesh.http("GET", "/ok", "").await.status == 200).await;
 }
 
 async fn status(ledger: &Arc<dyn Ledger>, run: &Run) -> RunStatus {
