@@ -148,11 +148,7 @@ impl Runtime {
         self.set_worker(Some(Arc::clone(&worker)));
         let _gone = Gone { runtime: self.clone(), worker: Arc::clone(&worker) };
         let working = async {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = worker.claim_runs(self) => {}
-            }
+            worker.claim_runs(self, &stop).await;
             worker.drain(self).await;
         };
         tokio::select! {
@@ -276,10 +272,16 @@ impl Worker {
         self.tasks.spawn_on(task, &self.home);
     }
 
-    /// Claims runs as long as there is room.
-    async fn claim_runs(self: &Arc<Self>, runtime: &Runtime) {
+    /// Claims runs as long as there is room, until `stop` fires. What is being claimed then is
+    /// claimed and begun: dropped in the middle, it would look as if its worker had died.
+    async fn claim_runs(self: &Arc<Self>, runtime: &Runtime, stop: &CancellationToken) {
         loop {
-            let Ok(first) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                first = Arc::clone(&self.places).acquire_owned() => first,
+            };
+            let Ok(first) = first else { return };
             let mut places = vec![first];
             while places.len() < CLAIM_BATCH
                 && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
@@ -311,6 +313,7 @@ impl Worker {
             }
             drop(places);
             tokio::select! {
+                () = stop.cancelled() => return,
                 () = runtime.until_due() => {}
                 () = runtime.env().sleep(wait) => {}
             }

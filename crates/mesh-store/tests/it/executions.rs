@@ -2,6 +2,7 @@
 
 mod chores;
 mod crashes;
+mod stopping;
 
 use std::{
     collections::BTreeMap,
