@@ -88,7 +88,7 @@ impl Execution {
     pub(crate) async fn execute(self) {
         let first = match self.first_entry().await {
             Ok(first) => first,
-            Err(error) => return self.leave(&error),
+            Err(error) => return leave(&error),
         };
         let teller = Arc::new(Teller::new(&self.run, first, self.runtime.hub()));
         let ready = match self.prepare(&teller).await {
@@ -99,11 +99,11 @@ impl Execution {
             }
             // Storage may come back; a checkpoint that this graph cannot read stays as it is.
             Err(Error::Graph(error)) if !is_of_storage(&error) => {
-                tracing::info!(run = %self.run.id, %error, "the run failed before it began");
+                tracing::info!(%error, "the run failed before it began");
                 let cause = Cause::Failed { error: failure::shown(&error), state: None };
                 return self.finish(&teller, cause).await;
             }
-            Err(error) => return self.leave(&error),
+            Err(error) => return leave(&error),
         };
         let mut ready = ready;
         let end = loop {
@@ -278,7 +278,7 @@ impl Execution {
         loop {
             match teller.pump(ledger, env, quit).await {
                 Err(error) if !matches!(error, Error::Fenced { .. }) => {
-                    tracing::warn!(run = %self.run.id, %error, "the log was not written");
+                    tracing::warn!(%error, "the log was not written");
                     tokio::select! {
                         () = quit.cancelled() => return Ok(()),
                         () = env.sleep(RETRY_EVERY) => {}
@@ -311,7 +311,7 @@ impl Execution {
             // Nobody here did that: what it ran on is shut down, and the process is about to end.
             End::Graph(Err(ended)) if ended.is_cancelled() => return None,
             End::Graph(Err(panic)) => {
-                tracing::error!(run = %self.run.id, %panic, "the engine panicked");
+                tracing::error!(%panic, "the engine panicked");
                 let error = failure::told("InternalError", "the run came to an unexpected end");
                 return Some(Cause::Failed { error, state: self.state(&ready.app).await });
             }
@@ -355,12 +355,12 @@ impl Execution {
                     // It is tried again once its lease has passed.
                     let error =
                         error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                    tracing::warn!(run = %self.run.id, error, "the run could not be stored");
+                    tracing::warn!(error, "the run could not be stored");
                 }
                 None
             }
             Err(error) => {
-                tracing::info!(run = %self.run.id, %error, "the run failed");
+                tracing::info!(%error, "the run failed");
                 let state = self.state(&ready.app).await;
                 Some(Cause::Failed { error: failure::shown(&error), state })
             }
@@ -372,7 +372,7 @@ impl Execution {
         let snapshot = match app.state(&self.run.thread).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                tracing::warn!(run = %self.run.id, %error, "the state that it leaves is not known");
+                tracing::warn!(%error, "the state that it leaves is not known");
                 return None;
             }
         };
@@ -401,7 +401,7 @@ impl Execution {
                 Ok(told) => return self.runtime.tell(&told),
                 Err(Error::Fenced { .. }) => return self.held.note_dropped(),
                 Err(error) => {
-                    tracing::warn!(run = %self.run.id, %error, "its end was not written");
+                    tracing::warn!(%error, "its end was not written");
                 }
             }
             tokio::select! {
@@ -410,11 +410,11 @@ impl Execution {
             }
         }
     }
+}
 
-    /// The run could not even begin: it is tried again once its lease has passed.
-    fn leave(&self, error: &Error) {
-        tracing::warn!(run = %self.run.id, %error, "the run was not begun");
-    }
+/// The run could not even begin: it is tried again once its lease has passed.
+fn leave(error: &Error) {
+    tracing::warn!(%error, "the run was not begun");
 }
 
 /// Whether the database failed rather than the graph.

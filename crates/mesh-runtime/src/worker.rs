@@ -16,6 +16,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -256,6 +257,13 @@ impl Worker {
             before.lost.cancel();
         }
         drop(state);
+        // Every line about the run says which one it is, whatever is logged at the least.
+        let span = tracing::error_span!(
+            "run",
+            run_id = %run.id,
+            thread_id = run.thread,
+            assistant = %run.assistant,
+        );
         let (worker, store) = (Arc::clone(self), Arc::clone(&self.store));
         let executor = self.options.executor.as_ref().unwrap_or(&self.home).clone();
         let execution = Execution::new(runtime.clone(), run, Arc::clone(&held), store, executor);
@@ -269,7 +277,7 @@ impl Worker {
             drop(state);
             drop(place);
         };
-        self.tasks.spawn_on(task, &self.home);
+        self.tasks.spawn_on(task.instrument(span), &self.home);
     }
 
     /// Claims runs as long as there is room, until `stop` fires. What is being claimed then is
