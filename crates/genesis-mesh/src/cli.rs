@@ -20,7 +20,7 @@ use crate::{PRODUCT, VERSION};
     name = "genesis-mesh",
     about = PRODUCT,
     long_about = format!(
-        "{PRODUCT}\n\nWithout a command, serves agents over WebSocket until it is stopped."
+        "{PRODUCT}\n\nWithout a command, serves agents over HTTP and WebSockets until it is stopped."
     ),
     version = VERSION,
     after_long_help = AFTER_HELP,
