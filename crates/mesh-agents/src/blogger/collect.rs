@@ -56,8 +56,12 @@ pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> Node
     let named = (wanted.urls.len() + wanted.notes.len()).min(wanted.max);
     let share = (wanted.max - named).div_ceil(collections.len().max(1));
     for collection in collections {
-        match collection.read(&question, share.max(1)).await {
-            Ok(collected) => {
+        // What is left out makes room for the next best.
+        let share = share.max(1);
+        match collection.read(&question, share + wanted.exclude.len()).await {
+            Ok(mut collected) => {
+                collected.documents.retain(|document| !wanted.leaves_out(&document.location));
+                collected.documents.truncate(share);
                 let chosen = collected.documents.len();
                 let considered = collected.considered;
                 ctx.emit(&json!({
@@ -73,7 +77,8 @@ pub(super) async fn collect_sources(blog: View<Blog>, ctx: Ctx<Blogger>) -> Node
     }
     let mut pages_left = deps.pages_max;
     fetch_pages(&ctx, wanted, wanted.urls.clone(), &mut pages_left, &mut gathered).await?;
-    gathered.documents.extend(wanted.notes.iter().enumerate().map(note));
+    let notes = wanted.notes.iter().enumerate().map(note);
+    gathered.documents.extend(notes.filter(|note| !wanted.leaves_out(&note.location)));
     // An outline of extracts comes from the sources, so they have to be found before it; a model
     // plans first, and each section searches for itself.
     if blog.mode.generation == Generation::Extractive {
@@ -147,7 +152,9 @@ pub(super) async fn search(
                     }))
                     .await?;
                     for (rank, hit) in hits.into_iter().enumerate() {
-                        if hit.url.host_str().is_some_and(|host| wanted.excludes(host)) {
+                        if hit.url.host_str().is_some_and(|host| wanted.excludes(host))
+                            || wanted.leaves_out(hit.url.as_str())
+                        {
                             continue;
                         }
                         let score = 1.0 / (RANK_OFFSET + rank as f64 + 1.0);
@@ -202,17 +209,19 @@ pub(super) async fn fetch_pages(
         })
         .buffered(FETCH_WIDTH);
     while let Some((url, fetched)) = pages.next().await {
-        // A redirect may lead to a host that the request leaves out.
-        let excluded = |location: &str| {
+        // A redirect may lead to a host or a page that the request leaves out.
+        let refusal = |location: &str| {
             let landed = Url::parse(location).ok();
-            landed.as_ref().and_then(Url::host_str).is_some_and(|host| wanted.excludes(host))
+            if landed.as_ref().and_then(Url::host_str).is_some_and(|host| wanted.excludes(host)) {
+                return Some("the request leaves out this host");
+            }
+            wanted.leaves_out(location).then_some("the request leaves out this page")
         };
         let fetched = fetched.and_then(|document| {
-            if excluded(url.as_str()) || excluded(&document.location) {
-                let reason = "the request leaves out this host".to_owned();
-                return Err(SourceError::Refused { reason });
+            match refusal(url.as_str()).or_else(|| refusal(&document.location)) {
+                Some(reason) => Err(SourceError::Refused { reason: reason.to_owned() }),
+                None => Ok(document),
             }
-            Ok(document)
         });
         match fetched {
             Ok(document) => {

@@ -95,6 +95,10 @@ pub struct Sources {
     /// Hosts whose pages are left out, subdomains with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_hosts: Vec<String>,
+    /// Sources that are left out one by one, each by the place that the post gives for it: the
+    /// address of a page, the path of a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// Documents at most, 1 to 200.
     #[schemars(range(min = 1, max = 200))]
     #[serde(default = "sources_max")]
@@ -116,6 +120,7 @@ impl Default for Sources {
             urls: Vec::new(),
             notes: Vec::new(),
             exclude_hosts: Vec::new(),
+            exclude: Vec::new(),
             max: sources_max(),
         }
     }
@@ -235,7 +240,17 @@ impl Sources {
         for (at, note) in self.notes.iter().enumerate() {
             bounded(&format!("sources/notes/{at}"), note, NOTE_CHARS_MAX)?;
         }
-        listed("sources/exclude_hosts", self.exclude_hosts.len())
+        listed("sources/exclude_hosts", self.exclude_hosts.len())?;
+        listed("sources/exclude", self.exclude.len())?;
+        for (at, place) in self.exclude.iter().enumerate() {
+            bounded(&format!("sources/exclude/{at}"), place, TEXT_CHARS_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is at this place is left out.
+    pub fn leaves_out(&self, location: &str) -> bool {
+        self.exclude.iter().any(|excluded| excluded == location)
     }
 
     /// Whether pages of this host are left out.
@@ -262,7 +277,7 @@ const KNOWN: [&str; 9] = [
     "mode",
     "sources",
 ];
-const KNOWN_SOURCES: [&str; 5] = ["search", "urls", "notes", "exclude_hosts", "max"];
+const KNOWN_SOURCES: [&str; 6] = ["search", "urls", "notes", "exclude_hosts", "exclude", "max"];
 
 fn refuse_unknown(json: &Json, at: &str, known: &[&str]) -> Result<(), InvalidRequest> {
     let unknown = json

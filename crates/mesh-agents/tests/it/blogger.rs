@@ -622,3 +622,21 @@ async fn notes_are_read_beside_a_collection_and_what_is_over_the_limit_is_said()
     let locations: Vec<&str> = blog.sources.iter().map(|source| &*source.location).collect();
     assert_eq!(locations, ["bees.md", "note 1"]);
 }
+
+#[tokio::test]
+async fn a_source_that_is_left_out_makes_room_for_the_next_best() {
+    let read = async |exclude: &[&str]| {
+        let blogger = Blogger::new(library(), Arc::new(MemoryShelf::default()));
+        let mut request = Request::on("How does a bee colony live?");
+        request.sources.max = 2;
+        request.sources.exclude = exclude.iter().map(|place| (*place).to_owned()).collect();
+        request.sources.notes = vec![SWARMS.to_owned()];
+        let app = app(blogger.collection(library()));
+        let outcome = app.run(Blog::update().request(request)).invoke().await.unwrap();
+        let sources = &outcome.state().sources;
+        sources.iter().map(|source| source.location.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&[]).await, ["bees.md", "note 1"]);
+    assert_eq!(read(&["bees.md"]).await, ["honey.md", "note 1"]);
+    assert_eq!(read(&["bees.md", "note 1", "elsewhere.md"]).await, ["honey.md"]);
+}

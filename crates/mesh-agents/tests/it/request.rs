@@ -54,6 +54,11 @@ fn values_of_another_type_or_out_of_bounds_are_pointed_to() {
     );
     assert_eq!(with("sources", json!({"urls": ["ftp://example.org/"]})).0, "/sources/urls/0");
     assert_eq!(with("sources", json!({"urls": ["no address"]})).0, "/sources/urls/0");
+    assert_eq!(with("sources", json!({"exclude": ["a", 1]})).0, "/sources/exclude/1");
+    assert_eq!(
+        with("sources", json!({"exclude": vec!["a"; 51]})).1,
+        "sources.exclude: 51 entries, expected at most 50"
+    );
     assert_eq!(with("language", json!("klingon!")).0, "/language");
     assert_eq!(refused(json!([])).0, "");
     assert_eq!(
