@@ -182,6 +182,10 @@ const SHOTS = [
   ["desk-request", server, "/desk/new", (page) => page.getByLabel("Topic").waitFor()],
   ["desk-outline", server, `/desk/${outlined}`, (page) => page.getByText("Is this outline good?").waitFor()],
   ["desk-sources", server, `/desk/${done}?step=sources`, (page) => page.getByRole("table").waitFor()],
+  ["desk-sources-out", server, `/desk/${changed}?step=sources`, async (page) => {
+    await page.getByRole("button", { name: /^Leave out/ }).nth(1).click();
+    await page.getByText("is to be left out").waitFor();
+  }],
   ["desk-draft", server, `/desk/${done}?step=draft`, async (page) => {
     await page.getByRole("button", { name: /^Evidence 2,/ }).focus();
     await page.locator("blockquote mark").waitFor();

@@ -132,3 +132,34 @@ test("a change of the request that was begun marks what comes after it, until it
   await page.getByRole("link", { name: /Export\s*done/ }).waitFor();
   await page.done();
 });
+
+test("a source is left out, which marks what comes after; written again, the post does without it", async () => {
+  const { thread } = await written();
+  const before = await valuesOf(thread);
+  const used = before.sources.find((source) => before.evidence.some((one) => one.source === source.id));
+  const page = await chromium.open(server, `/desk/${thread}?step=sources`);
+  const row = page.getByRole("row").filter({ hasText: used.location });
+  await row.getByRole("button", { name: `Leave out ${used.title}` }).press("Enter");
+  await page.getByText("1 source is to be left out. The text stays as it is until it is written again.").waitFor();
+  await page.getByRole("link", { name: /Draft\s*needs update/ }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  // It is begun, and can be left as it was; nothing has run.
+  await page.getByRole("button", { name: "Leave it as it was" }).press("Enter");
+  await page.getByRole("link", { name: /Draft\s*done/ }).waitFor();
+  await row.getByRole("button", { name: /^Leave out/ }).press("Enter");
+  await page.reload();
+  await row.getByText("to be left out").waitFor();
+  await page.getByRole("button", { name: "To the request" }).press("Enter");
+  assert.equal(await page.getByRole("textbox", { name: "Place" }).inputValue(), used.location);
+  await page.getByRole("checkbox", { name: /Show me the outline/ }).uncheck();
+  await page.getByRole("button", { name: "Write it again" }).press("Enter");
+  await eventually(async () => (await valuesOf(thread)).request.sources.exclude, [used.location]);
+  await eventually(async () => (await api(server, `/threads/${thread}`)).status, "idle");
+  const now = await valuesOf(thread);
+  assert.ok(now.final_blog.length > 500 && !now.sources.some((source) => source.location === used.location));
+  // It stands among what is left out, and is taken in again from there.
+  await steps(page).getByRole("link", { name: /Sources/ }).click();
+  await page.getByRole("region", { name: "Left out" }).getByRole("button", { name: `Take in ${used.location}` }).press("Enter");
+  await page.getByText("No source is left out any more.").waitFor();
+  await page.done();
+});

@@ -1,6 +1,6 @@
 // What was begun and not sent yet, kept in this browser until it is: answers, requests, texts.
 
-import { useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 
 const PREFIX = "genesis-mesh.draft.";
 /** Characters of a draft; a longer one is kept in the page alone. */
@@ -27,13 +27,20 @@ function raw(name: string): string | null {
   }
 }
 
-export function draftOf(name: string): unknown {
+function parsed(kept: string | null): unknown {
   try {
-    const kept = raw(name);
     return kept === null ? undefined : JSON.parse(kept);
   } catch {
     return undefined;
   }
+}
+
+export const draftOf = (name: string): unknown => parsed(raw(name));
+
+/** What was begun under this name, wherever on the page it is changed. */
+export function useDraft(name: string): unknown {
+  const kept = useSyncExternalStore(subscribe, () => raw(name));
+  return useMemo(() => parsed(kept), [kept]);
 }
 
 /** Whether something was begun under this name. */

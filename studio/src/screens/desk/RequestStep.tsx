@@ -141,7 +141,8 @@ const SOURCE_LOOKS: Record<string, Schema> = {
   notes: { title: "Notes", "x-order": 2, "x-widget": "markdown", "x-entry": "Note" },
   search: { title: "Search the web", "x-order": 3 },
   exclude_hosts: { title: "Hosts to leave out", "x-order": 4, "x-entry": "Host" },
-  max: { title: "Documents at most", "x-order": 5 },
+  exclude: { title: "Sources to leave out", "x-order": 5, "x-entry": "Place" },
+  max: { title: "Documents at most", "x-order": 6 },
 };
 
 function forWriters(schema: AnySchema): AnySchema {

@@ -29,7 +29,7 @@ export type Revision =
   | { type: "restore"; section: string; version: number };
 
 export interface Blog {
-  request?: Record<string, unknown> & { topic?: string; sources?: { exclude_hosts?: string[] } };
+  request?: Record<string, unknown> & { topic?: string; sources?: { exclude_hosts?: string[]; exclude?: string[] } };
   mode?: { generation: "extractive" | "model"; reason: string; handbook?: string | null };
   sources?: Source[];
   problems?: { subject: string; reason: string }[];
