@@ -13,6 +13,8 @@ export type WhenBusy = "enqueue" | "interrupt" | "rollback" | "reject";
 /** When and how a run stops: what it saved stays, but for the last. */
 export type Stop = "after_step" | "interrupt" | "rollback";
 
+export type Durability = "sync" | "async" | "exit";
+
 export interface Start {
   assistant: string;
   input?: Record<string, unknown> | null;
@@ -22,6 +24,10 @@ export interface Start {
   whenBusy?: WhenBusy;
   /** Kept with the run. */
   metadata?: Record<string, unknown>;
+  /** Supersteps at most. */
+  stepsMax?: number;
+  /** When its steps are saved. */
+  durability?: Durability;
   interruptBefore?: string[] | "*";
   interruptAfter?: string[] | "*";
 }
@@ -33,6 +39,8 @@ export async function startRun(thread: string, start: Start): Promise<Run> {
     checkpointId: start.checkpoint,
     multitaskStrategy: start.whenBusy,
     metadata: { ...start.metadata, driver: await ownDriver() },
+    config: start.stepsMax === undefined ? undefined : { recursion_limit: start.stepsMax },
+    durability: start.durability,
     interruptBefore: start.interruptBefore as "*" | undefined,
     interruptAfter: start.interruptAfter as "*" | undefined,
     streamMode: [...STREAM_MODES],

@@ -16,6 +16,7 @@ import { Button } from "../../parts/Button";
 import { Failed } from "../../parts/notices";
 import { Tabs } from "../../parts/Tabs";
 import { Attachments, filesOf } from "./Attachments";
+import { AS_EVER, RunSettings, refusedBy } from "./RunSettings";
 import styles from "./Composer.module.css";
 
 /** What a graph takes that says nothing of it. */
@@ -77,6 +78,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   const nodes = (drawing?.nodes ?? []).map((node) => node.id).filter((node) => !/^__(start|end)__$/.test(node));
   const graph = assistants?.find((it) => it.assistant_id === chosen)?.graph_id ?? null;
   const [stops, toggleStop] = useStops(graph);
+  const [settings, setSettings] = useState(AS_EVER);
   // Of another version of the graph there may be some that it does not have.
   const known = (names: readonly string[]) => names.filter((name) => nodes.includes(name));
   const { data: info } = useQuery(infoQuery);
@@ -91,7 +93,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
   };
 
   const asMessage = chats && mode === "message";
-  const refused = chosen === null ? "no graph is chosen" : asMessage && !message.trim() && attached.length === 0 && "the message is empty";
+  const refused = chosen === null ? "no graph is chosen" : refusedBy(settings) || asMessage && !message.trim() && attached.length === 0 && "the message is empty";
   const add = async (files: File[]) => {
     setProblem(null);
     let now = attached;
@@ -122,6 +124,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
       const run = await startRun(target, {
         assistant: chosen, input: checked.value as Record<string, unknown> | null,
         whenBusy: busy && whenBusy !== "fork" ? whenBusy : undefined,
+        stepsMax: settings.steps ? Number(settings.steps) : undefined, durability: settings.durability || undefined,
         interruptBefore: listed(known(stops.before)), interruptAfter: listed(known(stops.after)),
       });
       setMessage("");
@@ -219,6 +222,7 @@ export function Composer({ thread, assistant, busy, onThread, onStarted }: Props
           ))}
         </details>
       )}
+      <RunSettings settings={settings} onChange={setSettings} />
       {busy && (
         <fieldset className={styles.busy}>
           <legend>A run is on this thread. The new one is to</legend>

@@ -209,7 +209,7 @@ export function ThreadView({ id }: { id: string }) {
                 </section>
               )}
               {composing && (
-                <Composer thread={id} assistant={data.assistant} busy={active} onStarted={started} />
+                <Composer thread={id} assistant={assistant} busy={active} onStarted={started} />
               )}
             </div>
           </div>
