@@ -1,0 +1,1 @@
+import{A as e,D as t}from"./client-DlbsWozR.js";import{a as n}from"./titles-C6M4BuvD.js";var r=e(t(),1);function i(e,t){let[i,a]=(0,r.useState)(null),o=async r=>{if(t!==void 0){a(null);try{await n(e,t,r),a({run:t,how:r})}catch(e){a({run:t,how:r,problem:e})}}};return{stop:e=>void o(e),asked:i?.run===t?i:null}}export{i as t};
