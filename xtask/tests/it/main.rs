@@ -10,6 +10,7 @@
 mod architecture;
 mod devcontainer;
 mod documented;
+mod planted;
 mod repository;
 mod tidy;
 mod version;
