@@ -164,7 +164,23 @@ impl Runtime {
     /// # Cancel safety
     /// Waiting has no effect.
     pub async fn ended(&self, thread: &str, run: Uuid) -> Result<RunEnd, Error> {
-        let mut follow = self.follow_run(thread, run, Start::Beginning).await?;
+        let follow = self.follow_run(thread, run, Start::Beginning).await?;
+        self.end_of(thread, run, follow).await
+    }
+
+    /// Waits for the end of a run that was just made.
+    ///
+    /// # Errors
+    /// As [`Runtime::ended`].
+    ///
+    /// # Cancel safety
+    /// Waiting has no effect.
+    pub async fn ended_new(&self, run: &Run) -> Result<RunEnd, Error> {
+        let follow = self.follow_new(run).await?;
+        self.end_of(&run.thread, run.id, follow).await
+    }
+
+    async fn end_of(&self, thread: &str, run: Uuid, mut follow: Follow) -> Result<RunEnd, Error> {
         let mut end = RunEnd {
             status: RunStatus::Pending,
             error: None,

@@ -304,7 +304,8 @@ async fn streamed(made: Made) -> Result<Response, Refusal> {
 
 /// Its last values, when it has ended.
 async fn waited(made: Made) -> Response {
-    let mut response = wait::response(&made.shared, &made.runtime, &made.run, made.leaving()).await;
+    let mut response =
+        wait::response_of_new(&made.shared, &made.runtime, &made.run, made.leaving()).await;
     // Even when the thread is the run's own: this is where a broken wait goes on.
     put(&mut response, header::CONTENT_LOCATION, &path(&made.run));
     put(&mut response, header::LOCATION, &format!("{}/join", path(&made.run)));

@@ -22,6 +22,18 @@ use crate::{HEARTBEAT_EVERY, QUICK_RUN, server::Shared};
 /// What waiting gives, once it does.
 type Ending = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
+/// The last values of a run that was just made, when it has ended.
+pub(super) async fn response_of_new(
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+    run: &Run,
+    leaving: Option<Leaving>,
+) -> Response {
+    let (runtime, new) = (runtime.clone(), run.clone());
+    let ended = async move { runtime.ended_new(&new).await };
+    respond(shared, ending(run, ended, false), leaving).await
+}
+
 /// The last values of a run, when it has ended.
 pub(super) async fn response(
     shared: &Arc<Shared>,
@@ -29,7 +41,7 @@ pub(super) async fn response(
     run: &Run,
     leaving: Option<Leaving>,
 ) -> Response {
-    respond(shared, ending(runtime, run, false), leaving).await
+    respond(shared, ending(run, ended(runtime, run), false), leaving).await
 }
 
 /// The same for a run that was cancelled, and that may be gone by that.
@@ -38,7 +50,7 @@ pub(super) async fn response_after_cancel(
     runtime: &Runtime,
     run: &Run,
 ) -> Response {
-    respond(shared, ending(runtime, run, true), None).await
+    respond(shared, ending(run, ended(runtime, run), true), None).await
 }
 
 /// The answer for a run that is not there.
@@ -46,10 +58,19 @@ pub(super) fn no_run() -> Response {
     whole(error("HTTPException", "404: Run not found"))
 }
 
-fn ending(runtime: &Runtime, run: &Run, gone_is_empty: bool) -> Ending {
+fn ended(runtime: &Runtime, run: &Run) -> impl Future<Output = Result<RunEnd, Error>> + use<> {
     let (runtime, thread, id) = (runtime.clone(), run.thread.clone(), run.id);
+    async move { runtime.ended(&thread, id).await }
+}
+
+fn ending(
+    run: &Run,
+    ended: impl Future<Output = Result<RunEnd, Error>> + Send + 'static,
+    gone_is_empty: bool,
+) -> Ending {
+    let id = run.id;
     Box::pin(async move {
-        match runtime.ended(&thread, id).await {
+        match ended.await {
             Ok(end) => value(end),
             Err(Error::NoRun(_)) if gone_is_empty => Bytes::from_static(b"{}"),
             Err(Error::NoRun(_)) => error("HTTPException", "404: Run not found"),
