@@ -634,7 +634,7 @@ async fn a_source_that_is_left_out_makes_room_for_the_next_best() {
         let app = app(blogger.collection(library()));
         let outcome = app.run(Blog::update().request(request)).invoke().await.unwrap();
         let sources = &outcome.state().sources;
-        sources.iter().map(|source| source.location.to_string()).collect::<Vec<_>>()
+        sources.iter().map(|source| source.location.clone()).collect::<Vec<_>>()
     };
     assert_eq!(read(&[]).await, ["bees.md", "note 1"]);
     assert_eq!(read(&["bees.md"]).await, ["honey.md", "note 1"]);
