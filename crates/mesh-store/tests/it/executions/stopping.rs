@@ -15,7 +15,7 @@ use super::*;
 struct Slow {
     inner: Arc<dyn Ledger>,
     run: Uuid,
-    was_slow: AtomicBool,
+    has_waited: AtomicBool,
     claimed: Semaphore,
     answer: Semaphore,
 }
@@ -30,7 +30,7 @@ impl Ledger for Slow {
         let given = self.inner.run_write(operation).await;
         let id = self.run;
         let run = self.inner.read(move |tx| tx.run(id)).await?.unwrap();
-        if run.status == RunStatus::Running && !self.was_slow.swap(true, Ordering::Relaxed) {
+        if run.status == RunStatus::Running && !self.has_waited.swap(true, Ordering::Relaxed) {
             self.claimed.add_permits(1);
             self.answer.acquire().await.unwrap().forget();
         }
@@ -68,7 +68,7 @@ async fn a_run_that_is_being_claimed_at_a_stop_is_handed_over_like_all_others() 
     let slow = Arc::new(Slow {
         inner: Arc::clone(&inner),
         run: run.id,
-        was_slow: AtomicBool::new(false),
+        has_waited: AtomicBool::new(false),
         claimed: Semaphore::new(0),
         answer: Semaphore::new(0),
     });
