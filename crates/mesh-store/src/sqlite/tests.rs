@@ -83,6 +83,23 @@ fn hold(database: &Sqlite) -> (impl Future<Output = ()>, impl FnOnce()) {
 }
 
 #[tokio::test]
+async fn a_closed_file_can_be_opened_while_somebody_has_a_copy_of_its_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    let lock = lock(&path).unwrap();
+    // As a process has it that is being started meanwhile.
+    let copy = lock.try_clone().unwrap();
+    let connection = connect(&path, Some(Synchronous::Full)).unwrap();
+    let readers = |path, _: &Arc<Desk>| Readers::new(path);
+    let database =
+        Sqlite::start(path.clone(), connection, Synchronous::Full, Some(lock), readers).unwrap();
+    assert!(matches!(Sqlite::open(path.clone()).await, Err(Error::InUse { .. })));
+    database.close().await;
+    Sqlite::open(path).await.unwrap().close().await;
+    drop(copy);
+}
+
+#[tokio::test]
 async fn a_refused_operation_takes_only_its_own_changes_with_it() {
     let (database, _directory) = open().await;
     let (holding, release) = hold(&database);

@@ -266,7 +266,11 @@ pub(super) fn run(desk: &Desk, mut messages: mpsc::Receiver<Message>, lock: Opti
     {
         tracing::warn!(path = %desk.path.display(), %error, "the write-ahead log was left as it is");
     }
-    drop(lock);
+    // By name, not by closing the file: a process that is just being started by this one has a copy
+    // of the file until it runs its own program, and would keep the lock as long.
+    if let Some(Err(error)) = lock.map(|lock| lock.unlock()) {
+        tracing::warn!(path = %desk.path.display(), %error, "the lock goes with the process");
+    }
     drop(closing);
 }
 
