@@ -2,6 +2,7 @@
 
 mod chores;
 mod crashes;
+mod rerouted;
 mod stopping;
 
 use std::{

@@ -20,6 +20,7 @@ use super::{
     House, asked,
     crashes::{Stop, Stopping},
     graphs,
+    rerouted::Rerouted,
 };
 use crate::runs::{assistant, on};
 
@@ -27,7 +28,7 @@ use crate::runs::{assistant, on};
 async fn stopping(path: &Path, at: usize, late: bool) -> (Runtime, Arc<Stop>, Sqlite) {
     let stop = Arc::new(Stop { at, late, writes: AtomicUsize::new(0), reached: Semaphore::new(0) });
     let database = Sqlite::open(path).await.unwrap();
-    let ledger = Arc::new(Stopping { inner: database.ledger(), stop: Arc::clone(&stop) });
+    let ledger = Arc::new(Rerouted(Stopping { inner: database.ledger(), stop: Arc::clone(&stop) }));
     (Runtime::new(ledger, graphs(&Arc::default()), Arc::new(SystemEnv)), stop, database)
 }
 

@@ -10,15 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use mesh_graph::{
-    CheckpointId, Checkpointer, Store,
+    CheckpointId, Checkpointer,
     checkpoint::{Place, TaskRecord},
     checkpointer::{self, Commit, Filter},
-    store,
     testing::{Around, Writes},
 };
 use mesh_runtime::{
     Error, Ledger, Scope, Start, Tx,
-    ledger::{Listener, Operation, Rider},
+    ledger::{Operation, Rider},
     log::Kind,
     run::RunStatus,
     runs::{Cause, RunQuery, transition},
@@ -27,7 +26,10 @@ use mesh_store::Sqlite;
 use serde_json::{Value as Json, json};
 use tokio::sync::Semaphore;
 
-use super::{House, Stage, asked, check_log, read};
+use super::{
+    House, Stage, asked, check_log, read,
+    rerouted::{self, Rerouted},
+};
 
 #[tokio::test]
 async fn after_a_crash_the_run_goes_on_and_no_finished_task_runs_again() {
@@ -147,9 +149,9 @@ impl Stop {
 }
 
 #[async_trait]
-impl Ledger for Stopping {
-    async fn run_read(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
-        self.inner.run_read(operation).await
+impl rerouted::Writes for Stopping {
+    fn inner(&self) -> &Arc<dyn Ledger> {
+        &self.inner
     }
 
     async fn run_write(&self, operation: Operation) -> Result<Box<dyn Any + Send>, Error> {
@@ -158,25 +160,9 @@ impl Ledger for Stopping {
         given.filter(|_| told).unwrap_or_else(|| Err(Error::Storage("stopped".into())))
     }
 
-    fn writes_waiting(&self) -> usize {
-        self.inner.writes_waiting()
-    }
-
-    fn checkpointer(&self) -> Arc<dyn Checkpointer> {
-        self.inner.checkpointer()
-    }
-
     fn checkpointer_with(&self, rider: Arc<dyn Rider>) -> Arc<dyn Checkpointer> {
         let inner = self.inner.checkpointer_with(rider);
         Arc::new(Around(StoppingCheckpointer { inner, stop: Arc::clone(&self.stop) }))
-    }
-
-    fn listen(&self, listener: &Arc<dyn Listener>) {
-        self.inner.listen(listener);
-    }
-
-    fn store(&self, options: store::Options) -> Arc<dyn Store> {
-        self.inner.store(options)
     }
 }
 
@@ -222,7 +208,7 @@ async fn stop_at(at: usize, late: bool) -> bool {
     let stage: Arc<Stage> = Arc::default();
     let stop = Arc::new(Stop { at, late, writes: AtomicUsize::new(0), reached: Semaphore::new(0) });
     let database = Sqlite::open(path.clone()).await.unwrap();
-    let ledger = Arc::new(Stopping { inner: database.ledger(), stop: Arc::clone(&stop) });
+    let ledger = Arc::new(Rerouted(Stopping { inner: database.ledger(), stop: Arc::clone(&stop) }));
     let house = House::on(database, ledger, &stage);
     let made = house.runtime.create_run(&Scope::All, asked(&["x"], &["values", "updates"])).await;
     let reached = if let Ok(run) = made {
