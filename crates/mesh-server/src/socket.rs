@@ -11,7 +11,7 @@
 //! loop {
 //!     tokio::select! {
 //!         biased;
-//!         heard = socket.next() => match heard {
+//!         heard = socket.next() => match heard { // `hear`, where what is said has answers
 //!             Ok(Heard::Text(text)) => …,         // answer with `socket.feed_text(…)`
 //!             Ok(Heard::Binary(bytes)) => …,
 //!             Ok(Heard::Room) => {}               // there is room again: the guard below is new
